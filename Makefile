@@ -1,0 +1,180 @@
+# objtunnel: `make` makes everything ready, `make help` lists the rest.
+#
+# BUILD=folder    where everything goes; one folder for one interpreter        (build)
+# PYTHON=program  the CPython >= 3.13 to build for      (the newest found, then the one found before)
+# CC=compiler     gcc or clang                                                  (cc)
+
+BUILD ?= build
+WERROR ?= -Werror
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Two objects at once unless told otherwise by -j.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+  MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
+# ---- configuration --------------------------------------------------------------------------------
+
+# config.mk is remade, by a bootstrap that is quick when all is there, before every target that
+# needs an interpreter; make reads it again only if it changed.
+NEEDS_NO_PYTHON := help clean distclean format lint check-tsan test-matrix
+ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
+$(BUILD)/config.mk: FORCE
+	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
+# An own name: config.mk sets PYTHON to the interpreter found.
+REQUESTED_PYTHON := $(PYTHON)
+include $(BUILD)/config.mk
+endif
+
+VENV_PYTHON := $(BUILD)/venv/bin/python
+OBJ := $(BUILD)/obj
+LIB := $(BUILD)/lib/objtunnel
+CORE := $(LIB)/_core$(EXT_SUFFIX)
+
+C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*.c objtunnel/*.c)
+OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
+PY_SOURCES := $(wildcard objtunnel/*.py objtunnel/*.pyi objtunnel/py.typed)
+PY_COPIES := $(PY_SOURCES:objtunnel/%=$(LIB)/%)
+C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
+C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
+
+# A debug build of CPython has its assertions on, and so have we.
+ifeq ($(SANITIZE)$(filter 1,$(PY_DEBUG)),)
+  OPTIMISE ?= -O3 -DNDEBUG
+else
+  OPTIMISE ?= -O1
+endif
+ifdef SANITIZE
+  SANITIZE_FLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+endif
+# CPython's and Criterion's headers are not ours to warn about: -isystem.
+COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPIC -fvisibility=hidden \
+	-fno-strict-aliasing -pthread $(SANITIZE_FLAGS) -I. -isystem $(PY_INCLUDE) $(CFLAGS)
+TEST_DEFINES = -DOT_TEST_PYTHON='"$(abspath $(VENV_PYTHON))"' -DOT_TEST_LIB='"$(abspath $(BUILD)/lib)"'
+# -lc comes first on purpose: Debian's libmimalloc also exports malloc and free, and in a program
+# that links it ahead of libc they would replace the whole process's.
+TEST_LIBS = $(PY_LIBS) -lcriterion -lc -lmimalloc -lpthread -lm
+
+# ---- building -------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(CORE) $(PY_COPIES) drop-stale-copies
+
+$(CORE): $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "link  $@"
+	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -lmimalloc -lpthread
+
+$(OBJ)/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	@echo "cc    $<"
+	@$(COMPILE) $(if $(filter tests/%,$<),$(TEST_DEFINES)) -MMD -MP -c -o $@ $<
+
+# Changes only when the compile command does, so that new flags rebuild everything.
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' | cmp -s - $@ || echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' > $@
+
+$(PY_COPIES): $(LIB)/%: objtunnel/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+# A module deleted from objtunnel/ must not live on in the build folder.
+.PHONY: drop-stale-copies
+drop-stale-copies:
+	@rm -f $(filter-out $(PY_COPIES),$(wildcard $(LIB)/*.py $(LIB)/*.pyi))
+
+$(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "link  $@"
+	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+-include $(OBJECTS:.o=.d) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
+.SECONDARY:
+
+# ---- running --------------------------------------------------------------------------------------
+
+.PHONY: run demo bench bench-tunnel
+run demo: all
+	$(VENV_PYTHON) -m objtunnel demo
+
+bench bench-tunnel: all
+	$(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
+
+# ---- tests ----------------------------------------------------------------------------------------
+
+.PHONY: test check check-c check-py check-asan check-tsan test-matrix tests
+tests: all $(C_TESTS)
+
+test: tests
+	@tools/run_tests $(BUILD) c python
+check: tests
+	@PYTEST_ARGS='-m "not slow" $(PYTEST_ARGS)' tools/run_tests $(BUILD) c python
+check-c: tests
+	@tools/run_tests $(BUILD) c
+check-py: all
+	@tools/run_tests $(BUILD) python
+export PYTEST_ARGS
+
+# An instrumented CPython, and ours on top of it. With PYTHONMALLOC=malloc AddressSanitizer sees
+# every object; without, our heap is what it is in earnest.
+ASAN_PYTHON ?= $(CURDIR)/build/asan-python
+check-asan: export ASAN_OPTIONS = detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:strict_string_checks=1
+check-asan:
+	@tools/build_cpython --asan $(ASAN_PYTHON)
+	@tools/check_asan_python $(ASAN_PYTHON)/bin/python3
+	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
+	@echo "== AddressSanitizer, the allocators of a normal run"
+	@tools/run_tests build/asan c
+	@echo "== AddressSanitizer, every object from malloc"
+	@PYTHONMALLOC=malloc PYTEST_ARGS='-m "not slow and not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
+
+check-tsan:
+	@CC="$(CC)" tools/run_tsan $(BUILD)/tsan
+
+test-matrix:
+	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" tools/matrix
+
+# ---- source checks --------------------------------------------------------------------------------
+
+C_FILES = $(shell find . -path './build*' -prune -o -path ./.git -prune -o -name '*.[ch]' ! -path ./tools/cppcheck.h -print | sort)
+
+.PHONY: lint format
+lint:
+	@tools/bootstrap $(BUILD) lint
+	@failed=0; tools/lint $(C_FILES) || failed=1; \
+	echo "== clang -Wall -Wextra -Werror"; \
+	$(MAKE) CC=clang OBJ=$(BUILD)/clang objects || failed=1; exit $$failed
+
+format:
+	clang-format -i $(C_FILES)
+
+.PHONY: objects
+objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT)
+
+# ---- the rest -------------------------------------------------------------------------------------
+
+.PHONY: clean distclean help FORCE
+clean:
+	rm -rf $(OBJ) $(BUILD)/clang $(BUILD)/lib $(BUILD)/tests
+# One file system: the matrix's chroot lies in here, and nothing mounted there is ours to delete.
+distclean:
+	rm -rf --one-file-system $(BUILD)
+FORCE:
+
+help:
+	@echo "make               install what is missing, build into $(BUILD)/"
+	@echo "make run           the demo (also: make demo)"
+	@echo "make test          all tests: C (Criterion), then Python (pytest); PYTEST_ARGS=..."
+	@echo "make check         the same without the slow Python tests"
+	@echo "make check-c       the C tests          make check-py   the Python tests"
+	@echo "make check-asan    under AddressSanitizer, CPython included (built once, 4 minutes)"
+	@echo "make check-tsan    the parts without Python under ThreadSanitizer"
+	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
+	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
+	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings"
+	@echo "make format        clang-format in place"
+	@echo "make clean         remove objects, package and tests     make distclean  remove $(BUILD)/"

@@ -1,0 +1,41 @@
+"""The exceptions. They subclass what users of queue and concurrent.futures catch already."""
+
+import queue
+
+__all__ = ["InterpreterClosed", "RemoteError", "SharedReferenceError", "TunnelClosed",
+           "TunnelEmpty", "TunnelFull"]
+
+
+class TunnelEmpty(queue.Empty):
+    """No message came in time."""
+
+
+class TunnelFull(queue.Full):
+    """No place became free in time."""
+
+
+class TunnelClosed(queue.ShutDown):
+    """The tunnel was closed (and, for a receiver, is drained)."""
+
+
+class SharedReferenceError(ValueError):
+    """send(strict=True): something outside of the tree refers to one of its objects."""
+
+
+class InterpreterClosed(RuntimeError):
+    """The interpreter was closed, or could not be started."""
+
+
+class RemoteError(RuntimeError):
+    """Stands for an exception that could not be rebuilt in this interpreter."""
+
+
+class RemoteTraceback(Exception):
+    """The __cause__ of an exception that came from another interpreter: its traceback as text."""
+
+    def __init__(self, text):
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self):
+        return '\n"""\n' + self.text.rstrip() + '\n"""'

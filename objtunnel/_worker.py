@@ -1,0 +1,106 @@
+"""What runs in a worker interpreter: take a job, do it, answer, until the inbox is closed.
+
+A job is an envelope [number, reply, payload, mailbox] of an int and tunnels, which always arrives;
+the payload tunnel holds the work itself, so that work which cannot be rebuilt here is answered
+like any other error. The answer goes into the reply tunnel, its number into the mailbox, if any. An answer is a list [number, kind, value]. Values are put into it without a name
+of their own: nothing but the answer refers to them, and the tunnel can move them.
+"""
+
+import pickle
+import sys
+import traceback
+
+from objtunnel import _functions, _main
+from objtunnel._errors import TunnelClosed
+
+
+def main(worker, inbox, status):
+    """The thread's whole life. Called once, by the C side."""
+    caller_main = _main.Main(inbox.recv()[0])
+    status.send([worker.id])
+    del status
+    try:
+        for job in inbox:
+            number, reply, payload, mailbox = job
+            del job
+            answer = _do(worker, number, payload, caller_main)
+            payload.close(immediate=True)
+            _send_answer(reply, answer)
+            if mailbox is not None:
+                _announce(mailbox, number)
+            del reply, payload, mailbox, answer
+    finally:
+        inbox.close()
+        for number, reply, payload, mailbox in inbox:  # only if this file has an error
+            reply.close()
+            if mailbox is not None:
+                _announce(mailbox, number)
+
+
+def _do(worker, number, payload, caller_main):
+    """The answer. An interrupt may come anywhere within worker.do, and nowhere else."""
+    try:
+        done = worker.do(number, _execute, payload, caller_main)
+    except BaseException as error:
+        return [number, "error", describe_error(error)]
+    return [number, "value", done.pop()] if done is not None else [number, "cancelled", None]
+
+
+def _execute(payload, caller_main):
+    """A list of the one result."""
+    work = payload.recv()
+    if work[0] == "run":
+        code = compile(work[1], work[2], "exec")
+        del work
+        exec(code, sys.modules["__main__"].__dict__)
+        return [None]
+    _, packed, args, kwargs = work
+    del work
+    fn = _functions.unpack(packed, caller_main)
+    del packed
+    return [fn(*_drain(args), **kwargs)]
+
+
+def _drain(args):
+    """The arguments one by one, the list forgetting them: the callee's names are the only ones."""
+    args.reverse()
+    while args:
+        yield args.pop()
+
+
+def describe_error(error):
+    """An exception in plain objects: its pickle (None if that cannot be had or would not load
+    again), its type's name, its text, its traceback as text."""
+    text = "".join(traceback.format_exception(type(error), error, _skip_own(error.__traceback__)))
+    try:
+        data = pickle.dumps(error, 5)
+        pickle.loads(data)
+    except Exception:
+        data = None
+    error.__traceback__ = None  # its frames hold on to what the job used
+    return [data, f"{type(error).__module__}.{type(error).__qualname__}", str(error), text]
+
+
+def _skip_own(tb):
+    """The traceback without the frames of this file that it begins with."""
+    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename == __file__:
+        tb = tb.tb_next
+    return tb
+
+
+def _send_answer(reply, answer):
+    """A result that cannot be sent is an error like any other."""
+    number = answer[0]
+    try:
+        reply.send(answer)
+    except TunnelClosed:
+        pass  # nobody waits for it any more
+    except Exception as error:
+        reply.send([number, "error", describe_error(error)])
+
+
+def _announce(mailbox, number):
+    try:
+        mailbox.send(number)
+    except TunnelClosed:
+        pass  # the caller's interpreter is exiting

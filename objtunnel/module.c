@@ -1,0 +1,254 @@
+/* module.c: objtunnel._core, multi-phase, one state per interpreter.
+ *
+ * The first import in the process sets up the object heap; each import learns the types of its
+ * interpreter. Threading: the importing interpreter's GIL.
+ */
+#include "objtunnel/state.h"
+#include "runtime/control.h"
+
+static struct PyModuleDef module_def;
+
+ot_state_t *
+ot_state_of_module(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+ot_state_t *
+ot_state_of_type(PyTypeObject *type)
+{
+    return PyType_GetModuleState(type);
+}
+
+ot_state_t *
+ot_state_current(void)
+{
+    PyObject *module = PyImport_ImportModule("objtunnel._core");
+    if (module == NULL) {
+        return NULL;
+    }
+    ot_state_t *state = PyModule_GetState(module);
+    Py_DECREF(module); /* sys.modules keeps it */
+    return state;
+}
+
+/* ---- functions ---------------------------------------------------------------------------- */
+
+static PyObject *
+heap_info(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    bool own = ot_heap.mode == OT_HEAP_OWN;
+    PyObject *info = PyStructSequence_New(ot_state_of_module(module)->heap_info_type);
+    PyObject *fields[] = {
+        PyUnicode_FromString(ot_heap.allocator),
+        PyBool_FromLong(own),
+        own ? PyLong_FromSize_t(ot_heap.span) : Py_NewRef(Py_None),
+        PyLong_FromLongLong(ot_heap_resident()),
+    };
+    bool good = info != NULL;
+    for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
+        good = good && fields[i] != NULL;
+        if (info != NULL) {
+            PyStructSequence_SetItem(info, i, fields[i]);
+        } else {
+            Py_XDECREF(fields[i]);
+        }
+    }
+    if (!good) {
+        Py_CLEAR(info);
+    }
+    return info;
+}
+
+static PyObject *
+owns(PyObject *module, PyObject *o)
+{
+    (void)module;
+    return PyBool_FromLong(ot_heap_owns(o));
+}
+
+static PyObject *
+spin_control(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int threads;
+    long rounds;
+    if (!PyArg_ParseTuple(args, "il:spin_control", &threads, &rounds)) {
+        return NULL;
+    }
+    if (threads < 1 || rounds < 0) {
+        PyErr_SetString(PyExc_ValueError, "spin_control needs 1 thread or more, and rounds >= 0");
+        return NULL;
+    }
+    double seconds;
+    Py_BEGIN_ALLOW_THREADS
+    seconds = ot_control_spin(threads, rounds);
+    Py_END_ALLOW_THREADS
+    return seconds < 0 ? PyErr_NoMemory() : PyFloat_FromDouble(seconds);
+}
+
+static PyObject *
+live_tunnels(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromSize_t(ot_channel_count());
+}
+
+static PyMethodDef functions[] = {
+    {"heap_info", heap_info, METH_NOARGS,
+     "heap_info($module)\n--\n\n"
+     "HeapInfo(allocator, installed, span, in_use): what serves Python objects in this process.\n\n"
+     "installed: whether objtunnel put its own heap there; if not, the process runs on an\n"
+     "allocator that all interpreters share already (PYTHONMALLOC=mimalloc or malloc).\n"
+     "span: addresses reserved for the heap, in bytes; None if not installed.\n"
+     "in_use: bytes of memory that the heap occupies now (of the whole process if not\n"
+     "installed; -1 if /proc cannot be read). Takes some milliseconds.\n\n"
+     ">>> heap_info().in_use > 0\nTrue"},
+    {"_owns", owns, METH_O, "Whether the object's block lies in the shared heap (for tests)."},
+    {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
+    {"spin_control", spin_control, METH_VARARGS,
+     "spin_control(threads, rounds)\n--\n\n"
+     "Wall seconds for independent C threads to spin through so many rounds each: what the\n"
+     "machine can do in parallel right now. Does not hold the GIL."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- set-up -------------------------------------------------------------------------------- */
+
+static PyStructSequence_Desc receipt_desc = {
+    .name = "objtunnel.Receipt",
+    .doc = "What happened to the objects of a sent tree.",
+    .fields =
+        (PyStructSequence_Field[]){
+            {"moved", "objects that changed interpreters as they are"},
+            {"copied", "objects of which the receiver gets a copy"},
+            {"pickled", "objects that were pickled in their place"},
+            {NULL, NULL},
+        },
+    .n_in_sequence = 3,
+};
+
+static PyStructSequence_Desc heap_info_desc = {
+    .name = "objtunnel.HeapInfo",
+    .doc = "What serves Python objects in this process.",
+    .fields =
+        (PyStructSequence_Field[]){
+            {"allocator", "its name"},
+            {"installed", "whether objtunnel installed it"},
+            {"span", "bytes of addresses reserved, None if not installed"},
+            {"in_use", "bytes of memory occupied now"},
+            {NULL, NULL},
+        },
+    .n_in_sequence = 4,
+};
+
+/* Imports module.name into *where; 0 or -1. */
+static int
+import_attr(const char *module, const char *name, PyObject **where)
+{
+    PyObject *m = PyImport_ImportModule(module);
+    if (m == NULL) {
+        return -1;
+    }
+    *where = PyObject_GetAttrString(m, name);
+    Py_DECREF(m);
+    return *where == NULL ? -1 : 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    ot_state_t *state = ot_state_of_module(module);
+    ot_interp_t *interp = &state->interp;
+    interp->channel_of = ot_tunnel_channel;
+    interp->handle_steal = ot_tunnel_steal;
+    interp->context = state;
+    if (ot_py_check_version() < 0 || ot_heap_install() < 0) {
+        return -1;
+    }
+    PyObject *array;
+    if (import_attr("array", "array", &array) < 0) {
+        return -1;
+    }
+    interp->types.array = (PyTypeObject *)array;
+    if (ot_kinds_init(&interp->types) < 0 || import_attr("pickle", "dumps", &interp->dumps) < 0 ||
+        import_attr("pickle", "loads", &interp->loads) < 0 ||
+        import_attr("objtunnel._errors", "SharedReferenceError", &interp->shared_reference_error) <
+            0 ||
+        import_attr("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
+        import_attr("objtunnel._errors", "TunnelFull", &state->tunnel_full) < 0 ||
+        import_attr("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0) {
+        return -1;
+    }
+    state->receipt_type = PyStructSequence_NewType(&receipt_desc);
+    state->heap_info_type = PyStructSequence_NewType(&heap_info_desc);
+    if (state->receipt_type == NULL || state->heap_info_type == NULL ||
+        PyModule_AddType(module, state->receipt_type) < 0 ||
+        PyModule_AddType(module, state->heap_info_type) < 0) {
+        return -1;
+    }
+    return ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
+                   ot_worker_type_add(module, state) < 0
+               ? -1
+               : 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    ot_state_t *state = ot_state_of_module(module);
+    Py_VISIT(state->interp.types.array);
+    Py_VISIT(state->interp.dumps);
+    Py_VISIT(state->interp.loads);
+    Py_VISIT(state->interp.shared_reference_error);
+    Py_VISIT(state->tunnel_type);
+    Py_VISIT(state->gil_type);
+    Py_VISIT(state->worker_type);
+    Py_VISIT(state->receipt_type);
+    Py_VISIT(state->heap_info_type);
+    Py_VISIT(state->tunnel_empty);
+    Py_VISIT(state->tunnel_full);
+    Py_VISIT(state->tunnel_closed);
+    return 0;
+}
+
+/* Not a tp_clear: handles that die later, in the interpreter's last collection, still look their
+ * state up to dispose of messages. */
+static void
+module_free(void *self)
+{
+    ot_state_t *state = ot_state_of_module(self);
+    Py_CLEAR(state->interp.types.array);
+    Py_CLEAR(state->interp.dumps);
+    Py_CLEAR(state->interp.loads);
+    Py_CLEAR(state->interp.shared_reference_error);
+    Py_CLEAR(state->tunnel_type);
+    Py_CLEAR(state->gil_type);
+    Py_CLEAR(state->worker_type);
+    Py_CLEAR(state->receipt_type);
+    Py_CLEAR(state->heap_info_type);
+    Py_CLEAR(state->tunnel_empty);
+    Py_CLEAR(state->tunnel_full);
+    Py_CLEAR(state->tunnel_closed);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, module_exec},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_gil, Py_MOD_GIL_USED},
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,         .m_name = "objtunnel._core", .m_doc = "The C side of objtunnel.",
+    .m_size = sizeof(ot_state_t),  .m_methods = functions,      .m_slots = slots,
+    .m_traverse = module_traverse, .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,40 @@
+/* state.h: what the _core module keeps per interpreter, and its parts' constructors.
+ *
+ * Threading: one state an interpreter, under its GIL. Nothing in it is shared.
+ */
+#ifndef OT_OBJTUNNEL_STATE_H
+#define OT_OBJTUNNEL_STATE_H
+
+#include "tunnel/tree.h"
+
+typedef struct {
+    ot_interp_t interp;
+    PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
+    PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;
+} ot_state_t;
+
+/* The state of the current interpreter's module, from the module or from one of its types.
+ * Borrowed; never NULL for our own objects. */
+ot_state_t *ot_state_of_module(PyObject *module);
+ot_state_t *ot_state_of_type(PyTypeObject *type);
+
+/* The same for code that has no object of ours at hand (unpickling, other interpreters' data):
+ * imports objtunnel if need be. NULL with an exception set. Runs: e. */
+ot_state_t *ot_state_current(void);
+
+/* Each adds its type or functions to the module; 0 or -1 with an exception set. */
+int ot_tunnel_add(PyObject *module, ot_state_t *state);
+int ot_gil_add(PyObject *module, ot_state_t *state);
+int ot_worker_type_add(PyObject *module, ot_state_t *state);
+
+/* A handle of the current interpreter around ch. Steals the channel reference, also on failure.
+ * `context` is an ot_state_t. */
+PyObject *ot_tunnel_steal(void *context, ot_channel_t *ch);
+
+/* Borrowed channel of a Tunnel. */
+ot_channel_t *ot_tunnel_channel(PyObject *tunnel);
+
+/* Seconds (None: for ever) to a deadline; -1 with TypeError or ValueError set. */
+int ot_deadline_from(PyObject *timeout, int64_t *deadline);
+
+#endif

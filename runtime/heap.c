@@ -1,0 +1,277 @@
+/* heap.c: mimalloc behind PyMem_SetAllocator, over one reserved address range.
+ *
+ * Main invariant: a block in [base, base + span) is mimalloc's, any other one belongs to the
+ * allocator that was there before us. So free and realloc decide by one range compare, and
+ * blocks from before the import live on until their owners free them.
+ *
+ * Threading: mimalloc is thread-safe, `previous` is written before the first of our functions
+ * is visible. Interpreters may run while we install: see install_in_order.
+ */
+#include "runtime/heap.h"
+
+#include <linux/membarrier.h>
+#include <mimalloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+ot_heap_t ot_heap;
+
+static PyMemAllocatorEx previous[2]; /* of the domains below, from before us */
+static const PyMemAllocatorDomain domains[2] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- the allocator functions. ctx is the previous allocator's and is not looked at: a thread
+ * that reads a (ctx, function) pair half old, half new gets a working combination. ---------- */
+
+static void *
+heap_malloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return mi_malloc(size ? size : 1);
+}
+
+static void *
+heap_calloc(void *ctx, size_t count, size_t size)
+{
+    (void)ctx;
+    return count && size ? mi_calloc(count, size) : mi_calloc(1, 1);
+}
+
+static void
+free_in(const PyMemAllocatorEx *before, void *block)
+{
+    if (ot_heap_owns(block)) {
+        mi_free(block);
+    } else if (block != NULL) {
+        before->free(before->ctx, block);
+    }
+}
+
+static void *
+realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
+{
+    if (block == NULL || ot_heap_owns(block)) {
+        return mi_realloc(block, size ? size : 1);
+    }
+    return before->realloc(before->ctx, block, size); /* its size is its allocator's secret */
+}
+
+static void
+mem_free(void *ctx, void *block)
+{
+    (void)ctx;
+    free_in(&previous[0], block);
+}
+
+static void
+obj_free(void *ctx, void *block)
+{
+    (void)ctx;
+    free_in(&previous[1], block);
+}
+
+static void *
+mem_realloc(void *ctx, void *block, size_t size)
+{
+    (void)ctx;
+    return realloc_in(&previous[0], block, size);
+}
+
+static void *
+obj_realloc(void *ctx, void *block, size_t size)
+{
+    (void)ctx;
+    return realloc_in(&previous[1], block, size);
+}
+
+/* ---- set-up ------------------------------------------------------------------------------ */
+
+/* 256 GiB of addresses, no memory; less where the address space is limited (ulimit -v). */
+static int
+reserve_range(void)
+{
+    const size_t alignment = (size_t)64 << 20;
+    for (size_t span = (size_t)256 << 30; span >= (size_t)1 << 30; span >>= 1) {
+        char *p = mmap(NULL, span + alignment, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) {
+            continue;
+        }
+        uintptr_t base = ((uintptr_t)p + alignment - 1) & ~(uintptr_t)(alignment - 1);
+        if (!mi_manage_os_memory((void *)base, span, false, false, true, -1)) {
+            munmap(p, span + alignment);
+            PyErr_SetString(PyExc_ImportError, "objtunnel: mimalloc refused the object heap's "
+                                               "address range");
+            return -1;
+        }
+        mi_option_set(mi_option_limit_os_alloc, 1); /* from the range, or not at all */
+        ot_heap.base = base;
+        ot_heap.span = span;
+        return 0;
+    }
+    PyErr_SetString(PyExc_MemoryError,
+                    "objtunnel: cannot reserve 1 GiB of address space for the object heap "
+                    "(ulimit -v?); start with PYTHONMALLOC=mimalloc to do without a heap of ours");
+    return -1;
+}
+
+/* Small, medium and huge blocks must come from the range; they do not if this libmimalloc served
+ * the process before us (LD_PRELOAD) and still has memory of its own. */
+static int
+check_range(void)
+{
+    static const size_t sizes[] = {16, 512, 8 << 10, 100 << 10, 2 << 20, 64 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        void *block = mi_malloc(sizes[i]);
+        bool ours = ot_heap_owns(block);
+        mi_free(block);
+        if (!ours) {
+            PyErr_SetString(PyExc_ImportError,
+                            "objtunnel: this process uses libmimalloc already (LD_PRELOAD?), so "
+                            "its blocks cannot be told from others; start Python with "
+                            "PYTHONMALLOC=malloc instead");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Makes our writes visible to all threads of the process, and theirs to us. */
+static void
+barrier_all_threads(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    /* May fail on old kernels; x86 keeps the order of stores by itself. */
+    (void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+/* Other interpreters allocate while we do this, with no lock that we could take. So: first free
+ * and then realloc learn about our blocks, and only when every thread sees that does anybody
+ * get one. Each step rewrites the other fields with what they hold already. */
+static void
+install_in_order(void)
+{
+    static void (*const frees[2])(void *, void *) = {mem_free, obj_free};
+    static void *(*const reallocs[2])(void *, void *, size_t) = {mem_realloc, obj_realloc};
+    for (int step = 0; step < 3; step++) {
+        for (int i = 0; i < 2; i++) {
+            PyMemAllocatorEx a;
+            PyMem_GetAllocator(domains[i], &a);
+            if (step == 0) {
+                a.free = frees[i];
+            } else if (step == 1) {
+                a.realloc = reallocs[i];
+            } else {
+                a.malloc = heap_malloc;
+                a.calloc = heap_calloc;
+            }
+            PyMem_SetAllocator(domains[i], &a);
+        }
+        barrier_all_threads();
+    }
+}
+
+/* tracemalloc, once stopped, puts back the allocator it found, and so would remove ours. */
+static int
+refuse_tracemalloc(void)
+{
+    PyObject *module = PyImport_ImportModule("_tracemalloc");
+    if (module == NULL) {
+        return -1;
+    }
+    PyObject *tracing = PyObject_CallMethod(module, "is_tracing", NULL);
+    Py_DECREF(module);
+    if (tracing == NULL) {
+        return -1;
+    }
+    int on = PyObject_IsTrue(tracing);
+    Py_DECREF(tracing);
+    if (on > 0) {
+        PyErr_SetString(PyExc_ImportError,
+                        "objtunnel installs an object heap and cannot do that while tracemalloc "
+                        "runs: import objtunnel before tracemalloc.start(), or start Python with "
+                        "'python -m objtunnel script.py'");
+    }
+    return on == 0 ? 0 : -1;
+}
+
+/* The bare allocator's name when it serves the whole process, NULL when it is per interpreter. */
+static const char *
+process_wide_allocator(void)
+{
+    static const char *const names[] = {"mimalloc", "malloc", "mimalloc_debug", "malloc_debug"};
+    const char *name = ot_py_allocator_name();
+    for (size_t i = 0; name != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return names[i];
+        }
+    }
+    return NULL;
+}
+
+static int
+install_locked(void)
+{
+    if (ot_heap.mode != OT_HEAP_NONE) {
+        return 0;
+    }
+    const char *name = process_wide_allocator();
+    if (name != NULL) {
+        ot_heap.base = 0;
+        ot_heap.span = SIZE_MAX;
+        ot_heap.allocator = name;
+        ot_heap.mode = OT_HEAP_PROCESS;
+        return 0;
+    }
+    if (ot_heap.span == 0 && (reserve_range() < 0 || check_range() < 0)) {
+        return -1;
+    }
+    PyMem_GetAllocator(domains[0], &previous[0]);
+    PyMem_GetAllocator(domains[1], &previous[1]);
+    barrier_all_threads();
+    install_in_order();
+    ot_heap.allocator = "objtunnel (mimalloc)";
+    ot_heap.mode = OT_HEAP_OWN;
+    return 0;
+}
+
+int
+ot_heap_install(void)
+{
+    /* Outside of the lock: importing may run Python code and let go of the GIL. */
+    if (ot_heap.mode == OT_HEAP_NONE && refuse_tracemalloc() < 0) {
+        return -1;
+    }
+    /* Interpreters importing at the same time wait here with their own GIL held; the holder
+     * takes no GIL, so it always gets on. */
+    pthread_mutex_lock(&install_lock);
+    int rc = install_locked();
+    pthread_mutex_unlock(&install_lock);
+    return rc;
+}
+
+long long
+ot_heap_resident(void)
+{
+    FILE *f = fopen("/proc/self/smaps", "re");
+    if (f == NULL) {
+        return -1;
+    }
+    char line[512];
+    bool inside = false;
+    long long kib = 0;
+    while (fgets(line, sizeof line, f) != NULL) {
+        unsigned long long from, to, rss;
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2) {
+            inside = ot_heap_owns((void *)(uintptr_t)from);
+        } else if (inside && sscanf(line, "Rss: %llu kB", &rss) == 1) {
+            kib += (long long)rss;
+        }
+    }
+    fclose(f);
+    return kib * 1024;
+}

@@ -1,0 +1,106 @@
+/* park.c: see park.h. */
+#include "runtime/park.h"
+
+#include <errno.h>
+
+static _Thread_local ot_pokeable_t *pokeable;
+
+void
+ot_parker_init(ot_parker_t *p)
+{
+    sem_init(&p->sem, 0, 0);
+}
+
+void
+ot_parker_destroy(ot_parker_t *p)
+{
+    sem_destroy(&p->sem);
+}
+
+void
+ot_unpark(ot_parker_t *p)
+{
+    sem_post(&p->sem);
+}
+
+static ot_park_result_t
+sleep_until(ot_parker_t *p, int64_t deadline)
+{
+    int rc;
+    if (deadline == OT_FOREVER) {
+        rc = sem_wait(&p->sem);
+    } else {
+        struct timespec t = {deadline / 1000000000, deadline % 1000000000};
+        rc = sem_clockwait(&p->sem, CLOCK_MONOTONIC, &t);
+    }
+    if (rc == 0) {
+        return OT_PARK_WOKEN;
+    }
+    return errno == EINTR ? OT_PARK_INTERRUPTED : OT_PARK_TIMEOUT;
+}
+
+/* Whether the thread was poked since it last slept; takes note that it sleeps at p now. */
+static bool
+publish(ot_pokeable_t *self, ot_parker_t *p)
+{
+    pthread_mutex_lock(&self->lock);
+    bool poked = self->poked;
+    self->poked = false;
+    self->parked = p;
+    pthread_mutex_unlock(&self->lock);
+    return poked;
+}
+
+ot_park_result_t
+ot_park(ot_parker_t *p, int64_t deadline)
+{
+    ot_pokeable_t *self = pokeable;
+    if (self == NULL) {
+        return sleep_until(p, deadline);
+    }
+    ot_park_result_t result = OT_PARK_INTERRUPTED;
+    if (!publish(self, p)) {
+        result = sleep_until(p, deadline);
+    }
+    /* After this nobody posts to p on our behalf. */
+    return publish(self, NULL) ? OT_PARK_INTERRUPTED : result;
+}
+
+void
+ot_pokeable_init(ot_pokeable_t *self)
+{
+    pthread_mutex_init(&self->lock, NULL);
+    self->parked = NULL;
+    self->poked = false;
+}
+
+void
+ot_pokeable_destroy(ot_pokeable_t *self)
+{
+    pthread_mutex_destroy(&self->lock);
+}
+
+void
+ot_pokeable_enter(ot_pokeable_t *self)
+{
+    pokeable = self;
+}
+
+void
+ot_poke(ot_pokeable_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->poked = true;
+    if (self->parked != NULL) {
+        ot_unpark(self->parked);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+void
+ot_unpoke(ot_pokeable_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->poked = false;
+    pthread_mutex_unlock(&self->lock);
+}

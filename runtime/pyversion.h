@@ -1,0 +1,459 @@
+/* pyversion.h: the only file that knows CPython's private layouts.
+ *
+ * Purpose: everything objtunnel reads or writes behind the public C API, as small functions
+ * named for what they mean. Porting to a new Python version means reading this file beside
+ * that version's headers, and nothing else.
+ *
+ * Invariant: a layout is used only in the micro version it was compiled against
+ * (ot_py_check_version, called at import): CPython keeps private structs stable within a micro
+ * version only; 3.14's collector changed its between two of them.
+ *
+ * Threading: unless a function says otherwise the caller holds the GIL of the interpreter that
+ * owns the object, or the object is in transit and reachable from one thread only.
+ */
+#ifndef OT_RUNTIME_PYVERSION_H
+#define OT_RUNTIME_PYVERSION_H
+
+#define Py_BUILD_CORE_MODULE 1
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#if PY_VERSION_HEX < 0x030d0000
+#error "objtunnel needs CPython 3.13 or newer"
+#endif
+#ifdef Py_GIL_DISABLED
+#error "objtunnel does not support free-threaded builds yet: use a build with a GIL"
+#endif
+
+#include <internal/pycore_ceval.h>
+#include <internal/pycore_crossinterp.h>
+#include <internal/pycore_dict.h>
+#include <internal/pycore_interp.h>
+#include <internal/pycore_pymem.h>
+#include <internal/pycore_pystate.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* ---- the process ------------------------------------------------------------------------ */
+
+/* Returns -1 with ImportError set if the running micro version is not the compiled one. */
+static inline int
+ot_py_check_version(void)
+{
+    if ((Py_Version >> 8) == (PY_VERSION_HEX >> 8)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_ImportError,
+                 "objtunnel was built for Python %s and knows the object layouts of that version "
+                 "only; this is %s. Build it again with this Python (make, or pip install "
+                 "--force-reinstall --no-binary objtunnel objtunnel)",
+                 PY_VERSION, Py_GetVersion());
+    return -1;
+}
+
+/* The allocator set up at start ("pymalloc", "malloc_debug", ...), NULL if somebody replaced it. */
+static inline const char *
+ot_py_allocator_name(void)
+{
+    return _PyMem_GetCurrentAllocatorName();
+}
+
+/* ---- threads and interpreters ----------------------------------------------------------- */
+
+/* Address of the GIL under which tstate runs: its interpreter's own one, or the main one. */
+static inline void *
+ot_py_gil(PyThreadState *tstate)
+{
+    return tstate->interp->ceval.gil;
+}
+
+/* Whether that GIL is the interpreter's own; if not it is the main interpreter's. */
+static inline bool
+ot_py_owns_gil(PyInterpreterState *interp)
+{
+    return interp->ceval.own_gil != 0;
+}
+
+/* Whether the interpreter's collector is at work right now (also seen by other threads of the
+ * interpreter while a finaliser runs Python code). */
+static inline bool
+ot_py_collecting(PyInterpreterState *interp)
+{
+    return interp->gc.collecting != 0;
+}
+
+/* Has func(arg) called between two bytecodes of some thread of interp; returning -1 there with
+ * an exception set raises it. Needs no GIL. Returns -1 if the interpreter's list is full. */
+static inline int
+ot_py_add_pending_call(PyInterpreterState *interp, int (*func)(void *), void *arg)
+{
+    return (int)_PyEval_AddPendingCall(interp, func, arg, 0) == 0 ? 0 : -1;
+}
+
+/* Whether the caller's evaluation stack holds the only reference to o, as in f((a, b)): then
+ * nobody can look at o again once the call returns. 3.13 cannot tell such a temporary from one
+ * that a C caller (functools.partial) still owns: always "no". */
+static inline bool
+ot_py_is_temporary(PyObject *o)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    return PyUnstable_Object_IsUniqueReferencedTemporary(o);
+#else
+    (void)o;
+    return false;
+#endif
+}
+
+/* ---- objects ---------------------------------------------------------------------------- */
+
+static inline bool
+ot_py_immortal(PyObject *o)
+{
+    return _Py_IsImmortal(o);
+}
+
+/* Gives back n references at once. May free o: the caller is ready for what a dealloc of a str
+ * or a type does, and for nothing else. */
+static inline void
+ot_py_release(PyObject *o, Py_ssize_t n)
+{
+    if (n <= 0 || _Py_IsImmortal(o)) {
+        return;
+    }
+    Py_SET_REFCNT(o, Py_REFCNT(o) - (n - 1));
+    Py_DECREF(o);
+}
+
+/* A bitwise copy of a leaf of `size` bytes, refcount 1, in a block of its own (never from a
+ * free list, which may hold blocks of an older allocator). New reference or MemoryError. */
+static inline PyObject *
+ot_py_copy_block(PyObject *o, size_t size)
+{
+    PyObject *copy = PyObject_Malloc(size);
+    if (copy == NULL) {
+        return PyErr_NoMemory();
+    }
+    memcpy((void *)copy, (void *)o, size);
+    return PyObject_Init(copy, Py_TYPE(o));
+}
+
+static inline void
+ot_py_set_type_steal(PyObject *o, PyTypeObject *type)
+{
+    o->ob_type = type;
+}
+
+/* ---- int ---------------------------------------------------------------------------------*/
+
+static inline size_t
+ot_int_block_size(PyObject *o)
+{
+    Py_ssize_t digits = (Py_ssize_t)(((PyLongObject *)o)->long_value.lv_tag >> 3);
+    return offsetof(PyLongObject, long_value.ob_digit) +
+           sizeof(digit) * (size_t)(digits > 0 ? digits : 1);
+}
+
+/* ---- str -------------------------------------------------------------------------------- */
+
+/* Interned in some interpreter's own table: that interpreter's, even when immortal. */
+static inline bool
+ot_str_interned(PyObject *o)
+{
+    unsigned state = PyUnicode_CHECK_INTERNED(o);
+    return state == SSTATE_INTERNED_MORTAL || state == SSTATE_INTERNED_IMMORTAL;
+}
+
+/* A str compiled into the interpreter's image: the same in every interpreter. */
+static inline bool
+ot_str_static(PyObject *o)
+{
+    PyASCIIObject *s = (PyASCIIObject *)o;
+    return s->state.interned == SSTATE_INTERNED_IMMORTAL_STATIC || s->state.statically_allocated;
+}
+
+/* The separately allocated UTF-8 form of a non-ASCII str, NULL if none. */
+static inline void *
+ot_str_side_block(PyObject *o)
+{
+    return PyUnicode_IS_COMPACT_ASCII(o) ? NULL : ((PyCompactUnicodeObject *)o)->utf8;
+}
+
+/* A copy that no table knows of, hash computed. New reference or MemoryError. */
+static inline PyObject *
+ot_str_copy(PyObject *o)
+{
+    size_t head =
+        PyUnicode_IS_COMPACT_ASCII(o) ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject);
+    size_t length = (size_t)PyUnicode_GET_LENGTH(o) + 1;
+    PyObject *copy = ot_py_copy_block(o, head + length * (size_t)PyUnicode_KIND(o));
+    if (copy == NULL) {
+        return NULL;
+    }
+    ((PyASCIIObject *)copy)->state.interned = SSTATE_NOT_INTERNED;
+    ((PyASCIIObject *)copy)->state.statically_allocated = 0;
+    if (!PyUnicode_IS_COMPACT_ASCII(copy)) {
+        ((PyCompactUnicodeObject *)copy)->utf8 = NULL;
+        ((PyCompactUnicodeObject *)copy)->utf8_length = 0;
+    }
+    if (PyObject_Hash(copy) == -1) { /* dict look-ups compare cached hashes */
+        Py_DECREF(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+/* ---- tuple, frozenset: cached hashes ---------------------------------------------------- */
+
+static inline void
+ot_tuple_forget_hash(PyObject *o)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    ((PyTupleObject *)o)->ob_hash = -1;
+#else
+    (void)o;
+#endif
+}
+
+/* ---- dict ------------------------------------------------------------------------------- */
+
+typedef PyDictKeysObject ot_keys_t;
+
+static inline ot_keys_t *
+ot_dict_keys(PyObject *d)
+{
+    return ((PyDictObject *)d)->ma_keys;
+}
+
+/* The keys belong to a class and are shared between its instances' dicts. */
+static inline bool
+ot_dict_is_split(PyObject *d)
+{
+    PyDictObject *dict = (PyDictObject *)d;
+    return dict->ma_values != NULL || dict->ma_keys->dk_kind == DICT_KEYS_SPLIT;
+}
+
+static inline bool
+ot_dict_is_watched(PyObject *d)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    return (((PyDictObject *)d)->_ma_watcher_tag & DICT_WATCHER_MASK) != 0;
+#else
+    return (((PyDictObject *)d)->ma_version_tag & DICT_WATCHER_MASK) != 0;
+#endif
+}
+
+/* Keys of an empty dict: one static object of the process. */
+static inline bool
+ot_keys_static(ot_keys_t *k)
+{
+    return k->dk_log2_size == 0;
+}
+
+static inline size_t
+ot_keys_block_size(ot_keys_t *k)
+{
+    size_t usable = ((size_t)DK_SIZE(k) << 1) / 3;
+    size_t entry = DK_IS_UNICODE(k) ? sizeof(PyDictUnicodeEntry) : sizeof(PyDictKeyEntry);
+    return offsetof(ot_keys_t, dk_indices) + ((size_t)1 << k->dk_log2_index_bytes) + usable * entry;
+}
+
+/* Versions come from a counter of the interpreter; 0 means "none given". */
+static inline void
+ot_keys_forget_version(ot_keys_t *k)
+{
+    if (k->dk_version != 0) {
+        k->dk_version = 0;
+    }
+}
+
+/* All-str tables hold (key, value) pairs, general ones (hash, key, value) triples. */
+static inline bool
+ot_keys_all_str(ot_keys_t *k)
+{
+    return DK_IS_UNICODE(k);
+}
+
+static inline Py_ssize_t
+ot_keys_count(ot_keys_t *k)
+{
+    return k->dk_nentries;
+}
+
+static inline void
+ot_keys_entry(ot_keys_t *k, Py_ssize_t i, PyObject ***key, PyObject ***value)
+{
+    if (DK_IS_UNICODE(k)) {
+        PyDictUnicodeEntry *e = &DK_UNICODE_ENTRIES(k)[i];
+        *key = &e->me_key;
+        *value = &e->me_value;
+    } else {
+        PyDictKeyEntry *e = &DK_ENTRIES(k)[i];
+        *key = &e->me_key;
+        *value = &e->me_value;
+    }
+}
+
+/* A new untracked dict around `keys` (stolen; NULL for an empty one). NULL and MemoryError, and
+ * then keys are still the caller's. */
+static inline PyObject *
+ot_dict_from_keys_steal(ot_keys_t *keys, Py_ssize_t used)
+{
+    PyDictObject *d = PyObject_GC_New(PyDictObject, &PyDict_Type);
+    if (d == NULL) {
+        return NULL;
+    }
+    d->ma_used = used;
+#if PY_VERSION_HEX >= 0x030e0000
+    d->_ma_watcher_tag = 0;
+#else
+    d->ma_version_tag = 0;
+#endif
+    d->ma_keys = keys;
+    d->ma_values = NULL;
+    return (PyObject *)d;
+}
+
+/* A byte copy of a combined table in a block of its own, its entries' pointers included (they
+ * carry no references). NULL without an exception if there is no memory. */
+static inline ot_keys_t *
+ot_keys_clone(ot_keys_t *k)
+{
+    size_t size = ot_keys_block_size(k);
+    ot_keys_t *clone = PyMem_Malloc(size);
+    if (clone != NULL) {
+        memcpy(clone, k, size);
+        clone->dk_refcnt = 1;
+        clone->dk_version = 0;
+    }
+    return clone;
+}
+
+/* Swaps what two combined dicts hold; both keep their identity and watchers. */
+static inline void
+ot_dict_swap(PyObject *a, PyObject *b)
+{
+    PyDictObject *x = (PyDictObject *)a, *y = (PyDictObject *)b;
+    ot_keys_t *keys = x->ma_keys;
+    Py_ssize_t used = x->ma_used;
+    x->ma_keys = y->ma_keys;
+    x->ma_used = y->ma_used;
+    y->ma_keys = keys;
+    y->ma_used = used;
+}
+
+static inline void
+ot_dict_set_keys(PyObject *d, ot_keys_t *keys, Py_ssize_t used)
+{
+    ((PyDictObject *)d)->ma_keys = keys;
+    ((PyDictObject *)d)->ma_used = used;
+}
+
+/* ---- range ------------------------------------------------------------------------------ */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *part[4]; /* start, stop, step, length */
+} ot_range_t;
+
+/* ---- bytearray -------------------------------------------------------------------------- */
+
+/* The block that the bytes lie in, NULL if it has none of its own. From 3.15 on it is a bytes
+ * object that only the bytearray refers to. */
+static inline void *
+ot_bytearray_block(PyObject *o)
+{
+#if PY_VERSION_HEX >= 0x030f0000
+    PyObject *bytes = ((PyByteArrayObject *)o)->ob_bytes_object;
+    return bytes == NULL || _Py_IsImmortal(bytes) ? NULL : bytes;
+#else
+    return ((PyByteArrayObject *)o)->ob_bytes;
+#endif
+}
+
+/* Somebody else looks into the bytes: through a buffer, or (3.15) through the bytes object. */
+static inline bool
+ot_bytearray_pinned(PyObject *o)
+{
+    PyByteArrayObject *b = (PyByteArrayObject *)o;
+#if PY_VERSION_HEX >= 0x030f0000
+    if (b->ob_bytes_object != NULL && !_Py_IsImmortal(b->ob_bytes_object) &&
+        Py_REFCNT(b->ob_bytes_object) != 1) {
+        return true;
+    }
+#endif
+    return b->ob_exports != 0;
+}
+
+/* Swaps what two bytearrays hold; neither may be pinned. */
+static inline void
+ot_bytearray_swap(PyObject *a, PyObject *b)
+{
+    PyByteArrayObject *x = (PyByteArrayObject *)a, *y = (PyByteArrayObject *)b, t;
+    t.ob_base.ob_size = Py_SIZE(x);
+    t.ob_alloc = x->ob_alloc;
+    t.ob_bytes = x->ob_bytes;
+    t.ob_start = x->ob_start;
+    Py_SET_SIZE(x, Py_SIZE(y));
+    x->ob_alloc = y->ob_alloc;
+    x->ob_bytes = y->ob_bytes;
+    x->ob_start = y->ob_start;
+    Py_SET_SIZE(y, t.ob_base.ob_size);
+    y->ob_alloc = t.ob_alloc;
+    y->ob_bytes = t.ob_bytes;
+    y->ob_start = t.ob_start;
+#if PY_VERSION_HEX >= 0x030f0000
+    PyObject *bytes = x->ob_bytes_object;
+    x->ob_bytes_object = y->ob_bytes_object;
+    y->ob_bytes_object = bytes;
+#endif
+}
+
+/* ---- array.array (Modules/arraymodule.c; the same layout from 3.12 to 3.15) --------------- */
+
+typedef struct {
+    PyObject_VAR_HEAD
+    char *ob_item;
+    Py_ssize_t allocated;
+    const void *ob_descr; /* into a static table of the module's shared object */
+    PyObject *weakreflist;
+    Py_ssize_t ob_exports;
+} ot_array_t;
+
+/* Every array.array descriptor begins with these two (typecode, itemsize). */
+typedef struct {
+    char typecode;
+    int itemsize;
+} ot_array_descr_t;
+
+/* ---- the cross-interpreter registry (PEP 734) -------------------------------------------- */
+
+#if PY_VERSION_HEX >= 0x030e0000
+typedef _PyXIData_t ot_xidata_t;
+#define OT_XIDATA_INIT _PyXIData_Init
+#define OT_XIDATA_SET_FREE _PyXIData_SET_FREE
+#define OT_XIDATA_DATA _PyXIData_DATA
+#else
+typedef _PyCrossInterpreterData ot_xidata_t;
+#define OT_XIDATA_INIT _PyCrossInterpreterData_Init
+#define OT_XIDATA_SET_FREE _PyCrossInterpreterData_SET_FREE
+#define OT_XIDATA_DATA _PyCrossInterpreterData_DATA
+#endif
+
+typedef int (*ot_xidata_getter_t)(PyThreadState *, PyObject *, ot_xidata_t *);
+
+/* Makes instances of a heap type shareable through _interpreters and concurrent.interpreters,
+ * in the current interpreter. Returns -1 with an exception set. */
+static inline int
+ot_xidata_register(PyTypeObject *type, ot_xidata_getter_t getter)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    _PyXIData_getdata_t entry = {.basic = getter};
+    return _PyXIData_RegisterClass(PyThreadState_Get(), type, entry);
+#else
+    return _PyCrossInterpreterData_RegisterClass(type, getter);
+#endif
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* vec.h: a growable array of one element type, from the raw (process-wide) allocator, so that
+ * it may be filled under one GIL and freed under another, or under none. */
+#ifndef OT_RUNTIME_VEC_H
+#define OT_RUNTIME_VEC_H
+
+#include "runtime/pyversion.h"
+
+/* Invariant: len <= cap; items is NULL iff cap == 0. Zero-initialised is empty. */
+#define OT_VEC(type)                                                                               \
+    struct {                                                                                       \
+        type *items;                                                                               \
+        size_t len, cap;                                                                           \
+    }
+
+/* Makes room for one more element; 0, or -1 without an exception. */
+static inline int
+ot_vec_grow(void *items, size_t *cap, size_t size)
+{
+    size_t wanted = *cap ? *cap * 2 : 64;
+    void *grown = PyMem_RawRealloc(*(void **)items, wanted * size);
+    if (grown == NULL) {
+        return -1;
+    }
+    *(void **)items = grown;
+    *cap = wanted;
+    return 0;
+}
+
+/* Makes room for n more elements, which can then be pushed without failing. */
+static inline int
+ot_vec_reserve_raw(void *items, size_t len, size_t *cap, size_t n, size_t size)
+{
+    if (*cap - len >= n) {
+        return 0;
+    }
+    void *grown = PyMem_RawRealloc(*(void **)items, (len + n) * size);
+    if (grown == NULL) {
+        return -1;
+    }
+    *(void **)items = grown;
+    *cap = len + n;
+    return 0;
+}
+
+#define ot_vec_reserve(v, n)                                                                       \
+    ot_vec_reserve_raw(&(v)->items, (v)->len, &(v)->cap, (n), sizeof *(v)->items)
+
+#define ot_vec_push(v, value)                                                                      \
+    ((v)->len == (v)->cap && ot_vec_grow(&(v)->items, &(v)->cap, sizeof *(v)->items) < 0           \
+         ? -1                                                                                      \
+         : ((v)->items[(v)->len++] = (value), 0))
+
+#define ot_vec_free(v) (PyMem_RawFree((v)->items), (v)->items = NULL, (v)->len = 0, (v)->cap = 0)
+
+#endif

@@ -1,0 +1,284 @@
+/* worker.c: see worker.h.
+ *
+ * Main invariant (under lock): interp is non-NULL exactly while the interpreter can take pending
+ * calls; running is the job between begin and end, 0 if none; interrupted is running or 0.
+ *
+ * Threading: `lock` is held for a few loads and stores, never while a GIL is waited for.
+ * creation_lock keeps two threads from creating interpreters at once, which CPython's own
+ * locking does not cover throughout; it is taken without a GIL.
+ */
+#include "runtime/worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "atomics/refcount.h"
+#include "runtime/park.h"
+#include "runtime/vec.h"
+
+struct ot_worker {
+    ot_ref_t ref;
+    ot_worker_job_t job;
+    char *name; /* of the OS thread */
+
+    pthread_mutex_t lock; /* guards all below */
+    char *error;
+    PyInterpreterState *interp;
+    int64_t interp_id;
+    unsigned long thread_id; /* as PyThread_get_thread_ident has it */
+    uint64_t last_begun, running, interrupted;
+    OT_VEC(uint64_t) cancelled;
+    ot_pokeable_t pokeable;
+};
+
+static pthread_mutex_t creation_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local ot_worker_t *self; /* set in worker threads */
+
+/* ---- the thread -------------------------------------------------------------------------- */
+
+static void
+publish_interp(ot_worker_t *w, PyInterpreterState *interp)
+{
+    pthread_mutex_lock(&w->lock);
+    w->interp = interp;
+    if (interp != NULL) {
+        w->interp_id = PyInterpreterState_GetID(interp);
+        w->thread_id = PyThread_get_thread_ident();
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static PyThreadState *
+create_interpreter(ot_worker_t *w)
+{
+    PyInterpreterConfig config = {
+        .use_main_obmalloc = 0,
+        .allow_fork = 0,
+        .allow_exec = 0,
+        .allow_threads = 1,
+        .allow_daemon_threads = 0, /* they could outlive the interpreter */
+        .check_multi_interp_extensions = 1,
+        .gil = PyInterpreterConfig_OWN_GIL,
+    };
+    PyThreadState *tstate = NULL;
+    pthread_mutex_lock(&creation_lock);
+    PyStatus status = Py_NewInterpreterFromConfig(&tstate, &config);
+    pthread_mutex_unlock(&creation_lock);
+    if (PyStatus_Exception(status)) {
+        ot_worker_set_error(w, status.err_msg ? status.err_msg : "cannot create an interpreter");
+        return NULL;
+    }
+    return tstate;
+}
+
+static void *
+thread_main(void *arg)
+{
+    ot_worker_t *w = arg;
+    self = w;
+    ot_pokeable_enter(&w->pokeable);
+    if (w->name != NULL) {
+        pthread_setname_np(pthread_self(), w->name);
+    }
+    PyThreadState *tstate = create_interpreter(w);
+    if (tstate != NULL) {
+        publish_interp(w, PyThreadState_GetInterpreter(tstate));
+        w->job.main(w, w->job.arg);
+        publish_interp(w, NULL); /* pending calls would find it half gone */
+        Py_EndInterpreter(tstate);
+    }
+    ot_pokeable_enter(NULL);
+    w->job.ended(w, w->job.arg);
+    ot_worker_unref(w);
+    return NULL;
+}
+
+/* Signals are for the threads that Python knows: a Ctrl-C taken here would wake nobody. */
+static int
+spawn(ot_worker_t *w)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int rc = pthread_create(&thread, &attr, thread_main, w);
+    pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0 ? 0 : -1;
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+ot_worker_t *
+ot_worker_start(const char *name, ot_worker_job_t job)
+{
+    ot_worker_t *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        return NULL;
+    }
+    ot_ref_init(&w->ref);
+    pthread_mutex_init(&w->lock, NULL);
+    ot_pokeable_init(&w->pokeable);
+    w->job = job;
+    w->interp_id = -1;
+    w->name = name == NULL ? NULL : strndup(name, 15); /* what Linux takes */
+    ot_worker_ref(w);                                  /* the thread's */
+    if (spawn(w) < 0) {
+        ot_worker_unref(w);
+        ot_worker_unref(w);
+        return NULL;
+    }
+    return w;
+}
+
+void
+ot_worker_ref(ot_worker_t *w)
+{
+    ot_ref_inc(&w->ref);
+}
+
+void
+ot_worker_unref(ot_worker_t *w)
+{
+    if (!ot_ref_dec(&w->ref)) {
+        return;
+    }
+    pthread_mutex_destroy(&w->lock);
+    ot_pokeable_destroy(&w->pokeable);
+    ot_vec_free(&w->cancelled);
+    free(w->name);
+    free(w->error);
+    free(w);
+}
+
+const char *
+ot_worker_error(ot_worker_t *w)
+{
+    pthread_mutex_lock(&w->lock);
+    const char *error = w->error;
+    pthread_mutex_unlock(&w->lock);
+    return error;
+}
+
+void
+ot_worker_set_error(ot_worker_t *w, const char *text)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->error == NULL) { /* borrowed by others from now on: never replaced */
+        w->error = strdup(text);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+int64_t
+ot_worker_interp_id(ot_worker_t *w)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t id = w->interp_id;
+    pthread_mutex_unlock(&w->lock);
+    return id;
+}
+
+/* ---- jobs -------------------------------------------------------------------------------- */
+
+bool
+ot_worker_has_begun(ot_worker_t *w, uint64_t job)
+{
+    pthread_mutex_lock(&w->lock);
+    bool begun = job <= w->last_begun;
+    pthread_mutex_unlock(&w->lock);
+    return begun;
+}
+
+bool
+ot_worker_cancel(ot_worker_t *w, uint64_t job)
+{
+    pthread_mutex_lock(&w->lock);
+    bool done = job > w->last_begun && ot_vec_push(&w->cancelled, job) == 0;
+    pthread_mutex_unlock(&w->lock);
+    return done;
+}
+
+bool
+ot_worker_begin(ot_worker_t *w, uint64_t job)
+{
+    bool wanted = true;
+    pthread_mutex_lock(&w->lock);
+    w->last_begun = job;
+    for (size_t i = 0; i < w->cancelled.len; i++) {
+        if (w->cancelled.items[i] == job) {
+            w->cancelled.items[i] = w->cancelled.items[--w->cancelled.len];
+            wanted = false;
+            break;
+        }
+    }
+    w->running = wanted ? job : 0;
+    pthread_mutex_unlock(&w->lock);
+    return wanted;
+}
+
+void
+ot_worker_end(ot_worker_t *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->running = w->interrupted = 0;
+    unsigned long thread_id = w->thread_id;
+    pthread_mutex_unlock(&w->lock);
+    ot_unpoke(&w->pokeable);
+    PyThreadState_SetAsyncExc(thread_id, NULL);
+}
+
+/* Runs in some thread of the worker's interpreter. Steals the reference to w. */
+static int
+deliver_interrupt(void *arg)
+{
+    ot_worker_t *w = arg;
+    pthread_mutex_lock(&w->lock);
+    bool due = w->interrupted != 0;
+    w->interrupted = 0;
+    unsigned long thread_id = w->thread_id;
+    pthread_mutex_unlock(&w->lock);
+    if (due) {
+        PyThreadState_SetAsyncExc(thread_id, PyExc_KeyboardInterrupt);
+    }
+    ot_worker_unref(w);
+    return 0;
+}
+
+void
+ot_worker_interrupt(ot_worker_t *w, uint64_t job)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->interp != NULL && w->running != 0 && (job == 0 || job == w->running)) {
+        w->interrupted = w->running;
+        ot_worker_ref(w);
+        /* Under our lock, so that the interpreter is not ended meanwhile. Its list being full
+         * means that it is about to look; the poke below is not lost in any case. */
+        if (ot_py_add_pending_call(w->interp, deliver_interrupt, w) < 0) {
+            ot_worker_unref(w);
+        }
+        ot_poke(&w->pokeable);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool
+ot_worker_check_interrupt(void)
+{
+    ot_worker_t *w = self;
+    if (w == NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&w->lock);
+    bool due = w->interrupted != 0;
+    w->interrupted = 0;
+    pthread_mutex_unlock(&w->lock);
+    if (due) {
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+    }
+    return due;
+}

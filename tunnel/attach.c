@@ -1,0 +1,264 @@
+/* attach.c: putting a tree into the receiver, or freeing one that nobody receives (see tree.h).
+ *
+ * What may fail or run Python code comes first (unpickling, handles); then the tree is made
+ * whole, which cannot fail; last, containers with rebuilt keys are rehashed.
+ *
+ * Main invariant: until make_whole the tree is as detach left it, so a failed attach may be
+ * repeated, here or in another interpreter.
+ * Threading: the receiver's GIL.
+ */
+#include "tunnel/foreign.h"
+#include "tunnel/ptrmap.h"
+#include "tunnel/rehash.h"
+
+/* ---- keys -------------------------------------------------------------------------------- */
+
+typedef struct {
+    const ot_tree_t *tree;
+    PyObject **here;   /* owned: what keys.items[i] is called in this interpreter */
+    ot_ptrmap_t index; /* address of a key -> i; for speed only, may be empty */
+    size_t next;       /* where the next key is likely to be: rows have their keys in order */
+} keys_t;
+
+static bool
+is_key(const keys_t *k, size_t i, const void *address)
+{
+    return i < k->tree->keys.len &&
+           (k->tree->keys.items[i].old == address || k->tree->keys.items[i].copy == address);
+}
+
+/* Index of the key with this address, or keys.len. Only the address is looked at: the sender's
+ * key behind it may be gone. */
+static size_t
+find_key(keys_t *k, const void *address)
+{
+    size_t i = k->next, n = k->tree->keys.len;
+    if (!is_key(k, i, address)) {
+        if (k->index.cap != 0) {
+            uint32_t *found = ot_ptrmap_get(&k->index, address);
+            i = found == NULL ? n : *found;
+        } else {
+            for (i = 0; i < n && !is_key(k, i, address); i++) {
+            }
+        }
+    }
+    if (i < n) {
+        k->next = i + 1 < n ? i + 1 : 0;
+    }
+    return i;
+}
+
+static void
+substitute_keys(keys_t *k, PyObject *dict)
+{
+    ot_keys_t *table = ot_dict_keys(dict);
+    for (Py_ssize_t i = 0, n = ot_keys_count(table); i < n; i++) {
+        PyObject **key, **value;
+        ot_keys_entry(table, i, &key, &value);
+        size_t at = *value == NULL ? k->tree->keys.len : find_key(k, *key);
+        if (at == k->tree->keys.len) {
+            continue;
+        }
+        PyObject *copy = k->tree->keys.items[at].copy;
+        bool owned = *key == copy; /* a copied dict's; a moved one's reference is gone already */
+        *key = Py_NewRef(k->here[at]);
+        if (owned) {
+            Py_DECREF(copy);
+        }
+    }
+}
+
+/* Without memory the index stays partial, so it is dropped and look-ups go the slow way. */
+static void
+index_keys(keys_t *k)
+{
+    for (size_t i = 0; i < k->tree->keys.len; i++) {
+        const ot_key_t *key = &k->tree->keys.items[i];
+        if (ot_ptrmap_add(&k->index, key->old, (uint32_t)i) < 0 ||
+            ot_ptrmap_add(&k->index, key->copy, (uint32_t)i) < 0) {
+            ot_ptrmap_free(&k->index);
+            return;
+        }
+    }
+}
+
+/* Gives every marked dict keys of this interpreter: interned ones where they were interned.
+ * `here` has room for keys.len objects. */
+static void
+settle_keys(ot_tree_t *tree, PyObject **here, bool intern)
+{
+    keys_t k = {.tree = tree, .here = here};
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        here[i] = Py_NewRef(tree->keys.items[i].copy);
+        if (intern && tree->keys.items[i].intern) {
+            PyUnicode_InternInPlace(&here[i]);
+        }
+    }
+    index_keys(&k);
+    for (size_t i = 0; i < tree->containers.len; i++) {
+        if (tree->containers.items[i] & OT_NEEDS_KEYS) {
+            substitute_keys(&k,
+                            (PyObject *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK));
+        }
+    }
+    ot_ptrmap_free(&k.index);
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        Py_DECREF(here[i]);
+        Py_DECREF(tree->keys.items[i].copy);
+    }
+    tree->keys.len = 0;
+}
+
+/* ---- making it whole --------------------------------------------------------------------- */
+
+static void
+fill_fixes(ot_tree_t *tree, PyObject *objects, PyObject **handles)
+{
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        ot_fix_t *fix = &tree->fixes.items[i];
+        PyObject *o = fix->is_channel ? handles[fix->index] : PyList_GET_ITEM(objects, fix->index);
+        *fix->slot = Py_NewRef(o);
+    }
+    tree->fixes.len = 0;
+}
+
+/* Cannot fail. The tree is the current interpreter's afterwards, but for fixes. */
+static void
+make_whole(const ot_interp_t *interp, ot_tree_t *tree, PyObject **here, bool intern)
+{
+    for (size_t i = 0; i < tree->arrays.len; i++) {
+        ot_array_set_type_steal(tree->arrays.items[i],
+                                (PyTypeObject *)Py_NewRef((PyObject *)interp->types.array));
+    }
+    if (tree->keys.len > 0) {
+        settle_keys(tree, here, intern);
+    }
+    for (size_t i = 0; i < tree->containers.len; i++) {
+        if (tree->containers.items[i] & OT_NEEDS_TRACK) {
+            PyObject_GC_Track((void *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK));
+        }
+    }
+}
+
+/* One handle per channel that a slot refers to; -1 with an exception set. */
+static int
+make_handles(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **handles)
+{
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        if (!fix->is_channel || handles[fix->index] != NULL) {
+            continue;
+        }
+        ot_channel_t *ch = tree->channels.items[fix->index];
+        ot_channel_ref(ch);
+        handles[fix->index] = interp->handle_steal(interp->context, ch);
+        if (handles[fix->index] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Drops the tree's own references to channels; returns the messages of those that died. */
+static ot_node_t *
+release_channels(ot_tree_t *tree)
+{
+    ot_node_t *chain = NULL;
+    for (size_t i = 0; i < tree->channels.len; i++) {
+        ot_node_t *left = ot_channel_unref(tree->channels.items[i]);
+        while (left != NULL) {
+            ot_node_t *next = left->next;
+            left->next = chain;
+            chain = left;
+            left = next;
+        }
+    }
+    tree->channels.len = 0;
+    return chain;
+}
+
+/* Room for one pointer per key or channel, zeroed; *PyMem_Raw*. */
+static PyObject **
+pointers(size_t n)
+{
+    return PyMem_RawCalloc(n ? n : 1, sizeof(PyObject *));
+}
+
+PyObject *
+ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
+{
+    ot_tree_t *tree = *message;
+    PyObject *root = NULL, *objects = NULL;
+    PyObject **here = pointers(tree->keys.len), **handles = pointers(tree->channels.len);
+    size_t channels = tree->channels.len;
+    if (here == NULL || handles == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    if (tree->pickle != NULL && (objects = ot_foreign_unpickle(interp, tree)) == NULL) {
+        goto done;
+    }
+    if (make_handles(interp, tree, handles) < 0) {
+        goto done;
+    }
+    make_whole(interp, tree, here, true);
+    fill_fixes(tree, objects, handles);
+    root = tree->root;
+    if (tree->rehash && ot_rehash(tree) < 0) {
+        Py_CLEAR(root); /* the one failure that loses a message: docs/design.md, "not safe yet" */
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    ot_tree_dispose_chain(interp, release_channels(tree));
+    PyErr_SetRaisedException(error);
+    ot_tree_free(tree);
+    *message = NULL;
+done:
+    Py_XDECREF(objects);
+    for (size_t i = 0; handles != NULL && i < channels; i++) {
+        Py_XDECREF(handles[i]);
+    }
+    PyMem_RawFree(handles);
+    PyMem_RawFree(here);
+    return root;
+}
+
+/* ---- disposal ---------------------------------------------------------------------------- */
+
+/* Frees one message; returns the messages of channels that died with it. */
+static ot_node_t *
+dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
+{
+    PyObject **here = pointers(tree->keys.len);
+    if (here == NULL && tree->keys.len > 0) {
+        return NULL; /* leaking beats following a dangling key */
+    }
+    make_whole(interp, tree, here, false);
+    PyMem_RawFree(here);
+    Py_DECREF(tree->root);
+    ot_node_t *chain = release_channels(tree);
+    ot_tree_free(tree);
+    return chain;
+}
+
+void
+ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain)
+{
+    while (chain != NULL) {
+        ot_node_t *next = chain->next;
+        ot_node_t *more = dispose_one(interp, (ot_tree_t *)chain);
+        while (more != NULL) {
+            ot_node_t *after = more->next;
+            more->next = next;
+            next = more;
+            more = after;
+        }
+        chain = next;
+    }
+}
+
+void
+ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree)
+{
+    tree->node.next = NULL;
+    ot_tree_dispose_chain(interp, &tree->node);
+}

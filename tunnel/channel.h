@@ -1,0 +1,74 @@
+/* channel.h: a process-wide queue of messages, many senders and many receivers. No Python.
+ *
+ * What a tunnel is underneath. A message is an opaque node; whose memory it is and what it holds
+ * is the caller's business. Blocking calls park without polling and hold no lock; Python callers
+ * let go of their GIL first.
+ *
+ * Sending is in two steps: reserve a place (may block), then commit the message into it or
+ * cancel. So a sender takes its tree apart only when nothing can fail any more.
+ *
+ * Which operations may run at once: all of them, from any thread, each as long as its caller
+ * holds a reference. Order: messages leave in the order of their commits. Waiters are woken in
+ * the order in which they came, but a newcomer may overtake one that is waking up.
+ */
+#ifndef OT_TUNNEL_CHANNEL_H
+#define OT_TUNNEL_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* First member of every message. */
+typedef struct ot_node {
+    struct ot_node *next;
+} ot_node_t;
+
+typedef struct ot_channel ot_channel_t;
+
+typedef enum {
+    OT_CHANNEL_INTERRUPTED = -3, /* a signal handler ran: look at the signal, then call again */
+    OT_CHANNEL_CLOSED = -2,
+    OT_CHANNEL_TIMEOUT = -1,
+    OT_CHANNEL_OK = 0,
+} ot_channel_result_t;
+
+/* maxsize 0 is "no limit". New reference, or NULL without memory. */
+ot_channel_t *ot_channel_new(size_t maxsize);
+
+void ot_channel_ref(ot_channel_t *ch);
+
+/* Drops a reference. Returns the chain of messages that nobody will receive any more when it
+ * was the last one (the caller owns them), NULL otherwise. */
+ot_node_t *ot_channel_unref(ot_channel_t *ch);
+
+/* New reference to the live channel with this id, NULL if there is none any more. */
+ot_channel_t *ot_channel_find(uint64_t id);
+
+/* Waits until the queue has a place and reserves it: OK, or nothing reserved. */
+ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
+
+/* Puts a message into the reserved place; cannot fail. Also after close: a place that was
+ * reserved in time is honoured. */
+void ot_channel_commit(ot_channel_t *ch, ot_node_t *node);
+
+void ot_channel_cancel(ot_channel_t *ch);
+
+/* Takes the oldest message. CLOSED only once the queue is closed and drained. */
+ot_channel_result_t ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node);
+
+/* Puts a message that could not be rebuilt back to the head, though the queue be full. */
+void ot_channel_unrecv(ot_channel_t *ch, ot_node_t *node);
+
+/* No more reservations; receivers drain what is there. Closing twice is fine. With `discard`
+ * returns the chain of queued messages, now the caller's. */
+ot_node_t *ot_channel_close(ot_channel_t *ch, bool discard);
+
+uint64_t ot_channel_id(const ot_channel_t *ch);
+size_t ot_channel_maxsize(const ot_channel_t *ch);
+size_t ot_channel_qsize(ot_channel_t *ch);
+bool ot_channel_is_closed(ot_channel_t *ch);
+
+/* How many channels live in the process, for leak tests. */
+size_t ot_channel_count(void);
+
+#endif

@@ -1,0 +1,157 @@
+/* copy.c: copies of what something outside of the tree can still reach.
+ *
+ * Each outsider is copied once per message, whatever number of references lead to it, and with
+ * it all that it reaches; the originals are not written to. Explicit work list, no recursion.
+ *
+ * Main invariant: a clone is always safe to free: its references are NULL (or None) until they
+ * are filled, and what it holds it owns.
+ * Threading: as in prove.c.
+ */
+#include "tunnel/proof.h"
+
+#include <math.h>
+
+static ot_proof_t *
+proof_of(ot_copier_t *c)
+{
+    return (ot_proof_t *)((char *)c - offsetof(ot_proof_t, copier));
+}
+
+/* A NaN hashes by address: whatever is looked up by it must be rehashed once it is a copy. */
+static bool
+hashes_by_address(PyObject *o)
+{
+    if (PyFloat_CheckExact(o)) {
+        return isnan(PyFloat_AS_DOUBLE(o));
+    }
+    if (PyComplex_CheckExact(o)) {
+        Py_complex z = ((PyComplexObject *)o)->cval;
+        return isnan(z.real) || isnan(z.imag);
+    }
+    return false;
+}
+
+/* A new clone of o; its filling is put on the work list. */
+static PyObject *
+clone_object(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
+{
+    PyObject *copy = kind->clone(o);
+    if (copy == NULL) {
+        return NULL;
+    }
+    p->receipt.copied++;
+    if (kind->leaf) {
+        p->tree->rehash |= hashes_by_address(o);
+        return copy;
+    }
+    ot_copy_job_t job = {copy, o, kind};
+    if (ot_vec_push(&p->jobs, job) < 0 ||
+        (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, copy) < 0)) {
+        Py_DECREF(copy);
+        return PyErr_NoMemory();
+    }
+    return copy;
+}
+
+static PyObject *
+leave_to_receiver(ot_proof_t *p, PyObject **slot, uint32_t index, bool is_channel)
+{
+    ot_fix_t fix = {slot, index, is_channel};
+    if (ot_vec_push(&p->tree->fixes, fix) < 0) {
+        return PyErr_NoMemory();
+    }
+    p->tree->rehash |= !is_channel;
+    return Py_NewRef(Py_None);
+}
+
+/* The copy that stands for entry i's object, made at first use. Borrowed. */
+static PyObject *
+entry_copy(ot_proof_t *p, size_t i)
+{
+    if (p->entries.items[i].copy == NULL) {
+        PyObject *copy = clone_object(p, p->entries.items[i].obj, p->entries.items[i].kind);
+        p->entries.items[i].copy = copy;
+    }
+    return p->entries.items[i].copy;
+}
+
+static PyObject *
+copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
+{
+    ot_proof_t *p = proof_of(c);
+    if (ot_is_process_static(o)) {
+        return Py_NewRef(o);
+    }
+    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+    bool once = Py_REFCNT(o) == 1 && !(kind == &ot_kind_str && ot_str_interned(o));
+    if (once && kind != NULL) {
+        return clone_object(p, o, kind);
+    }
+    Py_ssize_t i = ot_proof_entry(p, o);
+    if (i < 0) {
+        return NULL;
+    }
+    ot_entry_t *e = &p->entries.items[i];
+    switch (e->verdict) {
+    case OT_FOREIGN:
+    case OT_HANDLE:
+        return leave_to_receiver(p, slot, e->foreign, e->verdict == OT_HANDLE);
+    case OT_INSIDE:
+    case OT_REHOMED:
+        PyErr_Format(PyExc_SystemError,
+                     "objtunnel: a %s proved exclusive is reachable from outside",
+                     Py_TYPE(o)->tp_name);
+        return NULL;
+    default:
+        return Py_XNewRef(entry_copy(p, (size_t)i));
+    }
+}
+
+static int
+do_jobs(ot_proof_t *p)
+{
+    while (p->jobs.len > 0) {
+        ot_copy_job_t job = p->jobs.items[--p->jobs.len];
+        int needs = job.kind->fill(job.clone, job.original, &p->copier);
+        if (needs < 0) {
+            return -1;
+        }
+        needs |= PyObject_GC_IsTracked(job.original) ? OT_NEEDS_TRACK : 0;
+        if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)job.clone | (uintptr_t)needs)) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+ot_copy_outsiders(ot_proof_t *p)
+{
+    p->copier.copy = copy_reference;
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        if (e->verdict == OT_FOREIGN) {
+            p->tree->rehash = true;
+        } else if (e->verdict == OT_REHOMED) {
+            p->tree->rehash |= hashes_by_address(e->obj);
+        }
+        bool wanted = (e->verdict == OT_OUTSIDE || e->verdict == OT_INTERNED) && e->edges > 0;
+        if (wanted && entry_copy(p, i) == NULL) {
+            return -1;
+        }
+    }
+    return do_jobs(p);
+}
+
+PyObject *
+ot_copy_whole(ot_proof_t *p, PyObject *o, PyObject **slot)
+{
+    p->copier.copy = copy_reference;
+    PyObject *copy = copy_reference(&p->copier, o, slot);
+    if (copy != NULL && do_jobs(p) < 0) {
+        Py_DECREF(copy);
+        return NULL;
+    }
+    return copy;
+}

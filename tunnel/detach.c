@@ -1,0 +1,442 @@
+/* detach.c: taking a tree out of the sender (see tree.h).
+ *
+ * prove and copy only read and allocate; if anything fails up to then, undo() restores what
+ * little there is to restore. commit() cannot fail and runs no Python code: afterwards the tree
+ * belongs to nobody but the message.
+ *
+ * Main invariant: between two calls that may run Python code there is no shell (an object that
+ * lists another's content without owning it), so nobody ever sees one.
+ * Threading: the sender's GIL is held throughout, but for pickling, which may let go of it;
+ * afterwards everything is proved anew.
+ */
+#include "tunnel/foreign.h"
+#include "tunnel/path.h"
+#include "tunnel/proof.h"
+
+enum { MAX_ATTEMPTS = 8 }; /* of a tree that each time turns out to hold new foreign objects */
+
+Py_ssize_t
+ot_proof_foreigner(ot_proof_t *p, PyObject *o)
+{
+    uint32_t *known = ot_ptrmap_get(&p->foreign_index, o);
+    if (known != NULL) {
+        return *known;
+    }
+    Py_ssize_t i = PyList_GET_SIZE(p->foreigners);
+    if (PyList_Append(p->foreigners, o) < 0) {
+        return -1;
+    }
+    if (ot_ptrmap_add(&p->foreign_index, o, (uint32_t)i) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return i;
+}
+
+Py_ssize_t
+ot_proof_channel(ot_proof_t *p, PyObject *handle)
+{
+    ot_channel_t *ch = p->interp->channel_of(handle);
+    if (ot_vec_push(&p->tree->channels, ch) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ot_channel_ref(ch);
+    return (Py_ssize_t)p->tree->channels.len - 1;
+}
+
+/* ---- undo -------------------------------------------------------------------------------- */
+
+/* References to channels that a live handle has, too: never the last ones. */
+static void
+drop_channels(ot_channels_t *channels)
+{
+    for (size_t i = 0; i < channels->len; i++) {
+        (void)ot_channel_unref(channels->items[i]);
+    }
+    channels->len = 0;
+}
+
+static void
+undo(ot_proof_t *p)
+{
+    ot_tree_t *tree = p->tree;
+    /* Copies may form cycles: let the collector have them. */
+    for (size_t i = 0; i < tree->containers.len; i++) {
+        PyObject *o = (PyObject *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK);
+        if ((tree->containers.items[i] & OT_NEEDS_TRACK) && !PyObject_GC_IsTracked(o)) {
+            PyObject_GC_Track(o);
+        }
+    }
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        bool shell = e->copy != NULL && (e->verdict == OT_REHOMED || e->verdict == OT_ROOT);
+        if (shell && !e->kind->leaf) {
+            e->kind->disown(e->copy, e->obj);
+        }
+    }
+    for (size_t i = 0; i < p->entries.len; i++) {
+        Py_XDECREF(p->entries.items[i].copy);
+    }
+    Py_CLEAR(tree->root);
+    drop_channels(&tree->channels);
+    tree->containers.len = tree->arrays.len = tree->fixes.len = 0;
+    tree->rehash = false;
+    p->entries.len = p->edges.len = p->stack.len = p->jobs.len = 0;
+    ot_ptrmap_free(&p->index);
+    p->receipt = (ot_receipt_t){0};
+}
+
+/* ---- looking ----------------------------------------------------------------------------- */
+
+/* Whether the root's content is taken over. A mutable root is; of immutable ones only such as
+ * nobody can look at after the call. While the collector runs (send from a finaliser) its lists
+ * must not lose objects: copy. */
+static bool
+takes_over(const ot_kind_t *kind, PyObject *root)
+{
+    if (kind == NULL || kind->leaf || ot_py_collecting(PyInterpreterState_Get())) {
+        return false;
+    }
+    bool mutable = kind->emptiable && !PyFrozenSet_CheckExact(root);
+    return (mutable || ot_py_is_temporary(root)) && kind->inspect(root) != OT_PINNED;
+}
+
+static int
+examine_contents(ot_proof_t *p, const ot_kind_t *kind)
+{
+    ot_entry_t e = {.obj = p->root, .kind = kind, .verdict = OT_ROOT};
+    e.copy = kind->shell(p->root);
+    if (e.copy == NULL) {
+        return -1;
+    }
+    if (ot_vec_push(&p->entries, e) < 0) {
+        kind->disown(e.copy, e.obj);
+        Py_DECREF(e.copy);
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ot_ptrmap_add(&p->index, p->root, 0) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    p->receipt.moved++;
+    bool tracked = PyObject_GC_IsTracked(p->root);
+    return ot_prove(p, e.copy, tracked) < 0 || ot_copy_outsiders(p) < 0 ? -1 : 0;
+}
+
+static int
+examine(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
+{
+    if (take_over) {
+        return examine_contents(p, kind);
+    }
+    PyObject *copy = ot_copy_whole(p, p->root, &p->tree->root);
+    p->tree->root = copy;
+    return copy == NULL ? -1 : 0;
+}
+
+/* An entry that strict=True forbids: borrowed, NULL if there is none. */
+static const ot_entry_t *
+find_shared(ot_proof_t *p)
+{
+    for (size_t i = 0; i < p->entries.len; i++) {
+        const ot_entry_t *e = &p->entries.items[i];
+        Py_ssize_t ours = e->edges + (e->verdict == OT_FOREIGN ? 1 : 0); /* p->foreigners */
+        bool shared =
+            e->verdict == OT_OUTSIDE || (e->verdict == OT_FOREIGN && Py_REFCNT(e->obj) > ours);
+        if (shared && e->edges > 0) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static void
+raise_shared(ot_proof_t *p, PyObject *o, Py_ssize_t outside)
+{
+    PyObject *path = ot_path_to(p->root, o);
+    if (path == NULL) {
+        return;
+    }
+    const char *type = Py_TYPE(o)->tp_name;
+    if (o == p->root) {
+        PyErr_Format(p->interp->shared_reference_error,
+                     "%U: this %s would be copied: an immutable, watched or exported root stays "
+                     "with the sender, and so does everything while the collector runs; send a "
+                     "list that holds it, or leave out strict=True",
+                     path, type);
+    } else if (outside > 0) {
+        PyErr_Format(p->interp->shared_reference_error,
+                     "%U: this %s would be copied, for something outside of the tree refers to it "
+                     "%zd time(s) (a variable, another container, a constant in code); drop those "
+                     "references, or leave out strict=True",
+                     path, type, outside);
+    } else {
+        PyErr_Format(p->interp->shared_reference_error,
+                     "%U: this %s would be copied: a weak reference, an exported buffer, a dict "
+                     "watcher or an instance can still look into it; drop that, or leave out "
+                     "strict=True",
+                     path, type);
+    }
+    Py_DECREF(path);
+}
+
+/* 0, or -1 with SharedReferenceError set and everything undone. */
+static int
+check_strict(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
+{
+    PyObject *culprit = NULL;
+    Py_ssize_t outside = 0;
+    if (!take_over && kind != NULL && !kind->leaf && !ot_is_process_static(p->root)) {
+        culprit = Py_NewRef(p->root);
+    } else {
+        const ot_entry_t *e = find_shared(p);
+        if (e == NULL) {
+            return 0;
+        }
+        outside = e->pinned ? 0 : Py_REFCNT(e->obj) - e->edges - (e->verdict == OT_FOREIGN);
+        culprit = Py_NewRef(e->obj);
+    }
+    undo(p); /* finding the path may run Python code (repr of keys) */
+    raise_shared(p, culprit, outside);
+    Py_DECREF(culprit);
+    return -1;
+}
+
+/* ---- commit ------------------------------------------------------------------------------ */
+
+static int
+reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
+{
+    size_t fixes = 0, keys = 0;
+    for (size_t i = 0; i < p->edges.len; i++) {
+        ot_verdict_t verdict = p->entries.items[p->edges.items[i].entry].verdict;
+        fixes += verdict == OT_FOREIGN || verdict == OT_HANDLE;
+    }
+    for (size_t i = 0; i < p->entries.len; i++) {
+        keys += p->entries.items[i].key_edges > 0;
+    }
+    leftovers->len = 0;
+    leftovers->items = PyMem_RawMalloc((p->edges.len + 2) * sizeof(PyObject *));
+    if (leftovers->items == NULL || ot_vec_reserve(&p->tree->fixes, fixes) < 0 ||
+        ot_vec_reserve(&p->tree->keys, keys) < 0) {
+        PyMem_RawFree(leftovers->items);
+        leftovers->items = NULL;
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static void
+commit_edges(ot_proof_t *p, ot_leftovers_t *leftovers)
+{
+    for (size_t i = 0; i < p->edges.len; i++) {
+        ot_edge_t *edge = &p->edges.items[i];
+        ot_entry_t *e = &p->entries.items[edge->entry];
+        if (e->verdict == OT_INSIDE) {
+            continue;
+        }
+        leftovers->items[leftovers->len++] = *edge->slot;
+        if (e->verdict == OT_FOREIGN || e->verdict == OT_HANDLE) {
+            ot_fix_t fix = {edge->slot, e->foreign, e->verdict == OT_HANDLE};
+            p->tree->fixes.items[p->tree->fixes.len++] = fix;
+            *edge->slot = Py_None;
+        } else {
+            *edge->slot = Py_NewRef(e->copy);
+        }
+    }
+}
+
+static void
+commit_entries(ot_proof_t *p)
+{
+    ot_tree_t *tree = p->tree;
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        if (e->verdict == OT_ROOT) {
+            tree->root = Py_NewRef(e->copy);
+        }
+        if ((e->verdict == OT_ROOT || e->verdict == OT_REHOMED) && !e->kind->leaf) {
+            e->kind->disown(e->obj, e->copy);
+        }
+        if (e->key_edges > 0 && e->copy != NULL) {
+            ot_key_t key = {e->obj, Py_NewRef(e->copy), e->verdict == OT_INTERNED};
+            tree->keys.items[tree->keys.len++] = key;
+        }
+    }
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        bool substituted = e->key_edges > 0 && e->copy != NULL;
+        Py_XDECREF(e->copy);
+        if (substituted) {
+            ot_py_release(e->obj, e->key_edges); /* the dicts' references; strs only */
+        }
+    }
+}
+
+static void
+commit_objects(ot_tree_t *tree)
+{
+    for (size_t i = 0; i < tree->containers.len; i++) {
+        if (tree->containers.items[i] & OT_NEEDS_TRACK) {
+            PyObject_GC_UnTrack((void *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK));
+        }
+    }
+    for (size_t i = 0; i < tree->arrays.len; i++) {
+        PyTypeObject *type = Py_TYPE(tree->arrays.items[i]);
+        ot_array_set_type_steal(tree->arrays.items[i], NULL);
+        Py_DECREF(type);
+    }
+}
+
+/* Makes the message complete; cannot fail. `kept` and `pickle` go to the tree. */
+static void
+commit(ot_proof_t *p, ot_leftovers_t *leftovers)
+{
+    commit_edges(p, leftovers);
+    commit_entries(p);
+    commit_objects(p->tree);
+    p->receipt.pickled = (size_t)PyList_GET_SIZE(p->foreigners);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+static int
+keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_channels_t *kept)
+{
+    if (bytes == NULL) {
+        return 0;
+    }
+    size_t n = (size_t)PyBytes_GET_SIZE(bytes);
+    tree->pickle = PyMem_RawMalloc(n ? n : 1);
+    if (tree->pickle == NULL || ot_vec_reserve(&tree->channels, kept->len) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(tree->pickle, PyBytes_AS_STRING(bytes), n);
+    tree->pickle_len = (Py_ssize_t)n;
+    for (size_t i = 0; i < kept->len; i++) {
+        tree->channels.items[tree->channels.len++] = kept->items[i];
+    }
+    kept->len = 0;
+    return 0;
+}
+
+/* One attempt. 1: committed; 0: there are foreign objects not pickled yet, nothing changed;
+ * -1: failed, nothing changed. */
+static int
+try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_channels_t *kept,
+           ot_leftovers_t *leftovers)
+{
+    const ot_kind_t *kind = ot_kind_of(p->root, &p->interp->types);
+    bool take_over = takes_over(kind, p->root);
+    if (examine(p, kind, take_over) < 0) {
+        undo(p);
+        return -1;
+    }
+    if (strict && check_strict(p, kind, take_over) < 0) {
+        return -1;
+    }
+    if (PyList_GET_SIZE(p->foreigners) > pickled) {
+        undo(p);
+        return 0;
+    }
+    if (reserve_for_commit(p, leftovers) < 0 || keep_pickle(p->tree, pickle, kept) < 0) {
+        PyMem_RawFree(leftovers->items);
+        leftovers->items = NULL;
+        undo(p);
+        return -1;
+    }
+    commit(p, leftovers);
+    if (!take_over && kind != NULL && kind->emptiable && !PyFrozenSet_CheckExact(p->root) &&
+        kind->inspect(p->root) != OT_PINNED) {
+        /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
+        leftovers->items[leftovers->len++] = Py_NewRef(p->root);
+        kind->clear(p->root);
+    }
+    return 1;
+}
+
+static int
+detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
+{
+    PyObject *pickle = NULL;
+    ot_channels_t kept = {0};
+    int rc = 0;
+    for (int attempt = 0; rc == 0; attempt++) {
+        Py_ssize_t pickled = pickle == NULL ? 0 : PyList_GET_SIZE(p->foreigners);
+        rc = try_detach(p, strict, pickle, pickled, &kept, leftovers);
+        if (rc == 0 && attempt == MAX_ATTEMPTS) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the tree kept changing while it was being sent: pickling one of its "
+                            "objects adds new ones each time");
+            rc = -1;
+        }
+        if (rc == 0) {
+            drop_channels(&kept);
+            Py_XSETREF(pickle, ot_foreign_pickle(p->interp, p->foreigners, p->root, &kept));
+            rc = pickle == NULL ? -1 : 0;
+        }
+    }
+    drop_channels(&kept);
+    ot_vec_free(&kept);
+    Py_XDECREF(pickle);
+    return rc;
+}
+
+static void
+free_proof(ot_proof_t *p)
+{
+    ot_vec_free(&p->entries);
+    ot_vec_free(&p->edges);
+    ot_vec_free(&p->stack);
+    ot_vec_free(&p->jobs);
+    ot_ptrmap_free(&p->index);
+    ot_ptrmap_free(&p->foreign_index);
+    Py_XDECREF(p->foreigners);
+}
+
+void
+ot_tree_free(ot_tree_t *tree)
+{
+    ot_vec_free(&tree->containers);
+    ot_vec_free(&tree->arrays);
+    ot_vec_free(&tree->fixes);
+    ot_vec_free(&tree->keys);
+    ot_vec_free(&tree->channels);
+    PyMem_RawFree(tree->pickle);
+    PyMem_RawFree(tree);
+}
+
+ot_tree_t *
+ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict, ot_receipt_t *receipt,
+               ot_leftovers_t *leftovers)
+{
+    *leftovers = (ot_leftovers_t){0};
+    ot_tree_t *tree = PyMem_RawCalloc(1, sizeof *tree);
+    if (tree == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    ot_proof_t p = {.interp = interp, .root = root, .tree = tree, .foreigners = PyList_New(0)};
+    int rc = p.foreigners == NULL ? -1 : detach(&p, strict, leftovers);
+    *receipt = p.receipt;
+    if (rc < 0) {
+        ot_tree_free(tree);
+        tree = NULL;
+    }
+    free_proof(&p);
+    return tree;
+}
+
+void
+ot_tree_settle(ot_leftovers_t *leftovers)
+{
+    for (size_t i = 0; i < leftovers->len; i++) {
+        Py_XDECREF(leftovers->items[i]);
+    }
+    PyMem_RawFree(leftovers->items);
+    *leftovers = (ot_leftovers_t){0};
+}

@@ -1,0 +1,132 @@
+/* foreign.c: see foreign.h.
+ *
+ * Main invariant: nothing of the tree has been changed while this runs, so pickling may run any
+ * Python code, which may even change the tree: detach.c proves it again afterwards.
+ * Threading: `keeping` is thread-local, the rest as in tree.h.
+ */
+#include "tunnel/foreign.h"
+
+#include "tunnel/path.h"
+
+/* Where Tunnels pickled by this thread right now leave their channels. */
+static _Thread_local ot_channels_t *keeping;
+
+int
+ot_tree_pickling_channel(ot_channel_t *ch)
+{
+    if (keeping == NULL) {
+        return 0;
+    }
+    if (ot_vec_push(keeping, ch) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ot_channel_ref(ch);
+    return 0;
+}
+
+static PyObject *
+pickle(const ot_interp_t *interp, PyObject *o)
+{
+    PyObject *bytes = PyObject_CallFunction(interp->dumps, "Oi", o, 5);
+    if (bytes != NULL && !PyBytes_Check(bytes)) {
+        PyErr_Format(PyExc_TypeError, "pickle.dumps returned a %s", Py_TYPE(bytes)->tp_name);
+        Py_CLEAR(bytes);
+    }
+    return bytes;
+}
+
+static const char *
+remedy_for(PyObject *o)
+{
+    if (PyFunction_Check(o)) {
+        return "only functions that can be imported by name travel: define it at the top level of "
+               "a module";
+    }
+    if (PyGen_Check(o) || PyCoro_CheckExact(o)) {
+        return "a running computation cannot change interpreters: send its results, say list(it)";
+    }
+    if (PyModule_Check(o)) {
+        return "send the module's name and import it on the other side";
+    }
+    return "send what it holds instead (numbers, strings, containers), or make it picklable with "
+           "__reduce__";
+}
+
+/* Replaces the current exception by a TypeError that says where and what; the old one stays as
+ * its cause. */
+static void
+explain(PyObject *o, PyObject *root)
+{
+    PyObject *cause = PyErr_GetRaisedException();
+    PyObject *path = ot_path_to(root, o);
+    if (path == NULL) {
+        PyErr_Clear();
+        path = PyUnicode_FromString("$...");
+    }
+    if (path != NULL) {
+        PyErr_Format(PyExc_TypeError, "%U: cannot send this %s object: %S; %s", path,
+                     Py_TYPE(o)->tp_name, cause, remedy_for(o));
+        Py_DECREF(path);
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyException_SetCause(error, cause);
+    PyErr_SetRaisedException(error);
+}
+
+/* The current exception came from pickling them all: find the one it came from. */
+static void
+explain_failure(const ot_interp_t *interp, PyObject *objects, PyObject *root)
+{
+    if (PyErr_ExceptionMatches(PyExc_MemoryError) || !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return; /* Ctrl-C, say: not about any object */
+    }
+    PyObject *first = PyErr_GetRaisedException();
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
+        PyObject *o = Py_NewRef(PyList_GET_ITEM(objects, i));
+        PyObject *bytes = pickle(interp, o);
+        if (bytes == NULL) {
+            explain(o, root);
+            Py_DECREF(o);
+            Py_DECREF(first);
+            return;
+        }
+        Py_DECREF(bytes);
+        Py_DECREF(o);
+    }
+    PyErr_SetRaisedException(first);
+}
+
+PyObject *
+ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root, ot_channels_t *kept)
+{
+    ot_channels_t *outer = keeping; /* a __reduce__ may send something itself */
+    keeping = kept;
+    PyObject *bytes = pickle(interp, objects);
+    if (bytes == NULL) {
+        explain_failure(interp, objects, root);
+    }
+    keeping = outer;
+    return bytes;
+}
+
+PyObject *
+ot_foreign_unpickle(const ot_interp_t *interp, const ot_tree_t *tree)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(tree->pickle, tree->pickle_len);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    PyObject *objects = PyObject_CallOneArg(interp->loads, bytes);
+    Py_DECREF(bytes);
+    for (size_t i = 0; objects != NULL && i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        bool there = PyList_CheckExact(objects) &&
+                     (fix->is_channel || fix->index < (size_t)PyList_GET_SIZE(objects));
+        if (!there) {
+            PyErr_SetString(PyExc_SystemError, "objtunnel: unpickling gave another list back");
+            Py_CLEAR(objects);
+        }
+    }
+    return objects;
+}

@@ -1,0 +1,17 @@
+/* foreign.h: objects of types that the tunnel does not know travel as one pickle per message. */
+#ifndef OT_TUNNEL_FOREIGN_H
+#define OT_TUNNEL_FOREIGN_H
+
+#include "tunnel/tree.h"
+
+/* Pickles the list `objects`, so that they keep what they share among each other. Tunnels inside
+ * them have their channels added to `kept` (references). `root` is for the error's path.
+ * Runs: e. Returns new bytes; NULL with TypeError (path, type, remedy), or MemoryError, or a
+ * BaseException that is no Exception, as raised. */
+PyObject *ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root,
+                            ot_channels_t *kept);
+
+/* Rebuilds them. Returns a new list of the right length, or NULL with an exception. Runs: e. */
+PyObject *ot_foreign_unpickle(const ot_interp_t *interp, const ot_tree_t *tree);
+
+#endif

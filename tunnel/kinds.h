@@ -1,0 +1,144 @@
+/* kinds.h: what the tunnel knows of each type.
+ *
+ * One row (ot_kind_t) a type, each in its own file under kinds/. The tree code asks a row four
+ * things: may this object's storage change hands (inspect), what does it refer to (visit), give
+ * me an equal object that takes over its content (shell/disown), give me a copy (clone/fill).
+ *
+ * Shared rules: the caller holds the GIL of the interpreter that owns the objects; none of these
+ * functions runs Python code or lets go of the GIL; those that allocate return NULL or -1 with
+ * MemoryError set and have changed nothing.
+ */
+#ifndef OT_TUNNEL_KINDS_H
+#define OT_TUNNEL_KINDS_H
+
+#include "runtime/heap.h"
+#include "runtime/pyversion.h"
+
+/* ---- visiting ---------------------------------------------------------------------------- */
+
+typedef struct ot_visitor ot_visitor_t;
+
+struct ot_visitor {
+    /* Called for every reference that is not an exclusive leaf in our heap. */
+    int (*edge)(ot_visitor_t *v, PyObject **slot);
+    /* The same for a str that is a key of an all-str dict; these slots are not remembered one
+     * by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
+    int (*key)(ot_visitor_t *v, PyObject *key);
+    size_t leaves; /* exclusive leaves passed over */
+};
+
+/* Bits of visit's result, and of an entry in ot_tree_t.containers (pointers are 8-aligned). */
+enum {
+    OT_NEEDS_TRACK = 1,  /* was tracked by the sender's collector: the receiver's shall be */
+    OT_NEEDS_KEYS = 2,   /* a dict with keys that the receiver substitutes */
+    OT_NEEDS_REHASH = 4, /* looks things up by keys whose hash a rebuilt element may change */
+    OT_NEEDS_MASK = 7,
+};
+
+/* A leaf that only this reference reaches and whose memory anybody may free: nothing to do.
+ * This is the fast path of everything: no call, no table. */
+static inline bool
+ot_is_exclusive_leaf(PyObject *o)
+{
+    if (Py_REFCNT(o) != 1 || !ot_heap_owns(o)) {
+        return false;
+    }
+    PyTypeObject *t = Py_TYPE(o);
+    if (t == &PyFloat_Type || t == &PyLong_Type || t == &PyBytes_Type || t == &PyComplex_Type) {
+        return true;
+    }
+    return t == &PyUnicode_Type && !ot_str_interned(o) &&
+           (ot_str_side_block(o) == NULL || ot_heap_owns(ot_str_side_block(o)));
+}
+
+static inline int
+ot_visit_edge(ot_visitor_t *v, PyObject **slot)
+{
+    if (ot_is_exclusive_leaf(*slot)) {
+        v->leaves++;
+        return 0;
+    }
+    return v->edge(v, slot);
+}
+
+/* ---- copying ----------------------------------------------------------------------------- */
+
+typedef struct ot_copier ot_copier_t;
+
+struct ot_copier {
+    /* A new reference to what a copy holds where its original holds o; may note that `slot` of
+     * the copy is to be filled by the receiver. NULL with an exception set. */
+    PyObject *(*copy)(ot_copier_t *c, PyObject *o, PyObject **slot);
+};
+
+/* ---- the row ------------------------------------------------------------------------------ */
+
+typedef enum {
+    OT_MOVABLE, /* storage wholly in the shared heap, nobody else can look in */
+    OT_REHOME,  /* nobody else can look in, but a block is not in the shared heap: make a shell */
+    OT_PINNED,  /* something else can reach inside (weakref, buffer, watcher): copy, leave as is */
+} ot_inspection_t;
+
+typedef struct ot_kind {
+    const char *name;
+    bool leaf;      /* refers to nothing */
+    bool emptiable; /* as a root it is taken over and left empty, as std::move does in C++ */
+
+    /* Of an object with no outside references. NULL for leaves: ot_kind_leaf_inspect. */
+    ot_inspection_t (*inspect)(PyObject *o);
+
+    /* Calls v->edge for each reference. Returns OT_NEEDS_KEYS/REHASH bits, or -1. */
+    int (*visit)(PyObject *o, ot_visitor_t *v);
+
+    /* A new untracked object of the same type that lists o's content without owning it yet:
+     * either both point at one side block, or the shell has its own copy of it. Slots of the
+     * shell are final. For leaves: a copy. */
+    PyObject *(*shell)(PyObject *o);
+
+    /* Settles a shell: `loser` forgets the content that `winner` keeps, without touching
+     * refcounts. Called with (original, shell) on success, (shell, original) to undo. */
+    void (*disown)(PyObject *loser, PyObject *winner);
+
+    /* An untracked object of o's shape whose references are all NULL, safe to free at once; for
+     * leaves the finished copy. */
+    PyObject *(*clone)(PyObject *o);
+
+    /* Fills a clone, through c->copy. Returns OT_NEEDS_* bits or -1 (then still safe to free). */
+    int (*fill)(PyObject *clone, PyObject *o, ot_copier_t *c);
+
+    /* Empties an emptiable object the ordinary way, giving up its references. May run Python
+     * code. Used when the collector is at work and the root was copied. */
+    int (*clear)(PyObject *o);
+} ot_kind_t;
+
+/* The types that each interpreter has its own object for. */
+typedef struct {
+    PyTypeObject *array;  /* array.array */
+    PyTypeObject *handle; /* our Tunnel */
+} ot_types_t;
+
+/* The row for o's exact type, NULL if we know nothing of it. */
+const ot_kind_t *ot_kind_of(PyObject *o, const ot_types_t *types);
+
+/* Whether o is the same object in every interpreter (None, small ints, static types...). */
+bool ot_is_process_static(PyObject *o);
+
+/* Takes note of static objects' addresses and checks that array.array looks as pyversion.h says.
+ * Returns 0, or -1 with an exception set. Call once an interpreter, at import. */
+int ot_kinds_init(const ot_types_t *types);
+
+/* Undoes/does what a retyped object owes its type: see kinds/array.c. */
+void ot_array_set_type_steal(PyObject *array, PyTypeObject *type);
+
+/* ---- shared by the rows -------------------------------------------------------------------- */
+
+ot_inspection_t ot_kind_leaf_inspect(PyObject *o);
+
+/* Whether the elements of a dict or set whose key is `key` may hash differently when rebuilt. */
+bool ot_key_is_composite(PyObject *key);
+
+extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,
+    ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes, ot_kind_bytearray, ot_kind_range,
+    ot_kind_slice, ot_kind_array;
+
+#endif

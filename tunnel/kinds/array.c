@@ -1,0 +1,124 @@
+/* array.c: the row for array.array. Side block: the items, moved whatever their size.
+ *
+ * Each interpreter has its own type object for it: in transit an array's ob_type is NULL and no
+ * type's refcount counts it; the receiver sets its own. Descriptors are static, shared by all.
+ */
+#include "tunnel/kinds.h"
+
+static ot_inspection_t
+array_inspect(PyObject *o)
+{
+    ot_array_t *a = (ot_array_t *)o;
+    if (a->ob_exports != 0 || a->weakreflist != NULL) {
+        return OT_PINNED;
+    }
+    bool home = ot_heap_owns(o) && (a->ob_item == NULL || ot_heap_owns(a->ob_item));
+    return home ? OT_MOVABLE : OT_REHOME;
+}
+
+static int
+array_visit(PyObject *o, ot_visitor_t *v)
+{
+    (void)o;
+    (void)v;
+    return 0;
+}
+
+static size_t
+array_bytes(ot_array_t *a)
+{
+    return (size_t)Py_SIZE(a) * (size_t)((const ot_array_descr_t *)a->ob_descr)->itemsize;
+}
+
+/* An untracked empty array of o's type and typecode. */
+static ot_array_t *
+bare_array(PyObject *o)
+{
+    PyObject *array = PyType_GenericAlloc(Py_TYPE(o), 0);
+    if (array == NULL) {
+        return NULL;
+    }
+    PyObject_GC_UnTrack(array);
+    ((ot_array_t *)array)->ob_descr = ((ot_array_t *)o)->ob_descr;
+    return (ot_array_t *)array;
+}
+
+static PyObject *
+array_clone(PyObject *o)
+{
+    ot_array_t *from = (ot_array_t *)o, *array = bare_array(o);
+    size_t bytes = array_bytes(from);
+    if (array == NULL || bytes == 0) {
+        return (PyObject *)array;
+    }
+    array->ob_item = PyMem_Malloc(bytes);
+    if (array->ob_item == NULL) {
+        Py_DECREF(array);
+        return PyErr_NoMemory();
+    }
+    memcpy(array->ob_item, from->ob_item, bytes);
+    Py_SET_SIZE(array, Py_SIZE(from));
+    array->allocated = Py_SIZE(from);
+    return (PyObject *)array;
+}
+
+static PyObject *
+array_shell(PyObject *o)
+{
+    ot_array_t *from = (ot_array_t *)o;
+    if (from->ob_item != NULL && !ot_heap_owns(from->ob_item)) {
+        return array_clone(o);
+    }
+    ot_array_t *array = bare_array(o);
+    if (array != NULL) {
+        array->ob_item = from->ob_item;
+        array->allocated = from->allocated;
+        Py_SET_SIZE(array, Py_SIZE(from));
+    }
+    return (PyObject *)array;
+}
+
+static void
+array_disown(PyObject *loser, PyObject *winner)
+{
+    ot_array_t *array = (ot_array_t *)loser;
+    if (array->ob_item != ((ot_array_t *)winner)->ob_item) {
+        PyMem_Free(array->ob_item);
+    }
+    array->ob_item = NULL;
+    array->allocated = 0;
+    Py_SET_SIZE(array, 0);
+}
+
+static int
+array_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
+{
+    (void)clone;
+    (void)o;
+    (void)c;
+    return 0;
+}
+
+static int
+array_clear(PyObject *o)
+{
+    return PySequence_DelSlice(o, 0, PY_SSIZE_T_MAX);
+}
+
+void
+ot_array_set_type_steal(PyObject *array, PyTypeObject *type)
+{
+    ot_py_set_type_steal(array, type);
+}
+
+const ot_kind_t ot_kind_array = {
+    .name = "array.array",
+    .emptiable = true,
+    .inspect = array_inspect,
+    .visit = array_visit,
+    .shell = array_shell,
+    .disown = array_disown,
+    .clone = array_clone,
+    .fill = array_fill,
+    .clear = array_clear,
+};

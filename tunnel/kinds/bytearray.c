@@ -1,0 +1,78 @@
+/* bytearray.c: the row for bytearray. Side block: the bytes, moved whatever their size. */
+#include "tunnel/kinds.h"
+
+static ot_inspection_t
+bytearray_inspect(PyObject *o)
+{
+    if (ot_bytearray_pinned(o)) {
+        return OT_PINNED;
+    }
+    void *block = ot_bytearray_block(o);
+    return ot_heap_owns(o) && (block == NULL || ot_heap_owns(block)) ? OT_MOVABLE : OT_REHOME;
+}
+
+static int
+bytearray_visit(PyObject *o, ot_visitor_t *v)
+{
+    (void)o;
+    (void)v;
+    return 0;
+}
+
+/* Not a container for the collector and made by no free list: the public constructor will do,
+ * as long as its block is ours, which it is (bytearrays come straight from the allocator). */
+static PyObject *
+bytearray_clone(PyObject *o)
+{
+    return PyByteArray_FromStringAndSize(PyByteArray_AS_STRING(o), PyByteArray_GET_SIZE(o));
+}
+
+/* Takes nothing over before it is settled: the bytes change hands in disown. */
+static PyObject *
+bytearray_shell(PyObject *o)
+{
+    void *block = ot_bytearray_block(o);
+    if (block != NULL && !ot_heap_owns(block)) {
+        return bytearray_clone(o);
+    }
+    return PyByteArray_FromStringAndSize(NULL, 0);
+}
+
+static void
+bytearray_disown(PyObject *loser, PyObject *winner)
+{
+    void *block = ot_bytearray_block(loser);
+    if (PyByteArray_GET_SIZE(winner) == 0 && (block == NULL || ot_heap_owns(block))) {
+        ot_bytearray_swap(loser, winner);
+    } else if (PyByteArray_GET_SIZE(loser) != 0) {
+        (void)PyByteArray_Resize(loser, 0); /* shrinking to nothing; at worst it keeps a copy */
+        PyErr_Clear();
+    }
+}
+
+static int
+bytearray_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
+{
+    (void)clone;
+    (void)o;
+    (void)c;
+    return 0;
+}
+
+static int
+bytearray_clear(PyObject *o)
+{
+    return PyByteArray_Resize(o, 0);
+}
+
+const ot_kind_t ot_kind_bytearray = {
+    .name = "bytearray",
+    .emptiable = true,
+    .inspect = bytearray_inspect,
+    .visit = bytearray_visit,
+    .shell = bytearray_shell,
+    .disown = bytearray_disown,
+    .clone = bytearray_clone,
+    .fill = bytearray_fill,
+    .clear = bytearray_clear,
+};

@@ -1,0 +1,89 @@
+/* tuple.c: the row for tuple. The items lie in the object itself. */
+#include "tunnel/kinds.h"
+
+static ot_inspection_t
+tuple_inspect(PyObject *o)
+{
+    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
+}
+
+static int
+tuple_visit(PyObject *o, ot_visitor_t *v)
+{
+    PyObject **item = ((PyTupleObject *)o)->ob_item;
+    size_t leaves = v->leaves;
+    Py_ssize_t n = PyTuple_GET_SIZE(o);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (ot_visit_edge(v, &item[i]) < 0) {
+            return -1;
+        }
+    }
+    if (v->leaves - leaves != (size_t)n) {
+        ot_tuple_forget_hash(o); /* an item may be replaced; a cache, so always right to drop */
+    }
+    return 0;
+}
+
+static PyObject *
+bare_tuple(Py_ssize_t n)
+{
+    PyTupleObject *tuple = PyObject_GC_NewVar(PyTupleObject, &PyTuple_Type, n);
+    if (tuple == NULL) {
+        return NULL;
+    }
+    ot_tuple_forget_hash((PyObject *)tuple);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        tuple->ob_item[i] = NULL;
+    }
+    return (PyObject *)tuple;
+}
+
+static PyObject *
+tuple_shell(PyObject *o)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(o);
+    PyObject *tuple = bare_tuple(n);
+    if (tuple != NULL) {
+        memcpy(((PyTupleObject *)tuple)->ob_item, ((PyTupleObject *)o)->ob_item,
+               (size_t)n * sizeof(PyObject *));
+    }
+    return tuple;
+}
+
+static void
+tuple_disown(PyObject *loser, PyObject *winner)
+{
+    (void)winner;
+    for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(loser); i < n; i++) {
+        ((PyTupleObject *)loser)->ob_item[i] = NULL; /* it is about to be freed, unseen */
+    }
+}
+
+static PyObject *
+tuple_clone(PyObject *o)
+{
+    return bare_tuple(PyTuple_GET_SIZE(o));
+}
+
+static int
+tuple_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
+{
+    PyObject **to = ((PyTupleObject *)clone)->ob_item, **from = ((PyTupleObject *)o)->ob_item;
+    for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(o); i < n; i++) {
+        to[i] = c->copy(c, from[i], &to[i]);
+        if (to[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+const ot_kind_t ot_kind_tuple = {
+    .name = "tuple",
+    .inspect = tuple_inspect,
+    .visit = tuple_visit,
+    .shell = tuple_shell,
+    .disown = tuple_disown,
+    .clone = tuple_clone,
+    .fill = tuple_fill,
+};

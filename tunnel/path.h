@@ -1,0 +1,12 @@
+/* path.h: where in a tree does an object lie? For error messages: $[3]['rows'][0]. */
+#ifndef OT_TUNNEL_PATH_H
+#define OT_TUNNEL_PATH_H
+
+#include "runtime/vec.h"
+
+/* The path from root to the first place where target is found. Walks the whole tree.
+ * Refs: both borrowed. Returns a new str ("$" for the root itself, "$..." if it is not found);
+ * NULL with an exception set. Runs: e (repr of keys). */
+PyObject *ot_path_to(PyObject *root, PyObject *target);
+
+#endif

@@ -1,0 +1,83 @@
+/* proof.h: the working state of one send, shared by prove.c, copy.c and detach.c.
+ *
+ * prove.c fills entries and edges (reading only), copy.c makes the copies, detach.c commits or
+ * rolls back. Private to the three.
+ */
+#ifndef OT_TUNNEL_PROOF_H
+#define OT_TUNNEL_PROOF_H
+
+#include "tunnel/ptrmap.h"
+#include "tunnel/tree.h"
+
+typedef enum {
+    OT_PENDING,  /* not all of its references found yet */
+    OT_INSIDE,   /* only the tree reaches it: moved */
+    OT_REHOMED,  /* the same, but moved into a new block: `copy` takes over its content */
+    OT_ROOT,     /* the root: `copy` takes over its content, the original stays, empty */
+    OT_OUTSIDE,  /* something else reaches it: copied */
+    OT_INTERNED, /* a str of the sender's intern table: copied */
+    OT_FOREIGN,  /* of a type we do not know: pickled */
+    OT_HANDLE,   /* a Tunnel: its channel travels */
+} ot_verdict_t;
+
+/* An object that needs more than a glance: referenced more than once, or not movable as it is.
+ * Invariant: edges <= refcount while OT_PENDING; verdict OT_INSIDE or OT_REHOMED only if
+ * edges == refcount in the end. copy is owned, NULL unless the verdict calls for one. */
+typedef struct {
+    PyObject *obj;         /* borrowed */
+    const ot_kind_t *kind; /* NULL: unknown */
+    Py_ssize_t edges;      /* references from objects that are moved */
+    Py_ssize_t key_edges;  /* of these, from keys of all-str dicts */
+    Py_ssize_t trial;      /* references from candidates, see settle_cycles */
+    PyObject *copy;
+    uint32_t foreign; /* index among the pickled objects or channels */
+    ot_verdict_t verdict;
+    bool explored;
+    bool pinned;
+} ot_entry_t;
+
+typedef struct {
+    PyObject **slot;
+    uint32_t entry;
+} ot_edge_t;
+
+typedef struct {
+    PyObject *clone, *original;
+    const ot_kind_t *kind;
+} ot_copy_job_t;
+
+typedef struct {
+    ot_visitor_t visitor; /* first: prove's callbacks find the proof by it */
+    ot_copier_t copier;
+    const ot_interp_t *interp;
+    PyObject *root;
+    ot_tree_t *tree;
+    ot_receipt_t receipt;
+    OT_VEC(ot_entry_t) entries;
+    ot_ptrmap_t index; /* object -> entry, for those with several references */
+    OT_VEC(ot_edge_t) edges;
+    OT_VEC(uintptr_t) stack; /* containers to look into, | OT_NEEDS_TRACK */
+    OT_VEC(ot_copy_job_t) jobs;
+    PyObject *foreigners; /* list: unknown objects, pickled ones first */
+    ot_ptrmap_t foreign_index;
+} ot_proof_t;
+
+/* Finds or adds the entry of o; its index, or -1 with MemoryError set. */
+Py_ssize_t ot_proof_entry(ot_proof_t *p, PyObject *o);
+
+/* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */
+Py_ssize_t ot_proof_foreigner(ot_proof_t *p, PyObject *o);
+
+/* Index of a handle's channel in the tree, taking a reference; -1 with MemoryError set. */
+Py_ssize_t ot_proof_channel(ot_proof_t *p, PyObject *handle);
+
+/* Finds out what the tree under `shell` (which lists the root's content) owns. Reads only. */
+int ot_prove(ot_proof_t *p, PyObject *shell, bool tracked);
+
+/* Makes the copies that the verdicts call for. */
+int ot_copy_outsiders(ot_proof_t *p);
+
+/* Copies everything that `o` reaches; a new reference. */
+PyObject *ot_copy_whole(ot_proof_t *p, PyObject *o, PyObject **slot);
+
+#endif

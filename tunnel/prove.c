@@ -1,0 +1,373 @@
+/* prove.c: which objects of the tree can nothing but the tree reach?
+ *
+ * Depth-first with an explicit stack (trees may be a million deep). An object with one reference,
+ * reached by an edge, is exclusive: go on into it. One with several is entered in a table and its
+ * edges are counted; as soon as they equal its refcount it is exclusive too. What is left then is
+ * either referenced from outside or part of a cycle: the collector's partition decides (subtract
+ * the references among the candidates, spread "outside" from what still has some left).
+ *
+ * Main invariant: an object is looked into by prove_edge's walk only when every reference to it
+ * comes from objects looked into, so its content belongs to the tree alone.
+ *
+ * Threading: the GIL is held throughout and no Python code runs, so refcounts stand still. The
+ * only writes are to caches (a dict's version, a cached hash), which may always be dropped.
+ */
+#include "tunnel/proof.h"
+
+static ot_proof_t *
+proof_of(ot_visitor_t *v)
+{
+    return (ot_proof_t *)v;
+}
+
+static int
+no_memory(void)
+{
+    PyErr_NoMemory();
+    return -1;
+}
+
+/* ---- the table --------------------------------------------------------------------------- */
+
+static ot_verdict_t
+first_verdict(ot_proof_t *p, ot_entry_t *e)
+{
+    PyObject *o = e->obj;
+    if (Py_TYPE(o) == p->interp->types.handle) {
+        return OT_HANDLE;
+    }
+    if (e->kind == NULL) {
+        return OT_FOREIGN;
+    }
+    if (e->kind == &ot_kind_str && ot_str_interned(o)) {
+        return OT_INTERNED;
+    }
+    if (!e->kind->leaf && e->kind->inspect(o) == OT_PINNED) {
+        e->pinned = true;
+        return OT_OUTSIDE;
+    }
+    return OT_PENDING;
+}
+
+static Py_ssize_t
+add_entry(ot_proof_t *p, PyObject *o)
+{
+    ot_entry_t e = {.obj = o, .kind = ot_kind_of(o, &p->interp->types)};
+    e.verdict = first_verdict(p, &e);
+    Py_ssize_t extra = 0;
+    if (e.verdict == OT_FOREIGN) {
+        extra = ot_proof_foreigner(p, o);
+    } else if (e.verdict == OT_HANDLE) {
+        extra = ot_proof_channel(p, o);
+    }
+    if (extra < 0) {
+        return -1;
+    }
+    e.foreign = (uint32_t)extra;
+    if (p->entries.len >= UINT32_MAX || ot_vec_push(&p->entries, e) < 0) {
+        return no_memory();
+    }
+    return (Py_ssize_t)p->entries.len - 1;
+}
+
+Py_ssize_t
+ot_proof_entry(ot_proof_t *p, PyObject *o)
+{
+    uint32_t *known = ot_ptrmap_get(&p->index, o);
+    if (known != NULL) {
+        return *known;
+    }
+    Py_ssize_t i = add_entry(p, o);
+    if (i >= 0 && ot_ptrmap_add(&p->index, o, (uint32_t)i) < 0) {
+        return no_memory();
+    }
+    return i;
+}
+
+/* ---- the walk ---------------------------------------------------------------------------- */
+
+static int
+push(ot_proof_t *p, PyObject *container, bool tracked)
+{
+    uintptr_t item = (uintptr_t)container | (tracked ? OT_NEEDS_TRACK : 0);
+    return ot_vec_push(&p->stack, item) < 0 ? no_memory() : 0;
+}
+
+/* Moves entry i's object into a new block: its content goes on living in the shell. */
+static int
+rehome(ot_proof_t *p, Py_ssize_t i)
+{
+    ot_entry_t *e = &p->entries.items[i];
+    PyObject *shell = e->kind->shell(e->obj);
+    if (shell == NULL) {
+        return -1;
+    }
+    e->copy = shell;
+    e->verdict = OT_REHOMED;
+    p->receipt.copied++;
+    return e->kind->leaf ? 0 : push(p, shell, PyObject_GC_IsTracked(e->obj));
+}
+
+/* All references to entry i's object come from the tree: it is moved, go on into it. */
+static int
+admit(ot_proof_t *p, Py_ssize_t i)
+{
+    ot_entry_t *e = &p->entries.items[i];
+    ot_inspection_t storage =
+        e->kind->leaf ? ot_kind_leaf_inspect(e->obj) : e->kind->inspect(e->obj);
+    if (storage == OT_REHOME) {
+        return rehome(p, i);
+    }
+    e->verdict = OT_INSIDE;
+    p->receipt.moved++;
+    return e->kind->leaf ? 0 : push(p, e->obj, PyObject_GC_IsTracked(e->obj));
+}
+
+static int
+remember_edge(ot_proof_t *p, PyObject **slot, Py_ssize_t entry)
+{
+    ot_edge_t edge = {slot, (uint32_t)entry};
+    p->entries.items[entry].edges++;
+    return ot_vec_push(&p->edges, edge) < 0 ? no_memory() : 0;
+}
+
+static int
+prove_exclusive(ot_proof_t *p, PyObject **slot)
+{
+    PyObject *o = *slot;
+    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+    if (kind != NULL) {
+        ot_inspection_t storage = kind->leaf ? ot_kind_leaf_inspect(o) : kind->inspect(o);
+        if (storage == OT_MOVABLE) {
+            p->receipt.moved++;
+            return kind->leaf ? 0 : push(p, o, PyObject_GC_IsTracked(o));
+        }
+    }
+    Py_ssize_t i = add_entry(p, o); /* one reference only: nobody looks it up again */
+    if (i < 0 || remember_edge(p, slot, i) < 0) {
+        return -1;
+    }
+    return p->entries.items[i].verdict == OT_PENDING ? admit(p, i) : 0;
+}
+
+static int
+admit_if_complete(ot_proof_t *p, Py_ssize_t i)
+{
+    ot_entry_t *e = &p->entries.items[i];
+    return e->verdict == OT_PENDING && e->edges == Py_REFCNT(e->obj) ? admit(p, i) : 0;
+}
+
+static int
+prove_edge(ot_visitor_t *v, PyObject **slot)
+{
+    ot_proof_t *p = proof_of(v);
+    PyObject *o = *slot;
+    if (ot_is_process_static(o)) {
+        return 0;
+    }
+    if (Py_REFCNT(o) == 1 && !(PyUnicode_CheckExact(o) && ot_str_interned(o))) {
+        return prove_exclusive(p, slot);
+    }
+    Py_ssize_t i = ot_proof_entry(p, o);
+    if (i < 0 || remember_edge(p, slot, i) < 0) {
+        return -1;
+    }
+    return admit_if_complete(p, i);
+}
+
+/* Keys are counted, their slots are not remembered: the receiver goes over marked dicts. */
+static int
+prove_key(ot_visitor_t *v, PyObject *key)
+{
+    ot_proof_t *p = proof_of(v);
+    if (ot_is_process_static(key)) {
+        return 0;
+    }
+    Py_ssize_t i = ot_proof_entry(p, key);
+    if (i < 0) {
+        return -1;
+    }
+    p->entries.items[i].edges++;
+    p->entries.items[i].key_edges++;
+    return admit_if_complete(p, i) < 0 ? -1 : 1;
+}
+
+static int
+look_into(ot_proof_t *p, uintptr_t item)
+{
+    PyObject *o = (PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK);
+    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+    int needs = kind->visit(o, &p->visitor);
+    if (needs < 0) {
+        return -1;
+    }
+    item |= (uintptr_t)needs;
+    if ((item & OT_NEEDS_MASK) && ot_vec_push(&p->tree->containers, item) < 0) {
+        return no_memory();
+    }
+    if (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, o) < 0) {
+        return no_memory();
+    }
+    return 0;
+}
+
+static int
+drain(ot_proof_t *p)
+{
+    while (p->stack.len > 0) {
+        if (look_into(p, p->stack.items[--p->stack.len]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- cycles and outsiders ---------------------------------------------------------------- */
+
+static bool
+is_candidate(const ot_entry_t *e)
+{
+    return e->verdict == OT_PENDING && !e->kind->leaf;
+}
+
+static int
+ignore_key(ot_visitor_t *v, PyObject *key)
+{
+    (void)v;
+    (void)key;
+    return 0;
+}
+
+/* Visits what is on the stack, and all that `edge` pushes, without taking part in the walk. */
+static int
+spread(ot_proof_t *p, int (*edge)(ot_visitor_t *, PyObject **))
+{
+    ot_visitor_t walk = p->visitor;
+    int rc = 0;
+    p->visitor.edge = edge;
+    p->visitor.key = ignore_key;
+    while (rc >= 0 && p->stack.len > 0) {
+        PyObject *o = (PyObject *)p->stack.items[--p->stack.len];
+        rc = ot_kind_of(o, &p->interp->types)->visit(o, &p->visitor);
+    }
+    p->visitor = walk;
+    return rc < 0 ? -1 : 0;
+}
+
+/* The container behind an edge if the collector's partition is about it, else NULL. */
+static PyObject *
+container_at(ot_proof_t *p, PyObject **slot)
+{
+    const ot_kind_t *kind = ot_kind_of(*slot, &p->interp->types);
+    return kind == NULL || kind->leaf || ot_is_process_static(*slot) ? NULL : *slot;
+}
+
+static int
+trial_edge(ot_visitor_t *v, PyObject **slot)
+{
+    ot_proof_t *p = proof_of(v);
+    PyObject *o = container_at(p, slot);
+    if (o == NULL) {
+        return 0;
+    }
+    if (Py_REFCNT(o) == 1) {
+        /* What is pinned keeps its content: the references from it count as outside ones. */
+        bool pinned = ot_kind_of(o, &p->interp->types)->inspect(o) == OT_PINNED;
+        return pinned ? 0 : push(p, o, false);
+    }
+    Py_ssize_t i = ot_proof_entry(p, o);
+    if (i < 0) {
+        return -1;
+    }
+    ot_entry_t *e = &p->entries.items[i];
+    if (!is_candidate(e)) {
+        return 0;
+    }
+    e->trial++;
+    if (e->explored) {
+        return 0;
+    }
+    e->explored = true;
+    return push(p, o, false);
+}
+
+static int
+spread_edge(ot_visitor_t *v, PyObject **slot)
+{
+    ot_proof_t *p = proof_of(v);
+    PyObject *o = container_at(p, slot);
+    if (o == NULL) {
+        return 0;
+    }
+    if (Py_REFCNT(o) == 1) {
+        return push(p, o, false);
+    }
+    Py_ssize_t i = ot_proof_entry(p, o);
+    if (i < 0) {
+        return -1;
+    }
+    if (!is_candidate(&p->entries.items[i])) {
+        return 0;
+    }
+    p->entries.items[i].verdict = OT_OUTSIDE;
+    return push(p, o, false);
+}
+
+/* Decides the containers whose references did not add up in the walk. */
+static int
+settle_cycles(ot_proof_t *p)
+{
+    size_t candidates = 0;
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        e->trial = e->edges;
+        e->explored = is_candidate(e);
+        if (e->explored && (candidates++, push(p, e->obj, false)) < 0) {
+            return -1;
+        }
+    }
+    if (candidates == 0) {
+        return 0;
+    }
+    if (spread(p, trial_edge) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        if (is_candidate(e) && e->trial < Py_REFCNT(e->obj)) {
+            e->verdict = OT_OUTSIDE;
+            if (push(p, e->obj, false) < 0) {
+                return -1;
+            }
+        }
+    }
+    if (spread(p, spread_edge) < 0) {
+        return -1;
+    }
+    /* The rest is reached from the tree alone, cycles included. All are admitted before any is
+     * looked into, so that edges met on the way find their verdict. */
+    size_t known = p->entries.len;
+    for (size_t i = 0; i < known; i++) {
+        if (is_candidate(&p->entries.items[i]) && admit(p, (Py_ssize_t)i) < 0) {
+            return -1;
+        }
+    }
+    return drain(p);
+}
+
+int
+ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
+{
+    p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key};
+    if (push(p, shell, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < p->entries.len; i++) {
+        ot_entry_t *e = &p->entries.items[i];
+        if (e->verdict == OT_PENDING) {
+            e->verdict = OT_OUTSIDE; /* a leaf with references elsewhere */
+        }
+    }
+    p->receipt.moved += p->visitor.leaves;
+    return 0;
+}

@@ -1,0 +1,108 @@
+/* tree.h: taking an object tree out of one interpreter and putting it into another.
+ *
+ *   sender                                      receiver
+ *   ot_tree_detach   prove, copy, pickle,
+ *                    then take out              ot_tree_attach   put in
+ *   ot_tree_settle   drop what was replaced     (or ot_tree_dispose, unread)
+ *
+ * The rule: what only the tree can reach is moved, what something else can reach is copied,
+ * what we know nothing of is pickled alone in its place. See docs/design.md, "the move".
+ *
+ * Shared rules: each function needs an attached thread state. A tree in transit is reachable
+ * from one thread only and needs no lock.
+ */
+#ifndef OT_TUNNEL_TREE_H
+#define OT_TUNNEL_TREE_H
+
+#include "runtime/vec.h"
+#include "tunnel/channel.h"
+#include "tunnel/kinds.h"
+
+/* What an interpreter lends to the tree code; one per module state. */
+typedef struct {
+    ot_types_t types;
+    PyObject *dumps, *loads; /* pickle's */
+    PyObject *shared_reference_error;
+    ot_channel_t *(*channel_of)(PyObject *handle);              /* borrowed */
+    PyObject *(*handle_steal)(void *context, ot_channel_t *ch); /* new; steals the channel ref */
+    void *context;
+} ot_interp_t;
+
+/* A place that only the receiver can fill: it holds None in transit. */
+typedef struct {
+    PyObject **slot;
+    uint32_t index; /* into the list of pickled objects, or into channels */
+    bool is_channel;
+} ot_fix_t;
+
+/* The sender's key object (an address, never followed) and the copy that stands for it. */
+typedef struct {
+    const void *old;
+    PyObject *copy; /* owned */
+    bool intern;
+} ot_key_t;
+
+typedef OT_VEC(ot_channel_t *) ot_channels_t;
+
+/* Invariants in transit: every object reachable from root is untracked, lies in the shared heap
+ * or is static, and has as many references as the tree has edges to it; but for slots in fixes
+ * (None), keys of dicts marked OT_NEEDS_KEYS (maybe addresses from `keys`), and the ob_type of
+ * `arrays` (NULL). */
+typedef struct {
+    ot_node_t node;               /* first: a tree is a channel's message */
+    PyObject *root;               /* owned */
+    OT_VEC(uintptr_t) containers; /* PyObject * | OT_NEEDS_* */
+    OT_VEC(PyObject *) arrays;    /* borrowed */
+    OT_VEC(ot_fix_t) fixes;
+    OT_VEC(ot_key_t) keys;
+    ot_channels_t channels; /* owned references */
+    char *pickle;           /* raw memory: one pickle of the list of foreign objects */
+    Py_ssize_t pickle_len;
+    bool rehash; /* some element may hash differently when rebuilt */
+} ot_tree_t;
+
+typedef struct {
+    size_t moved, copied, pickled;
+} ot_receipt_t;
+
+/* What detach leaves to be dropped by the sender once the message is on its way: dropping may
+ * run Python code (finalisers, weakref callbacks). */
+typedef struct {
+    PyObject **items; /* owned references, some may be NULL */
+    size_t len;
+} ot_leftovers_t;
+
+/* Takes the tree out of the current interpreter.
+ * Refs: root is borrowed; a list, dict, set, bytearray or array root is left empty.
+ * Runs: e, but only before anything is changed: pickling.
+ * Returns a new tree; or NULL with SharedReferenceError (strict), TypeError (naming the path of
+ * what cannot be pickled), MemoryError, RuntimeError, or what pickling raised; then nothing has
+ * changed. On success the caller must call ot_tree_settle. */
+ot_tree_t *ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict,
+                          ot_receipt_t *receipt, ot_leftovers_t *leftovers);
+
+/* Runs: e. */
+void ot_tree_settle(ot_leftovers_t *leftovers);
+
+/* Puts the tree into the current interpreter; frees it and sets *tree to NULL.
+ * Runs: e, where something was pickled (unpickling, __hash__ and __eq__ of rebuilt keys).
+ * Returns the root, a new reference. NULL with an exception set if unpickling failed; then *tree
+ * is as before, still the caller's, and may be attached later, elsewhere, or disposed of; but if
+ * __hash__ or __eq__ of a rebuilt key raised, the tree is gone and *tree NULL. */
+PyObject *ot_tree_attach(const ot_interp_t *interp, ot_tree_t **tree);
+
+/* Frees a tree that nobody receives, and the messages of channels that die with it.
+ * Runs: e (finalisers cannot be in a tree, but a Tunnel's last reference may be). */
+void ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree);
+
+/* The same for a chain of messages from a channel. */
+void ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain);
+
+/* Frees the struct and its tables, not the objects. */
+void ot_tree_free(ot_tree_t *tree);
+
+/* While this thread pickles for a tree: has that tree keep the channel alive until it is
+ * rebuilt. Returns -1 with MemoryError set. Harmless outside of that. */
+int ot_tree_pickling_channel(ot_channel_t *ch);
+
+#endif
