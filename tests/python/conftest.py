@@ -1,0 +1,55 @@
+"""Shared fixtures."""
+
+import gc
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import objtunnel
+from objtunnel import _core
+
+settings.register_profile(
+    "objtunnel", deadline=None, max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("objtunnel")
+
+
+@pytest.fixture
+def tunnel():
+    return objtunnel.Tunnel()
+
+
+@pytest.fixture(scope="module")
+def worker():
+    with objtunnel.Interpreter("test-worker") as interpreter:
+        yield interpreter
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_tunnels():
+    """Every channel that a test makes is gone after it, but for what fixtures and the mailbox
+    keep."""
+    gc.collect()
+    before = _core._live_tunnels()
+    yield
+    gc.collect()
+    assert _core._live_tunnels() <= before + 3  # a worker's inbox and status, the mailbox
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """run_script(source, *args, **options) runs a script in a Python of its own; its result."""
+
+    def run(source, *args, python_args=(), env=None, timeout=120, check=True):
+        script = tmp_path / "script.py"
+        script.write_text(textwrap.dedent(source))
+        result = subprocess.run([sys.executable, "-X", "faulthandler", *python_args, str(script),
+                                 *args], capture_output=True, text=True, timeout=timeout, env=env)
+        if check:
+            assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    return run

@@ -1,0 +1,42 @@
+"""Hypothesis strategies for random trees, as recipes that trees.build understands. Not for workers:
+hypothesis does not load in subinterpreters."""
+
+from hypothesis import strategies as st
+
+ATOMS = st.one_of(
+    st.tuples(st.just("none")),
+    st.tuples(st.just("bool"), st.booleans()),
+    st.tuples(st.just("int"), st.integers()),
+    st.tuples(st.just("int"), st.integers(-10, 300)),
+    st.tuples(st.just("huge"), st.integers(60, 4000)),
+    st.tuples(st.just("float"), st.floats(allow_nan=False)),
+    st.tuples(st.just("nan")),
+    st.tuples(st.just("complex"), st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)),
+    st.tuples(st.just("str"), st.text(max_size=12)),
+    st.tuples(st.just("interned"), st.text("abcdefgh_äß€𝄞", max_size=8)),
+    st.tuples(st.just("name"), st.sampled_from(["id", "name", "self", "key", "wörter", ""])),
+    st.tuples(st.just("bytes"), st.binary(max_size=20)),
+    st.tuples(st.just("bytearray"), st.binary(max_size=40)),
+    st.tuples(st.just("array"), st.sampled_from("bBhHiIlLqQfd"), st.integers(0, 40)),
+    st.tuples(st.just("range"), st.integers(-9, 9), st.integers(-10**20, 10**20),
+              st.integers(1, 5)),
+)
+
+
+@st.composite
+def recipes(draw, max_nodes=24):
+    """A list of nodes. Mutable containers may refer to any node (cycles included), immutable
+    ones and keys only to earlier ones."""
+    nodes = [draw(ATOMS) for _ in range(draw(st.integers(1, max_nodes // 2)))]
+    for i in range(len(nodes), len(nodes) + draw(st.integers(0, max_nodes // 2))):
+        earlier = st.lists(st.integers(0, i - 1), max_size=5)
+        anywhere = st.lists(st.integers(0, max_nodes - 1), max_size=5)
+        kind = draw(st.sampled_from(["list", "list", "dict", "dict", "strdict", "tuple", "set",
+                                     "frozenset", "slice"]))
+        if kind in ("list", "strdict"):
+            nodes.append((kind, draw(anywhere)))
+        elif kind == "dict":
+            nodes.append((kind, draw(earlier), draw(anywhere)))
+        else:
+            nodes.append((kind, draw(earlier)))
+    return nodes
