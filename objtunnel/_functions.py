@@ -45,7 +45,7 @@ def _pack_code(fn, needed):
         free = ", ".join(fn.__code__.co_freevars)
         raise TypeError(f"cannot call {fn.__qualname__} in another interpreter: it is a closure "
                         f"over {free}; pass these as arguments, or define it at the top level")
-    for name in _global_names(fn.__code__):
+    for name in sorted(_global_names(fn.__code__)):
         if name in fn.__globals__ and name not in needed:
             needed[name] = None  # a function may refer to itself
             needed[name] = _pack_global(fn, name, fn.__globals__[name], needed)
@@ -58,7 +58,7 @@ def _global_names(code):
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
             names |= _global_names(const)
-    return sorted(names)
+    return names
 
 
 def _pack_global(fn, name, value, needed):

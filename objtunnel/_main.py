@@ -28,29 +28,33 @@ class Main:
     def __init__(self, source):
         self._source = source
         self._loaded = False
+        self.problem = None  # what was looked for in vain last; pickle hides the exception
         sys.modules["__main__"].__class__ = _main_type(self)
 
     def provide(self, name):
         """Have __main__.name; raise AttributeError if the caller's has none that can be had."""
         namespace = sys.modules["__main__"].__dict__
         top = name.split(".")[0]
-        if top in namespace:
-            return namespace[top]
-        if self._source is None:
-            raise AttributeError(
-                f"{top!r} is defined in the __main__ of a session without a file (REPL, -c, "
-                f"stdin): classes and other objects of such a __main__ cannot be found in another "
-                f"interpreter; define them in a module")
-        if not self._loaded:
+        if top not in namespace and self._source is not None and not self._loaded:
             self._loaded = True
             for key, value in self._run().items():
                 if not (key.startswith("__") and key.endswith("__")):
                     namespace.setdefault(key, value)
                     _claim(value)
-        if top in namespace:
-            return namespace[top]
-        raise AttributeError(f"__main__ ({self._source[1]}) defines no {top!r} when it runs as "
-                             f"{RUN_NAME}")
+        if top not in namespace:
+            raise AttributeError(self._explain(top))
+        return namespace[top]
+
+    def _explain(self, name):
+        if self._source is not None:
+            self.problem = (f"__main__ ({self._source[1]}) defines no {name!r} when it runs as "
+                            f"{RUN_NAME}")
+        else:
+            self.problem = (
+                f"{name!r} is defined in the __main__ of a session without a file (REPL, -c, "
+                f"stdin): classes and other objects of such a __main__ cannot be found in another "
+                f"interpreter; define them in a module")
+        return self.problem
 
     def _run(self):
         kind, name = self._source

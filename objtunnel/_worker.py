@@ -6,8 +6,10 @@ like any other error. The answer goes into the reply tunnel, its number into the
 of their own: nothing but the answer refers to them, and the tunnel can move them.
 """
 
+import atexit
 import pickle
 import sys
+import threading
 import traceback
 
 from objtunnel import _functions, _main
@@ -16,6 +18,7 @@ from objtunnel._errors import TunnelClosed
 
 def main(worker, inbox, status):
     """The thread's whole life. Called once, by the C side."""
+    atexit.register(_forget_this_thread)
     caller_main = _main.Main(inbox.recv()[0])
     status.send([worker.id])
     del status
@@ -48,7 +51,7 @@ def _do(worker, number, payload, caller_main):
 
 def _execute(payload, caller_main):
     """A list of the one result."""
-    work = payload.recv()
+    work = _receive(payload, caller_main)
     if work[0] == "run":
         code = compile(work[1], work[2], "exec")
         del work
@@ -59,6 +62,16 @@ def _execute(payload, caller_main):
     fn = _functions.unpack(packed, caller_main)
     del packed
     return [fn(*_drain(args), **kwargs)]
+
+
+def _receive(payload, caller_main):
+    caller_main.problem = None
+    try:
+        return payload.recv()
+    except AttributeError as error:
+        if caller_main.problem is not None:
+            raise AttributeError(caller_main.problem) from error
+        raise
 
 
 def _drain(args):
@@ -104,3 +117,12 @@ def _announce(mailbox, number):
         mailbox.send(number)
     except TunnelClosed:
         pass  # the caller's interpreter is exiting
+
+
+def _forget_this_thread():
+    """This thread is a stranger to threading (it takes the process's main thread for its own), so
+    current_thread() gave it a dummy, whose finaliser complains if it runs after the module's
+    end. Registered first, so it comes last."""
+    info = getattr(threading, "_thread_local_info", None)
+    if info is not None:
+        info.__dict__.clear()

@@ -1,0 +1,283 @@
+"""What needs a process of its own: the heap's modes, __main__, ends of processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# ---- the heap ------------------------------------------------------------------------------------
+
+HEAP_CHECK = """
+    import objtunnel
+    def work(t):
+        x = t.recv()
+        x.append([2.5])
+        return x
+    info = objtunnel.heap_info()
+    print(info.allocator, info.installed)
+    t = objtunnel.Tunnel()
+    t.send([[1.5, {"k": (1, "ä" * 100)}] for _ in range(1000)])
+    with objtunnel.Interpreter() as i:
+        got = i.call(work, t)
+    assert got[-1] == [2.5] and got[5] == [1.5, {"k": (1, "ä" * 100)}]
+    assert objtunnel.heap_info().in_use > 0
+"""
+
+
+@pytest.mark.parametrize("name", ["malloc", "mimalloc", "malloc_debug", "pymalloc"])
+def test_allocators(run_script, name):
+    if name == "mimalloc" and not _has_mimalloc():
+        pytest.skip("this Python was built without mimalloc")
+    result = run_script(HEAP_CHECK, env={**os.environ, "PYTHONMALLOC": name})
+    installed = name == "pymalloc"
+    allocator = "objtunnel (mimalloc)" if installed else name
+    assert result.stdout.split("\n")[0] == f"{allocator} {installed}"
+
+
+def _has_mimalloc():
+    return subprocess.run([sys.executable, "-c", ""], capture_output=True,
+                          env={**os.environ, "PYTHONMALLOC": "mimalloc"}).returncode == 0
+
+
+def test_tracemalloc_before_is_refused_after_is_fine(run_script):
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONMALLOC"}
+    run_script("""
+        import tracemalloc
+        tracemalloc.start()
+        try:
+            import objtunnel
+            assert False, "should be refused"
+        except ImportError as error:
+            assert "tracemalloc" in str(error) and "import objtunnel before" in str(error)
+        tracemalloc.stop()
+        import objtunnel
+        tracemalloc.start()
+        t = objtunnel.Tunnel()
+        t.send([[1.5] * 10, {"a": bytearray(1000)}])
+        x = t.recv()
+        tracemalloc.stop()
+        del x
+        x = [[float(i)] for i in range(10000)]
+        """, env=env)
+
+
+def test_import_while_other_interpreters_run(run_script):
+    """The heap is installed under the feet of interpreters that allocate at full speed."""
+    run_script("""
+        import _interpreters, threading, time
+        code = '''
+        import time
+        end = time.monotonic() + 1.5
+        keep = []
+        while time.monotonic() < end:
+            keep = [[str(i), {i: float(i)}, bytearray(i % 700)] for i in range(500)] + keep[:200]
+        '''.replace("\\n        ", "\\n")
+        interps = [_interpreters.create("isolated") for _ in range(3)]
+        errors = []
+        threads = [threading.Thread(target=lambda i=i: errors.append(_interpreters.exec(i, code)))
+                   for i in interps]
+        for t in threads: t.start()
+        time.sleep(0.5)
+        import objtunnel
+        for t in threads: t.join()
+        assert errors == [None] * 3, errors
+        for i in interps: _interpreters.destroy(i)
+        """)
+
+
+def test_the_address_space_may_be_limited(run_script):
+    result = run_script("""
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (24 << 30, 24 << 30))
+        import objtunnel
+        info = objtunnel.heap_info()
+        assert not info.installed or 1 << 30 <= info.span < 24 << 30, info
+        t = objtunnel.Tunnel()
+        t.send([[1.5]])
+        assert t.recv() == [[1.5]]
+        print("fine")
+        """)
+    assert result.stdout == "fine\n"
+
+
+# ---- __main__ --------------------------------------------------------------------------------------
+
+SCRIPT = """
+    import math, sys
+    from dataclasses import dataclass
+    from objtunnel import Interpreter
+
+    FACTOR = 3
+    TABLE = {"a": [1, 2]}
+
+    @dataclass
+    class Point:
+        x: float
+        y: float
+
+    def helper(x):
+        def inner():
+            return [FACTOR for _ in range(1)][0]
+        return x * inner()
+
+    def top(x, extra=1):
+        '''Uses a helper, a module, data.'''
+        return helper(x) + extra + math.floor(1.5) + TABLE["a"][1]
+
+    def recursive(n):
+        return 1 if n == 0 else n * recursive(n - 1)
+
+    def make_point(p):
+        return Point(p.y, p.x)
+
+    if __name__ == "__main__":
+        with Interpreter() as i:
+            assert i.call(top, 2) == 6 + 1 + 1 + 2
+            assert i.call(top, 2, extra=5) == 14
+            assert i.call(recursive, 5) == 120
+            assert i.call(lambda x: x + FACTOR, 1) == 4
+            p = i.call(make_point, Point(1, 2))
+            assert p == Point(2, 1) and type(p) is Point, p
+            i.run("assert FACTOR == 3 and helper(1) == 3")
+        print("fine")
+"""
+
+
+def test_functions_of_a_script(run_script):
+    assert run_script(SCRIPT).stdout == "fine\n"
+
+
+def test_functions_of_a_module_run_with_m(tmp_path):
+    import textwrap
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "tool.py").write_text(textwrap.dedent(SCRIPT))
+    result = subprocess.run([sys.executable, "-m", "pack.tool"], cwd=tmp_path, text=True,
+                            capture_output=True, timeout=60)
+    assert result.stdout == "fine\n", result.stderr
+
+
+def test_functions_of_a_session_without_a_file():
+    code = ("from objtunnel import Interpreter\n"
+            "import math\n"
+            "def f(x): return g(x) + math.floor(2.5)\n"
+            "def g(x): return x * 2\n"
+            "class C: pass\n"
+            "def h(c): return type(c).__name__\n"
+            "i = Interpreter()\n"
+            "print(i.call(f, 3))\n"
+            "try: i.call(h, C())\n"
+            "except AttributeError as e: print(e)\n"
+            "i.close()\n")
+    for args, text in ((["-c", code], None), (["-"], code), (["-i", "-q"], code)):
+        result = subprocess.run([sys.executable, *args], input=text or "", text=True,
+                                capture_output=True, timeout=60)
+        lines = result.stdout.replace(">>> ", "").replace("... ", "").split("\n")
+        assert lines[0] == "8", result.stdout + result.stderr
+        assert "'C' is defined in the __main__ of a session without a file" in lines[1]
+
+
+def test_closures_of_main_are_refused(run_script):
+    run_script("""
+        from objtunnel import Interpreter
+        def outer():
+            secret = 1
+            return lambda: secret
+        with Interpreter() as i:
+            try:
+                i.call(outer())
+                assert False
+            except TypeError as error:
+                assert "closure over secret" in str(error)
+        """)
+
+
+def test_a_script_without_a_guard_says_so(run_script):
+    result = run_script("""
+        from objtunnel import Interpreter
+        class C: pass
+        def f(c): return c
+        with Interpreter() as i:
+            try:
+                i.call(f, C())
+                print("no error")
+            except RuntimeError as error:
+                print(error)
+        """)
+    assert "if __name__ == '__main__':" in result.stdout
+
+
+# ---- the end of the process ---------------------------------------------------------------------------
+
+ENDINGS = {
+    "open and idle": "i = Interpreter()",
+    "with a running loop": "i = Interpreter(); f = i.submit(loop); wait_until_running(f)",
+    "with a blocked recv": "i = Interpreter(); f = i.submit(Tunnel().recv); "
+                           "wait_until_running(f)",
+    "with work pending": "i = Interpreter(); f = [i.submit(nap) for _ in range(1000)]",
+    "with messages queued": "t = Tunnel(); [t.send([[1.5], {'k': 'v'}]) for _ in range(100)]",
+    "with unreceived results": "i = Interpreter(); t = Tunnel(); i.call(fill, t)",
+    "nested": "i = Interpreter(); i.call(nest); f = i.submit(loop); wait_until_running(f)",
+    "from a thread that waits": "i = Interpreter(); threading.Thread(target=call_loop, "
+                                "args=[i], daemon=True).start(); time.sleep(0.3)",
+    "in a reference cycle": "i = Interpreter(); x = [i]; x.append(x); "
+                            "t = Tunnel(); t.send([t]); del t",
+    "by sys.exit": "i = Interpreter(); f = i.submit(loop); wait_until_running(f); sys.exit(0)",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_processes_end_cleanly(run_script, ending):
+    result = run_script("""
+        import sys, threading, time
+        from objtunnel import Interpreter, InterpreterClosed, Tunnel
+
+        def loop():
+            while True:
+                pass
+
+        def nap():
+            time.sleep(0.01)
+
+        def fill(t):
+            for i in range(100):
+                t.send([[i * 1.5], {"key": "value"}])
+
+        def nest():
+            global inner
+            inner = Interpreter()
+            inner.submit(loop)
+
+        def call_loop(i):
+            try:
+                i.call(loop)
+            except (InterpreterClosed, KeyboardInterrupt):
+                pass
+
+        def wait_until_running(f):
+            while not f.running():
+                time.sleep(0.001)
+
+        if __name__ == "__main__":
+            ENDING
+        """.replace("ENDING", ENDINGS[ending]), timeout=60)
+    assert result.stderr == ""
+
+
+def test_ctrl_c_in_a_script(tmp_path):
+    import signal
+    script = tmp_path / "script.py"
+    script.write_text("import time\nfrom objtunnel import Interpreter\n"
+                      "def loop():\n    while True: pass\n"
+                      "with Interpreter() as i:\n    print('ready', flush=True)\n    i.call(loop)\n")
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    import time
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT or process.returncode == 130
+    assert "KeyboardInterrupt" in err
