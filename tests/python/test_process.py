@@ -162,14 +162,14 @@ def test_functions_of_a_module_run_with_m(tmp_path):
 def test_functions_of_a_session_without_a_file():
     code = ("from objtunnel import Interpreter\n"
             "import math\n"
-            "def f(x): return g(x) + math.floor(2.5)\n"
-            "def g(x): return x * 2\n"
-            "class C: pass\n"
-            "def h(c): return type(c).__name__\n"
+            "def f(x): return g(x) + math.floor(2.5)\n\n"
+            "def g(x): return x * 2\n\n"
+            "class C: pass\n\n"
+            "def h(c): return type(c).__name__\n\n"
             "i = Interpreter()\n"
             "print(i.call(f, 3))\n"
             "try: i.call(h, C())\n"
-            "except AttributeError as e: print(e)\n"
+            "except AttributeError as e: print(e)\n\n"
             "i.close()\n")
     for args, text in ((["-c", code], None), (["-"], code), (["-i", "-q"], code)):
         result = subprocess.run([sys.executable, *args], input=text or "", text=True,
