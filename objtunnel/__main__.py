@@ -48,7 +48,8 @@ def _make_parser():
                                usage="python -m objtunnel demo [--quick] [--repeat N] "
                                      "[--json FILE] [PATH...]")
     demo.add_argument("--quick", action="store_true", help="small sizes, one run: seconds")
-    demo.add_argument("--repeat", type=_positive, metavar="N", help="runs of each kind (3 of the numbers, 5 of the parsing)")
+    demo.add_argument("--repeat", type=_positive, metavar="N",
+                      help="runs of each kind (3 of the numbers, 5 of the parsing)")
     demo.add_argument("--json", metavar="FILE", help="write all figures, in seconds, to FILE")
     demo.add_argument("paths", nargs="*", metavar="PATH",
                       help="JSON files and folders to parse (Debian's iso-codes)")

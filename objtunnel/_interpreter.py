@@ -163,6 +163,7 @@ class _Remote:
             if _exiting:
                 raise InterpreterClosed("this interpreter is exiting")
             _register_exit()
+            _open.difference_update([r for r in _open if r.status.closed])  # abandoned ones
             self.inbox.send([_main.describe()])
             self.worker = start_worker(name, list(sys.path), self.inbox, self.status)
             _open.add(self)

@@ -15,12 +15,6 @@ ot_state_of_module(PyObject *module)
 }
 
 ot_state_t *
-ot_state_of_type(PyTypeObject *type)
-{
-    return PyType_GetModuleState(type);
-}
-
-ot_state_t *
 ot_state_current(void)
 {
     PyObject *module = PyImport_ImportModule("objtunnel._core");
@@ -162,6 +156,7 @@ module_exec(PyObject *module)
 {
     ot_state_t *state = ot_state_of_module(module);
     ot_interp_t *interp = &state->interp;
+    state->module = module;
     interp->channel_of = ot_tunnel_channel;
     interp->handle_steal = ot_tunnel_steal;
     interp->context = state;
@@ -214,8 +209,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     return 0;
 }
 
-/* Not a tp_clear: handles that die later, in the interpreter's last collection, still look their
- * state up to dispose of messages. */
+/* There is no m_clear: handles that die later in the interpreter's last collection still need
+ * the state, to dispose of messages. */
 static void
 module_free(void *self)
 {

@@ -9,14 +9,13 @@
 
 typedef struct {
     ot_interp_t interp;
+    PyObject *module; /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;
 } ot_state_t;
 
-/* The state of the current interpreter's module, from the module or from one of its types.
- * Borrowed; never NULL for our own objects. */
+/* The module's state. Borrowed, as good as the module is. */
 ot_state_t *ot_state_of_module(PyObject *module);
-ot_state_t *ot_state_of_type(PyTypeObject *type);
 
 /* The same for code that has no object of ours at hand (unpickling, other interpreters' data):
  * imports objtunnel if need be. NULL with an exception set. Runs: e. */

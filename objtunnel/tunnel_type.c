@@ -17,12 +17,19 @@
 typedef struct {
     PyObject_HEAD
     ot_channel_t *channel;
+    PyObject *module; /* not by way of the type: the collector may have cleared that already */
 } tunnel_t;
 
 static tunnel_t *
 as_tunnel(PyObject *o)
 {
     return (tunnel_t *)o;
+}
+
+static ot_state_t *
+state_of(PyObject *tunnel)
+{
+    return ot_state_of_module(as_tunnel(tunnel)->module);
 }
 
 ot_channel_t *
@@ -45,6 +52,7 @@ ot_tunnel_steal(void *context, ot_channel_t *ch)
         return NULL;
     }
     as_tunnel(self)->channel = ch;
+    as_tunnel(self)->module = Py_NewRef(state->module);
     return self;
 }
 
@@ -61,13 +69,14 @@ tunnel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (ch == NULL) {
         return PyErr_NoMemory();
     }
-    return ot_tunnel_steal(ot_state_of_type(type), ch);
+    return ot_tunnel_steal(PyType_GetModuleState(type), ch);
 }
 
 static int
 tunnel_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(as_tunnel(self)->module);
     return 0;
 }
 
@@ -82,10 +91,11 @@ tunnel_dealloc(PyObject *self)
         ot_node_t *left = ot_channel_unref(ch);
         if (left != NULL) {
             PyObject *error = PyErr_GetRaisedException();
-            ot_tree_dispose_chain(&ot_state_of_type(type)->interp, left);
+            ot_tree_dispose_chain(&state_of(self)->interp, left);
             PyErr_SetRaisedException(error);
         }
     }
+    Py_XDECREF(as_tunnel(self)->module);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -200,7 +210,7 @@ new_receipt(ot_state_t *state, const ot_receipt_t *r)
 static PyObject *
 send(PyObject *self, PyObject *obj, bool strict, int64_t deadline)
 {
-    ot_state_t *state = ot_state_of_type(Py_TYPE(self));
+    ot_state_t *state = state_of(self);
     ot_channel_t *ch = as_tunnel(self)->channel;
     if (reserve(state, ch, deadline) < 0) {
         return NULL;
@@ -269,7 +279,7 @@ tunnel_send_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
 static PyObject *
 recv_until(PyObject *self, int64_t deadline)
 {
-    ot_state_t *state = ot_state_of_type(Py_TYPE(self));
+    ot_state_t *state = state_of(self);
     ot_channel_t *ch = as_tunnel(self)->channel;
     ot_tree_t *tree = receive(state, ch, deadline);
     if (tree == NULL) {
@@ -306,7 +316,7 @@ static PyObject *
 tunnel_next(PyObject *self)
 {
     PyObject *o = recv_until(self, OT_FOREVER);
-    if (o == NULL && PyErr_ExceptionMatches(ot_state_of_type(Py_TYPE(self))->tunnel_closed)) {
+    if (o == NULL && PyErr_ExceptionMatches(state_of(self)->tunnel_closed)) {
         PyErr_Clear(); /* the end of the iteration */
     }
     return o;
@@ -316,7 +326,7 @@ static PyObject *
 tunnel_discard(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    ot_state_t *state = ot_state_of_type(Py_TYPE(self));
+    ot_state_t *state = state_of(self);
     ot_tree_t *tree = receive(state, as_tunnel(self)->channel, OT_DONT_WAIT);
     if (tree == NULL) {
         return NULL;
@@ -336,7 +346,7 @@ tunnel_close(PyObject *self, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     ot_node_t *left = ot_channel_close(as_tunnel(self)->channel, immediate);
-    ot_tree_dispose_chain(&ot_state_of_type(Py_TYPE(self))->interp, left);
+    ot_tree_dispose_chain(&state_of(self)->interp, left);
     Py_RETURN_NONE;
 }
 

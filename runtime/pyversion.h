@@ -28,6 +28,7 @@
 #include <internal/pycore_ceval.h>
 #include <internal/pycore_crossinterp.h>
 #include <internal/pycore_dict.h>
+#include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
 #include <internal/pycore_pymem.h>
 #include <internal/pycore_pystate.h>
@@ -137,6 +138,12 @@ ot_py_copy_block(PyObject *o, size_t size)
     }
     memcpy((void *)copy, (void *)o, size);
     return PyObject_Init(copy, Py_TYPE(o));
+}
+
+static inline bool
+ot_gc_is_tracked(PyObject *o)
+{
+    return PyType_IS_GC(Py_TYPE(o)) && _PyObject_GC_IS_TRACKED(o);
 }
 
 static inline void

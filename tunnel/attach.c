@@ -122,6 +122,8 @@ fill_fixes(ot_tree_t *tree, PyObject *objects, PyObject **handles)
     tree->fixes.len = 0;
 }
 
+enum { AHEAD = 12 }; /* containers whose headers are on their way into the cache */
+
 /* Cannot fail. The tree is the current interpreter's afterwards, but for fixes. */
 static void
 make_whole(const ot_interp_t *interp, ot_tree_t *tree, PyObject **here, bool intern)
@@ -134,6 +136,9 @@ make_whole(const ot_interp_t *interp, ot_tree_t *tree, PyObject **here, bool int
         settle_keys(tree, here, intern);
     }
     for (size_t i = 0; i < tree->containers.len; i++) {
+        if (i + AHEAD < tree->containers.len) {
+            __builtin_prefetch((char *)tree->containers.items[i + AHEAD] - sizeof(PyObject), 1);
+        }
         if (tree->containers.items[i] & OT_NEEDS_TRACK) {
             PyObject_GC_Track((void *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK));
         }

@@ -116,7 +116,7 @@ do_jobs(ot_proof_t *p)
         if (needs < 0) {
             return -1;
         }
-        needs |= PyObject_GC_IsTracked(job.original) ? OT_NEEDS_TRACK : 0;
+        needs |= ot_gc_is_tracked(job.original) ? OT_NEEDS_TRACK : 0;
         if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)job.clone | (uintptr_t)needs)) {
             PyErr_NoMemory();
             return -1;

@@ -1,6 +1,6 @@
 /* detach.c: taking a tree out of the sender (see tree.h).
  *
- * prove and copy only read and allocate; if anything fails up to then, undo() restores what
+ * prove and copy read, allocate and untrack; if anything fails up to then, undo() restores what
  * little there is to restore. commit() cannot fail and runs no Python code: afterwards the tree
  * belongs to nobody but the message.
  *
@@ -61,10 +61,10 @@ static void
 undo(ot_proof_t *p)
 {
     ot_tree_t *tree = p->tree;
-    /* Copies may form cycles: let the collector have them. */
+    /* What the walk has untracked; and copies, which may form cycles: the collector's again. */
     for (size_t i = 0; i < tree->containers.len; i++) {
         PyObject *o = (PyObject *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK);
-        if ((tree->containers.items[i] & OT_NEEDS_TRACK) && !PyObject_GC_IsTracked(o)) {
+        if ((tree->containers.items[i] & OT_NEEDS_TRACK) && !ot_gc_is_tracked(o)) {
             PyObject_GC_Track(o);
         }
     }
@@ -82,6 +82,7 @@ undo(ot_proof_t *p)
     drop_channels(&tree->channels);
     tree->containers.len = tree->arrays.len = tree->fixes.len = 0;
     tree->rehash = false;
+    p->depth = 0;
     p->entries.len = p->edges.len = p->stack.len = p->jobs.len = 0;
     ot_ptrmap_free(&p->index);
     p->receipt = (ot_receipt_t){0};
@@ -121,7 +122,7 @@ examine_contents(ot_proof_t *p, const ot_kind_t *kind)
         return -1;
     }
     p->receipt.moved++;
-    bool tracked = PyObject_GC_IsTracked(p->root);
+    bool tracked = ot_gc_is_tracked(p->root);
     return ot_prove(p, e.copy, tracked) < 0 || ot_copy_outsiders(p) < 0 ? -1 : 0;
 }
 
@@ -277,13 +278,8 @@ commit_entries(ot_proof_t *p)
 }
 
 static void
-commit_objects(ot_tree_t *tree)
+commit_arrays(ot_tree_t *tree)
 {
-    for (size_t i = 0; i < tree->containers.len; i++) {
-        if (tree->containers.items[i] & OT_NEEDS_TRACK) {
-            PyObject_GC_UnTrack((void *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK));
-        }
-    }
     for (size_t i = 0; i < tree->arrays.len; i++) {
         PyTypeObject *type = Py_TYPE(tree->arrays.items[i]);
         ot_array_set_type_steal(tree->arrays.items[i], NULL);
@@ -297,7 +293,7 @@ commit(ot_proof_t *p, ot_leftovers_t *leftovers)
 {
     commit_edges(p, leftovers);
     commit_entries(p);
-    commit_objects(p->tree);
+    commit_arrays(p->tree);
     p->receipt.pickled = (size_t)PyList_GET_SIZE(p->foreigners);
 }
 

@@ -16,20 +16,17 @@ static struct {
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 
 const ot_kind_t *
-ot_kind_of(PyObject *o, const ot_types_t *types)
+ot_kind_of_rarer(PyTypeObject *t, const ot_types_t *types)
 {
-    PyTypeObject *t = Py_TYPE(o);
     static const struct {
         PyTypeObject *type;
         const ot_kind_t *kind;
     } rows[] = {
-        {&PyDict_Type, &ot_kind_dict},           {&PyList_Type, &ot_kind_list},
-        {&PyTuple_Type, &ot_kind_tuple},         {&PyUnicode_Type, &ot_kind_str},
-        {&PyFloat_Type, &ot_kind_float},         {&PyLong_Type, &ot_kind_int},
-        {&PyBytes_Type, &ot_kind_bytes},         {&PySet_Type, &ot_kind_set},
-        {&PyFrozenSet_Type, &ot_kind_set},       {&PyComplex_Type, &ot_kind_complex},
-        {&PyRange_Type, &ot_kind_range},         {&PySlice_Type, &ot_kind_slice},
-        {&PyByteArray_Type, &ot_kind_bytearray},
+        {&PyUnicode_Type, &ot_kind_str},     {&PyFloat_Type, &ot_kind_float},
+        {&PyLong_Type, &ot_kind_int},        {&PyBytes_Type, &ot_kind_bytes},
+        {&PySet_Type, &ot_kind_set},         {&PyFrozenSet_Type, &ot_kind_set},
+        {&PyComplex_Type, &ot_kind_complex}, {&PyRange_Type, &ot_kind_range},
+        {&PySlice_Type, &ot_kind_slice},     {&PyByteArray_Type, &ot_kind_bytearray},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(rows); i++) {
         if (t == rows[i].type) {

@@ -57,6 +57,7 @@ typedef struct {
     ot_ptrmap_t index; /* object -> entry, for those with several references */
     OT_VEC(ot_edge_t) edges;
     OT_VEC(uintptr_t) stack; /* containers to look into, | OT_NEEDS_TRACK */
+    int depth;               /* of the walk's recursion */
     OT_VEC(ot_copy_job_t) jobs;
     PyObject *foreigners; /* list: unknown objects, pickled ones first */
     ot_ptrmap_t foreign_index;
@@ -71,7 +72,8 @@ Py_ssize_t ot_proof_foreigner(ot_proof_t *p, PyObject *o);
 /* Index of a handle's channel in the tree, taking a reference; -1 with MemoryError set. */
 Py_ssize_t ot_proof_channel(ot_proof_t *p, PyObject *handle);
 
-/* Finds out what the tree under `shell` (which lists the root's content) owns. Reads only. */
+/* Finds out what the tree under `shell` (which lists the root's content) owns, and untracks its
+ * containers. Changes nothing else. */
 int ot_prove(ot_proof_t *p, PyObject *shell, bool tracked);
 
 /* Makes the copies that the verdicts call for. */

@@ -1,6 +1,6 @@
 /* prove.c: which objects of the tree can nothing but the tree reach?
  *
- * Depth-first with an explicit stack (trees may be a million deep). An object with one reference,
+ * Depth-first; what lies very deep waits on an explicit stack (trees may be a million deep). An object with one reference,
  * reached by an edge, is exclusive: go on into it. One with several is entered in a table and its
  * edges are counted; as soon as they equal its refcount it is exclusive too. What is left then is
  * either referenced from outside or part of a cycle: the collector's partition decides (subtract
@@ -10,9 +10,12 @@
  * comes from objects looked into, so its content belongs to the tree alone.
  *
  * Threading: the GIL is held throughout and no Python code runs, so refcounts stand still. The
- * only writes are to caches (a dict's version, a cached hash), which may always be dropped.
+ * only writes are to caches (a dict's version, a cached hash), which may always be dropped, and
+ * to the collector's lists, which undo() in detach.c makes good.
  */
 #include "tunnel/proof.h"
+
+enum { MAX_DEPTH = 100 }; /* of recursion; whatever lies deeper waits on the explicit stack */
 
 static ot_proof_t *
 proof_of(ot_visitor_t *v)
@@ -87,10 +90,48 @@ ot_proof_entry(ot_proof_t *p, PyObject *o)
 /* ---- the walk ---------------------------------------------------------------------------- */
 
 static int
-push(ot_proof_t *p, PyObject *container, bool tracked)
+push(ot_proof_t *p, uintptr_t item)
+{
+    return ot_vec_push(&p->stack, item) < 0 ? no_memory() : 0;
+}
+
+/* Visits a container that is the tree's alone, and takes it off the collector's lists while it
+ * is in the cache; undo() puts it back if the send fails. */
+static int
+look_into(ot_proof_t *p, uintptr_t item)
+{
+    PyObject *o = (PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK);
+    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+    int needs = kind->visit(o, &p->visitor);
+    if (needs < 0) {
+        return -1;
+    }
+    item |= (uintptr_t)needs;
+    if ((item & OT_NEEDS_MASK) && ot_vec_push(&p->tree->containers, item) < 0) {
+        return no_memory();
+    }
+    if (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, o) < 0) {
+        return no_memory();
+    }
+    if (item & OT_NEEDS_TRACK) {
+        PyObject_GC_UnTrack(o);
+    }
+    return 0;
+}
+
+/* Goes on into a container: at once, for its memory is at hand now and may not be later; put off
+ * to the stack where the tree is deep. */
+static int
+descend(ot_proof_t *p, PyObject *container, bool tracked)
 {
     uintptr_t item = (uintptr_t)container | (tracked ? OT_NEEDS_TRACK : 0);
-    return ot_vec_push(&p->stack, item) < 0 ? no_memory() : 0;
+    if (p->depth == MAX_DEPTH) {
+        return push(p, item);
+    }
+    p->depth++;
+    int rc = look_into(p, item);
+    p->depth--;
+    return rc;
 }
 
 /* Moves entry i's object into a new block: its content goes on living in the shell. */
@@ -105,7 +146,7 @@ rehome(ot_proof_t *p, Py_ssize_t i)
     e->copy = shell;
     e->verdict = OT_REHOMED;
     p->receipt.copied++;
-    return e->kind->leaf ? 0 : push(p, shell, PyObject_GC_IsTracked(e->obj));
+    return e->kind->leaf ? 0 : descend(p, shell, ot_gc_is_tracked(e->obj));
 }
 
 /* All references to entry i's object come from the tree: it is moved, go on into it. */
@@ -120,7 +161,7 @@ admit(ot_proof_t *p, Py_ssize_t i)
     }
     e->verdict = OT_INSIDE;
     p->receipt.moved++;
-    return e->kind->leaf ? 0 : push(p, e->obj, PyObject_GC_IsTracked(e->obj));
+    return e->kind->leaf ? 0 : descend(p, e->obj, ot_gc_is_tracked(e->obj));
 }
 
 static int
@@ -140,7 +181,7 @@ prove_exclusive(ot_proof_t *p, PyObject **slot)
         ot_inspection_t storage = kind->leaf ? ot_kind_leaf_inspect(o) : kind->inspect(o);
         if (storage == OT_MOVABLE) {
             p->receipt.moved++;
-            return kind->leaf ? 0 : push(p, o, PyObject_GC_IsTracked(o));
+            return kind->leaf ? 0 : descend(p, o, ot_gc_is_tracked(o));
         }
     }
     Py_ssize_t i = add_entry(p, o); /* one reference only: nobody looks it up again */
@@ -190,25 +231,6 @@ prove_key(ot_visitor_t *v, PyObject *key)
     p->entries.items[i].edges++;
     p->entries.items[i].key_edges++;
     return admit_if_complete(p, i) < 0 ? -1 : 1;
-}
-
-static int
-look_into(ot_proof_t *p, uintptr_t item)
-{
-    PyObject *o = (PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK);
-    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
-    int needs = kind->visit(o, &p->visitor);
-    if (needs < 0) {
-        return -1;
-    }
-    item |= (uintptr_t)needs;
-    if ((item & OT_NEEDS_MASK) && ot_vec_push(&p->tree->containers, item) < 0) {
-        return no_memory();
-    }
-    if (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, o) < 0) {
-        return no_memory();
-    }
-    return 0;
 }
 
 static int
@@ -273,7 +295,7 @@ trial_edge(ot_visitor_t *v, PyObject **slot)
     if (Py_REFCNT(o) == 1) {
         /* What is pinned keeps its content: the references from it count as outside ones. */
         bool pinned = ot_kind_of(o, &p->interp->types)->inspect(o) == OT_PINNED;
-        return pinned ? 0 : push(p, o, false);
+        return pinned ? 0 : push(p, (uintptr_t)o);
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0) {
@@ -288,7 +310,7 @@ trial_edge(ot_visitor_t *v, PyObject **slot)
         return 0;
     }
     e->explored = true;
-    return push(p, o, false);
+    return push(p, (uintptr_t)o);
 }
 
 static int
@@ -300,7 +322,7 @@ spread_edge(ot_visitor_t *v, PyObject **slot)
         return 0;
     }
     if (Py_REFCNT(o) == 1) {
-        return push(p, o, false);
+        return push(p, (uintptr_t)o);
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0) {
@@ -310,7 +332,7 @@ spread_edge(ot_visitor_t *v, PyObject **slot)
         return 0;
     }
     p->entries.items[i].verdict = OT_OUTSIDE;
-    return push(p, o, false);
+    return push(p, (uintptr_t)o);
 }
 
 /* Decides the containers whose references did not add up in the walk. */
@@ -322,7 +344,7 @@ settle_cycles(ot_proof_t *p)
         ot_entry_t *e = &p->entries.items[i];
         e->trial = e->edges;
         e->explored = is_candidate(e);
-        if (e->explored && (candidates++, push(p, e->obj, false)) < 0) {
+        if (e->explored && (candidates++, push(p, (uintptr_t)e->obj)) < 0) {
             return -1;
         }
     }
@@ -336,7 +358,7 @@ settle_cycles(ot_proof_t *p)
         ot_entry_t *e = &p->entries.items[i];
         if (is_candidate(e) && e->trial < Py_REFCNT(e->obj)) {
             e->verdict = OT_OUTSIDE;
-            if (push(p, e->obj, false) < 0) {
+            if (push(p, (uintptr_t)e->obj) < 0) {
                 return -1;
             }
         }
@@ -344,8 +366,8 @@ settle_cycles(ot_proof_t *p)
     if (spread(p, spread_edge) < 0) {
         return -1;
     }
-    /* The rest is reached from the tree alone, cycles included. All are admitted before any is
-     * looked into, so that edges met on the way find their verdict. */
+    /* The rest is reached from the tree alone, cycles included. One that admitting another has
+     * completed is no candidate any more. */
     size_t known = p->entries.len;
     for (size_t i = 0; i < known; i++) {
         if (is_candidate(&p->entries.items[i]) && admit(p, (Py_ssize_t)i) < 0) {
@@ -359,7 +381,7 @@ int
 ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
 {
     p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key};
-    if (push(p, shell, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
+    if (descend(p, shell, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
         return -1;
     }
     for (size_t i = 0; i < p->entries.len; i++) {

@@ -118,7 +118,7 @@ ot_rehash(const ot_tree_t *tree)
     bool changed = true;
     while (changed) {
         changed = false;
-        for (size_t i = tree->containers.len; i-- > 0;) {
+        for (size_t i = 0; i < tree->containers.len; i++) { /* inner ones mostly come first */
             uintptr_t item = tree->containers.items[i];
             if (!(item & OT_NEEDS_REHASH)) {
                 continue;

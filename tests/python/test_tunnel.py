@@ -303,6 +303,22 @@ def test_concurrent_interpreters(tunnel):
         interp.close()
 
 
+def test_an_interpreter_ends_with_full_tunnels_in_a_cycle(worker):
+    """The last collection may clear the Tunnel type before the tunnels."""
+    with Interpreter() as i:
+        i.call(leave_garbage)
+
+
+def leave_garbage():
+    import builtins
+    t = Tunnel()
+    t.send([[1.5], {"k": t}])
+    cycle = [t, Tunnel]
+    cycle.append(cycle)
+    builtins.kept = cycle
+    sys.modules["kept too"] = cycle
+
+
 # ---- signals and fork ----------------------------------------------------------------------------
 
 def test_ctrl_c_ends_a_blocked_recv(tunnel):

@@ -15,13 +15,7 @@ list_inspect(PyObject *o)
 static int
 list_visit(PyObject *o, ot_visitor_t *v)
 {
-    PyObject **item = ((PyListObject *)o)->ob_item;
-    for (Py_ssize_t i = 0, n = PyList_GET_SIZE(o); i < n; i++) {
-        if (ot_visit_edge(v, &item[i]) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return ot_visit_items(v, ((PyListObject *)o)->ob_item, PyList_GET_SIZE(o)) < 0 ? -1 : 0;
 }
 
 /* An untracked list with room for n items, its size left at 0; new reference. */

@@ -30,7 +30,7 @@ static int
 set_visit(PyObject *o, ot_visitor_t *v)
 {
     PySetObject *so = (PySetObject *)o;
-    size_t leaves = v->leaves;
+    Py_ssize_t leaves = 0;
     int needs = 0;
     for (Py_ssize_t i = 0; i <= so->mask; i++) {
         setentry *e = &so->table[i];
@@ -38,11 +38,13 @@ set_visit(PyObject *o, ot_visitor_t *v)
             continue;
         }
         needs |= ot_key_is_composite(e->key) ? OT_NEEDS_REHASH : 0;
-        if (ot_visit_edge(v, &e->key) < 0) {
+        Py_ssize_t leaf = ot_visit_items(v, &e->key, 1);
+        if (leaf < 0) {
             return -1;
         }
+        leaves += leaf;
     }
-    if (v->leaves - leaves != (size_t)so->used) {
+    if (leaves != so->used) {
         so->hash = -1; /* an element may be replaced; a cache, so always right to drop */
     }
     return needs;

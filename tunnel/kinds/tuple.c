@@ -10,15 +10,12 @@ tuple_inspect(PyObject *o)
 static int
 tuple_visit(PyObject *o, ot_visitor_t *v)
 {
-    PyObject **item = ((PyTupleObject *)o)->ob_item;
-    size_t leaves = v->leaves;
     Py_ssize_t n = PyTuple_GET_SIZE(o);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        if (ot_visit_edge(v, &item[i]) < 0) {
-            return -1;
-        }
+    Py_ssize_t leaves = ot_visit_items(v, ((PyTupleObject *)o)->ob_item, n);
+    if (leaves < 0) {
+        return -1;
     }
-    if (v->leaves - leaves != (size_t)n) {
+    if (leaves != n) {
         ot_tuple_forget_hash(o); /* an item may be replaced; a cache, so always right to drop */
     }
     return 0;
