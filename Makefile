@@ -36,7 +36,7 @@ CORE := $(LIB)/_core$(EXT_SUFFIX)
 
 C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*.c objtunnel/*.c)
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
-PY_SOURCES := $(wildcard objtunnel/*.py objtunnel/*.pyi objtunnel/py.typed)
+PY_SOURCES := $(wildcard objtunnel/*.py objtunnel/*.pyi objtunnel/py.typed objtunnel/demo/*.py)
 PY_COPIES := $(PY_SOURCES:objtunnel/%=$(LIB)/%)
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
@@ -85,7 +85,7 @@ $(PY_COPIES): $(LIB)/%: objtunnel/%
 # A module deleted from objtunnel/ must not live on in the build folder.
 .PHONY: drop-stale-copies
 drop-stale-copies:
-	@rm -f $(filter-out $(PY_COPIES),$(wildcard $(LIB)/*.py $(LIB)/*.pyi))
+	@rm -f $(filter-out $(PY_COPIES),$(wildcard $(LIB)/*.py $(LIB)/*.pyi $(LIB)/demo/*.py))
 
 $(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS)
 	@mkdir -p $(@D)
@@ -99,7 +99,7 @@ $(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS)
 
 .PHONY: run demo bench bench-tunnel
 run demo: all
-	$(VENV_PYTHON) -m objtunnel demo
+	$(VENV_PYTHON) -m objtunnel demo $(DEMO_ARGS)
 
 bench bench-tunnel: all
 	$(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
@@ -167,7 +167,7 @@ FORCE:
 
 help:
 	@echo "make               install what is missing, build into $(BUILD)/"
-	@echo "make run           the demo (also: make demo)"
+	@echo "make run           the demo (also: make demo); DEMO_ARGS=..."
 	@echo "make test          all tests: C (Criterion), then Python (pytest); PYTEST_ARGS=..."
 	@echo "make check         the same without the slow Python tests"
 	@echo "make check-c       the C tests          make check-py   the Python tests"

@@ -32,7 +32,7 @@ def require_header(header, package):
 
 
 setup(
-    packages=["objtunnel"],
+    packages=["objtunnel", "objtunnel.demo"],
     package_data={"objtunnel": ["py.typed", "*.pyi"]},
     include_package_data=False,
     exclude_package_data={"objtunnel": ["*.c", "*.h"]},

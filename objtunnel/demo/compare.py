@@ -14,19 +14,20 @@ _HEADER = ("", "median", "spread", "speed-up", "of control", "moving", "of the t
 
 
 class Comparison:
-    """Times of the three ways: Comparison(pool, workers, step, jobs, check).
+    """Times of the three ways.
 
     check(results) is called with the results of every single run, outside the measured time, and
-    raises WrongResult if they are not what they must be.
+    raises WrongResult if they are not what they must be. control_seconds: how long each thread of
+    the control spins, for one sample.
     """
 
-    def __init__(self, pool, workers, step, jobs, check):
+    def __init__(self, pool, workers, step, jobs, check, control_seconds=0.1):
         self._pool = pool
         self._step = step
         self._jobs = jobs
         self._check = check
         self.workers = workers
-        self.control = Control(workers)
+        self.control = Control(workers, control_seconds)
         self.elapsed = {SERIAL: [], TUNNEL: [], PICKLE: []}
         self.underway = {TUNNEL: [], PICKLE: []}
         self.speedup = {TUNNEL: [], PICKLE: []}
@@ -88,8 +89,8 @@ class Comparison:
              format_spread(self.elapsed[SERIAL]), "1.00x", "", "", ""),
             self._parallel_row(f"{interpreters}, tunnel", TUNNEL),
             self._parallel_row(f"{interpreters}, pickle", PICKLE),
-            (f"control: {n} C thread{'s' * (n > 1)}", "", "", f"{median(self.control.samples):.2f}x", "100 %",
-             "", ""),
+            (f"control: {n} C thread{'s' * (n > 1)}", "", "",
+             f"{median(self.control.samples):.2f}x", "100 %", "", ""),
         ]
         return format_table(_HEADER, rows, indent="  ") + "\n" + self._format_notes()
 
@@ -103,7 +104,8 @@ class Comparison:
     def _format_notes(self):
         low, high = min(self.control.samples), max(self.control.samples)
         ratio = median(self.underway[PICKLE]) / median(self.underway[TUNNEL])
-        return (f"  Speed-ups are medians over the runs; control {low:.2f}x .. {high:.2f}x. Moving: "
-                f"send and recv (with\n  dumps and loads), all threads summed. The tunnel moved "
-                f"{self.moved:,} objects and copied {self.copied:,};\n"
+        return (f"  Speed-ups are medians over the runs; control {low:.2f}x .. {high:.2f}x. "
+                f"Moving: send and recv (with\n"
+                f"  dumps and loads), all threads summed. The tunnel moved {self.moved:,} objects "
+                f"and copied {self.copied:,};\n"
                 f"  pickling took {ratio:.1f}x its time.")

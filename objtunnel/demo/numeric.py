@@ -59,7 +59,8 @@ def run(pool, cores, repeat, quick):
     print(f"1. Dual-core numbers: {cores} x n-body ({steps:,} steps, a snapshot of all positions "
           f"every {_SNAPSHOT_EVERY})\n   and {len(jobs) - cores} x spectral-norm (n = "
           f"{_SPECTRAL_SIZE}); results are nested lists and array.array; runs: {repeat}\n")
-    comparison = Comparison(pool, cores, compute, jobs, Check(jobs))
+    comparison = Comparison(pool, cores, compute, jobs, Check(jobs),
+                            control_seconds=0.01 if quick else 0.1)
     comparison.run(repeat, warm_up=[("n-body", 1000), ("spectral-norm", 30)])
     print(comparison.format())
     print(f"  Checked: n-body {' '.join(nbody.PUBLISHED)} (n = {nbody.PUBLISHED_STEP}), "

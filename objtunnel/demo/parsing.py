@@ -67,7 +67,8 @@ def run(pool, cores, repeat, quick, paths):
     print(f"2. Parallel parsing: the {len(files)} JSON files {where}, {size / 1e6:.2f} MB{times}; "
           f"runs: {repeat}\n")
     jobs = [(path,) for path in files] * rounds
-    comparison = Comparison(pool, cores, parse, jobs, check)
+    comparison = Comparison(pool, cores, parse, jobs, check,
+                            control_seconds=0.01 if quick else 0.1)
     comparison.run(repeat, warm_up=jobs[:len(files)])
     print(comparison.format())
     print(f"  Checked: the {len(jobs)} trees of each run equal what json.loads yields here.\n")

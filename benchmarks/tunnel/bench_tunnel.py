@@ -1,0 +1,222 @@
+"""The tunnel against its peers, in one run. See benchmarks/README.md.
+
+    make bench-tunnel BENCH_ARGS="--filter floats --json out.json"
+"""
+
+import argparse
+import gc
+import json
+import os
+import re
+import sys
+from statistics import median, quantiles
+
+from objtunnel.demo.control import Control
+
+import machine
+import measure
+import report
+import small
+from payloads import PAYLOADS
+
+PING_PONG, THROUGHPUT = "ping_pong", "throughput"
+NAMES = [*PAYLOADS, PING_PONG, THROUGHPUT]
+PING_PONG_TARGET = 50e-6
+ROUNDS, WARM_UP_ROUNDS, MESSAGES = 5000, 500, 100_000
+
+
+def main():
+    options = parse_options()
+    if options.list:
+        print("\n".join(NAMES))
+        return 0
+    names = [name for name in NAMES if re.search(options.filter, name)]
+    if not names:
+        print(f"bench_tunnel: no case matches {options.filter!r}; --list names them",
+              file=sys.stderr)
+        return 2
+    if options.json is not None:
+        open(options.json, "a").close()  # better now than after minutes
+    record = Run(options).run(names)
+    if options.json is not None:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.write("\n")
+    return 0
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--filter", default="", metavar="REGEX", help="only cases that match")
+    parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each case (9)")
+    parser.add_argument("--json", metavar="FILE", help="write the machine and all samples to FILE")
+    parser.add_argument("--smoke", action="store_true",
+                        help="one repetition of small sizes, to see that it runs")
+    parser.add_argument("--gc", action="store_true",
+                        help="leave the garbage collector on while timing")
+    parser.add_argument("--cold", action="store_true",
+                        help="time with the caches as building the payload left them, code too")
+    parser.add_argument("--no-pin", action="store_true",
+                        help="let the scheduler move the threads between cores")
+    parser.add_argument("--list", action="store_true", help="name the cases and leave")
+    options = parser.parse_args()
+    if options.repeat is not None and options.repeat < 1:
+        parser.error("--repeat must be 1 or more")
+    return options
+
+
+class Run:
+    """One invocation: its options, its control, its machine."""
+
+    def __init__(self, options):
+        self.smoke = options.smoke
+        self.repeat = options.repeat or (1 if options.smoke else 9)
+        self.collecting = options.gc
+        self.warm = not options.cold
+        self.cpus = os.sched_getaffinity(0)
+        pinned = len(self.cpus) > 1 and not options.no_pin
+        self.sender_cpu, self.receiver_cpu = sorted(self.cpus)[:2] if pinned else (None, None)
+        self.control = Control(min(2, len(self.cpus)), seconds=0.002 if self.smoke else 0.1)
+
+    def run(self, names):
+        """Measure and print; return the record for the JSON."""
+        description = machine.describe()
+        self.announce(description)
+        record = {"machine": description, "repeat": self.repeat, "smoke": self.smoke,
+                  "collector_on": self.collecting, "warm": self.warm,
+                  "pinned": [self.sender_cpu, self.receiver_cpu], "transfers": {}, "skipped": []}
+        self.control.sample()
+        self.run_transfers([PAYLOADS[name] for name in names if name in PAYLOADS], record)
+        if PING_PONG in names:
+            record[PING_PONG] = self.run_ping_pong()
+            report.print_round_trips(record[PING_PONG])
+        if THROUGHPUT in names:
+            record[THROUGHPUT] = self.run_throughput()
+            report.print_streams(record[THROUGHPUT])
+        record["control"] = {"threads": self.control.threads, "samples": self.control.samples}
+        report.print_control(record["control"])
+        return record
+
+    def announce(self, description):
+        for key, value in description.items():
+            print(f"{key:16} {value}", file=sys.stderr)
+        for warning in machine.warnings(description):
+            print(f"WARNING: {warning}", file=sys.stderr)
+        threads = "not pinned"
+        if self.sender_cpu is not None:
+            threads = f"pinned to CPUs {self.sender_cpu} and {self.receiver_cpu}"
+        print(f"A fresh payload in each repetition; gc.collect() before it is built, the collector "
+              f"{'on' if self.collecting else 'off'} from then on,\n"
+              f"for tunnel and pickle alike; {'code warmed up' if self.warm else 'caches cold'}. "
+              f"Tunnel and pickle alternate. Threads {threads}.")
+        if self.smoke:
+            print("Smoke run: sizes divided by a thousand; the figures mean nothing.")
+
+    def sample_control(self):
+        """The control, with its threads free to run anywhere."""
+        with measure.unpinned(self.cpus):
+            return self.control.sample()
+
+    # ---- trees
+
+    def run_transfers(self, payloads, record):
+        cases = record["transfers"]
+        measure.pin(self.sender_cpu)
+        try:
+            with self.connect() as link:
+                for payload in payloads:
+                    if not self.smoke and machine.free_memory() < payload.memory:
+                        record["skipped"].append(payload.name)
+                        print(f"{payload.name}: skipped, it needs {payload.memory / 1e9:.1f} GB "
+                              f"of memory, {machine.free_memory() / 1e9:.1f} GB are free")
+                        continue
+                    cases[payload.name] = self.run_transfer(link, payload)
+                    self.sample_control()
+        finally:
+            os.sched_setaffinity(0, self.cpus)
+            gc.enable()
+        if cases:
+            report.print_transfers(cases)
+            report.print_afterwards(cases)
+
+    def connect(self):
+        with measure.unpinned(self.cpus):
+            return measure.Link(self.receiver_cpu, self.collecting, self.warm)
+
+    def run_transfer(self, link, payload):
+        """All ways of one payload, alternating; times in seconds."""
+        size = payload.scaled(self.smoke)
+        ways = {"tunnel": lambda: link.measure_tunnel(payload, size),
+                "pickle": lambda: measure.measure_pickle(payload, size, self.collecting,
+                                                           self.warm),
+                "own": lambda: link.measure_own(payload, size)}
+        if measure.interpreters is not None and payload.queue:
+            ways["queue"] = lambda: link.measure_queue(payload, size)
+        link.check(payload, size)
+        samples = {way: [] for way in ways}
+        order = list(ways)
+        for _ in range(self.repeat):
+            for way in order:
+                samples[way].append(ways[way]())
+            order.reverse()
+        case = {way: collect(samples[way]) for way in ways}
+        case["receipt"] = {key: samples["tunnel"][-1][key] for key in measure.COUNTS}
+        case["pickle_bytes"] = samples["pickle"][-1]["bytes"]
+        # What is to be reached is meant for the real sizes.
+        targets = (None, None) if self.smoke else (payload.target_ratio, payload.target_seconds)
+        return {"size": size, "target_ratio": targets[0], "target_seconds": targets[1], **case}
+
+    # ---- small messages
+
+    def run_ping_pong(self):
+        divisor = 100 if self.smoke else 1
+        outcome = {way: {"times": [], "medians": []} for way in small.PING_PONG_WAYS}
+        for way, opener, share in self.alternate(small.PING_PONG_WAYS):
+            rounds = max(5, int(ROUNDS * share) // divisor)
+            with self.open(opener) as (send, receive):
+                small.ping(send, receive, max(2, int(WARM_UP_ROUNDS * share) // divisor))
+                times = [t / 1e9 for t in small.ping(send, receive, rounds)]
+            outcome[way]["times"] += times
+            outcome[way]["medians"].append(median(times))
+        for samples in outcome.values():
+            times = samples.pop("times")
+            cuts = quantiles(times, n=100, method="inclusive")
+            samples.update(rounds=len(times), p50=cuts[49], p90=cuts[89], p99=cuts[98])
+        return {"target_seconds": PING_PONG_TARGET, "ways": outcome}
+
+    def run_throughput(self):
+        divisor = 100 if self.smoke else 1
+        outcome = {way: {"times": []} for way in small.THROUGHPUT_WAYS}
+        for way, opener, share in self.alternate(small.THROUGHPUT_WAYS):
+            messages = max(5, int(MESSAGES * share) // divisor)
+            with self.open(opener) as (send, receive):
+                small.stream(send, receive, max(5, messages // 10))
+                outcome[way]["times"].append(small.stream(send, receive, messages) / 1e9)
+            outcome[way]["messages"] = messages
+        return {"ways": outcome}
+
+    def alternate(self, ways):
+        """All ways in each repetition, back and forth, a control before each repetition."""
+        order = list(ways)
+        for _ in range(self.repeat):
+            self.sample_control()
+            for way in order:
+                yield way, *ways[way]
+            order.reverse()
+
+    def open(self, opener):
+        return small.pinned(opener, self.cpus, self.sender_cpu, self.receiver_cpu)
+
+
+def collect(samples):
+    """[{what: ns}] of the repetitions to {what: [seconds]}, with the total of what adds up."""
+    columns = {key: [None if s[key] is None else s[key] / 1e9 for s in samples]
+               for key in samples[0] if key in measure.TIMES}
+    parts = [key for key in measure.TOTALS if key in columns]
+    if parts:
+        columns["total"] = [sum(times) for times in zip(*(columns[key] for key in parts))]
+    return columns
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Small messages: round trips one at a time, and as many as possible one way, through the tunnel
+and its peers. The other end is an interpreter for the tunnel and for concurrent.interpreters, a
+thread under the same GIL for queue.SimpleQueue, a process for pipes (this file, run as a
+program).
+"""
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter_ns
+
+from objtunnel import Interpreter, Tunnel
+
+from measure import interpreters, pin
+
+_STOP = None
+
+
+def echo(receive, send, cpu):
+    """The other end: send back what comes; after a list ["count", n], count n messages instead."""
+    pin(cpu)
+    while (message := receive()) is not _STOP:
+        if message[0] == "count":
+            for _ in range(message[1]):
+                if receive() is _STOP:
+                    return  # interrupted at the other end
+        send(message)
+
+
+def ping(send, receive, rounds):
+    """Nanoseconds of each of so many round trips of a small list."""
+    times = []
+    for i in range(rounds):
+        began = perf_counter_ns()
+        send(["ping", i, 0.5])
+        receive()
+        times.append(perf_counter_ns() - began)
+    return times
+
+
+def stream(send, receive, count):
+    """Nanoseconds from the first of so many messages until the other end has had them all."""
+    send(["count", count])
+    began = perf_counter_ns()
+    for i in range(count):
+        send(["item", i, 0.5])
+    receive()
+    return perf_counter_ns() - began
+
+
+# ---- ways ---------------------------------------------------------------------------------------
+
+@contextmanager
+def tunnel(cpu, maxsize=0):
+    there, back = Tunnel(maxsize), Tunnel()
+    with Interpreter("echo") as other:
+        done = other.submit(echo_tunnel, there, back, cpu)
+        try:
+            yield there.send, back.recv
+        finally:
+            there.send(_STOP)
+        done.result()
+
+
+def bounded_tunnel(cpu):
+    return tunnel(cpu, maxsize=1024)
+
+
+def echo_tunnel(there, back, cpu):
+    echo(there.recv, back.send, cpu)
+
+
+@contextmanager
+def interpreters_queue(cpu):
+    there, back = interpreters.create_queue(), interpreters.create_queue()
+    with Interpreter("echo") as other:
+        done = other.submit(echo_interpreters_queue, there.id, back.id, cpu)
+        try:
+            yield there.put, back.get
+        finally:
+            there.put(_STOP)
+        done.result()
+
+
+def echo_interpreters_queue(there, back, cpu):
+    echo(interpreters.Queue(there).get, interpreters.Queue(back).put, cpu)
+
+
+@contextmanager
+def thread_queue(cpu):
+    there, back = queue.SimpleQueue(), queue.SimpleQueue()
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(echo, there.get, back.put, cpu)
+        try:
+            yield there.put, back.get
+        finally:
+            there.put(_STOP)
+        done.result()
+
+
+@contextmanager
+def process_pipes(cpu):
+    """What multiprocessing.Pipe does, without its bookkeeping: pickles through two pipes."""
+    command = [sys.executable, os.path.abspath(__file__), "" if cpu is None else str(cpu)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        receive, send = pickled(process.stdout, process.stdin)
+        yield send, receive
+    # Leaving the with block has closed the pipes, which ends the process.
+    if process.returncode:
+        raise RuntimeError(f"the echoing process ended with status {process.returncode}")
+
+
+def pickled(source, sink):
+    """receive() and send() over two binary files."""
+    def send(message):
+        sink.write(pickle.dumps(message, 5))
+        sink.flush()
+
+    def receive():
+        try:
+            return pickle.load(source)
+        except EOFError:
+            return _STOP
+    return receive, send
+
+
+@contextmanager
+def pinned(way, cpus, near, far):
+    """The way opened, its other end on CPU far, the caller on CPU near until it is closed."""
+    with way(far) as ends:
+        pin(near)
+        try:
+            yield ends
+        finally:
+            os.sched_setaffinity(0, cpus)
+
+
+# name -> (way, share of the rounds that it gets: some take a thousand times longer)
+PING_PONG_WAYS = {"Tunnel()": (tunnel, 1), "thread, SimpleQueue": (thread_queue, 1),
+                  "process, pickles over pipes": (process_pipes, 1)}
+if interpreters is not None:
+    PING_PONG_WAYS["concurrent.interpreters.Queue"] = (interpreters_queue, 0.01)
+THROUGHPUT_WAYS = {"Tunnel(maxsize=1024)": (bounded_tunnel, 1), **PING_PONG_WAYS}
+
+
+if __name__ == "__main__":
+    echo(*pickled(sys.stdin.buffer, sys.stdout.buffer), int(sys.argv[1]) if sys.argv[1] else None)
