@@ -83,10 +83,6 @@ def _main_type(main):
 
 def is_running():
     """Whether this interpreter is just running the caller's file for its names."""
-    return RUN_NAME in sys.modules or _run_name_on_stack()
-
-
-def _run_name_on_stack():
     frame = sys._getframe()
     while frame is not None:
         if frame.f_globals.get("__name__") == RUN_NAME:

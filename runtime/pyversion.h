@@ -152,6 +152,64 @@ ot_py_set_type_steal(PyObject *o, PyTypeObject *type)
     o->ob_type = type;
 }
 
+/* ---- the collector's lists ---------------------------------------------------------------- */
+
+/* Whether this version's young generation is a plain list that others may be spliced into. The
+ * incremental collector of early 3.14 marked its members; 3.14.10 has plain lists again. */
+#define OT_GC_SPLICES (PY_VERSION_HEX < 0x030e0000 || PY_VERSION_HEX >= 0x030e0a00)
+
+/* Containers on their way from one interpreter's collector to another's, chained through their
+ * collector headers. Zero-initialised is empty. Invariant: each is reachable from here by
+ * _gc_next, the last one's is 0, and no interpreter's lists know of them. */
+typedef struct {
+    PyGC_Head *first, *last;
+    Py_ssize_t len;
+} ot_gc_chain_t;
+
+/* Takes o off its interpreter's lists, if it is on one, and appends it. */
+static inline void
+ot_gc_chain_add(ot_gc_chain_t *chain, PyObject *o)
+{
+    PyObject_GC_UnTrack(o);
+    PyGC_Head *gc = _Py_AS_GC(o);
+    if (chain->last != NULL) {
+        _PyGCHead_SET_NEXT(chain->last, gc);
+        _PyGCHead_SET_PREV(gc, chain->last);
+    } else {
+        chain->first = gc;
+    }
+    chain->last = gc;
+    chain->len++;
+}
+
+/* Has the current interpreter's collector track the whole chain, which is empty afterwards. One
+ * splice, where the version allows it, however long the chain is. */
+static inline void
+ot_gc_chain_track(ot_gc_chain_t *chain)
+{
+    if (chain->first == NULL) {
+        return;
+    }
+#if OT_GC_SPLICES
+    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
+    PyGC_Head *young = gc->generation0, *before = (PyGC_Head *)young->_gc_prev;
+    _PyGCHead_SET_NEXT(before, chain->first);
+    _PyGCHead_SET_PREV(chain->first, before);
+    _PyGCHead_SET_NEXT(chain->last, young);
+    young->_gc_prev = (uintptr_t)chain->last;
+#if PY_VERSION_HEX >= 0x030e0000
+    gc->heap_size += chain->len;
+#endif
+#else
+    for (PyGC_Head *gc = chain->first, *next; gc != NULL; gc = next) {
+        next = _PyGCHead_NEXT(gc);
+        gc->_gc_next = 0;
+        PyObject_GC_Track(_Py_FROM_GC(gc));
+    }
+#endif
+    *chain = (ot_gc_chain_t){0};
+}
+
 /* ---- int ---------------------------------------------------------------------------------*/
 
 static inline size_t

@@ -116,10 +116,12 @@ do_jobs(ot_proof_t *p)
         if (needs < 0) {
             return -1;
         }
-        needs |= ot_gc_is_tracked(job.original) ? OT_NEEDS_TRACK : 0;
         if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)job.clone | (uintptr_t)needs)) {
             PyErr_NoMemory();
             return -1;
+        }
+        if (ot_gc_is_tracked(job.original)) {
+            ot_gc_chain_add(&p->tree->tracked, job.clone);
         }
     }
     return 0;

@@ -61,13 +61,8 @@ static void
 undo(ot_proof_t *p)
 {
     ot_tree_t *tree = p->tree;
-    /* What the walk has untracked; and copies, which may form cycles: the collector's again. */
-    for (size_t i = 0; i < tree->containers.len; i++) {
-        PyObject *o = (PyObject *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK);
-        if ((tree->containers.items[i] & OT_NEEDS_TRACK) && !ot_gc_is_tracked(o)) {
-            PyObject_GC_Track(o);
-        }
-    }
+    /* What the walk took off the lists; and copies, which may form cycles that it must find. */
+    ot_gc_chain_track(&tree->tracked);
     for (size_t i = 0; i < p->entries.len; i++) {
         ot_entry_t *e = &p->entries.items[i];
         bool shell = e->copy != NULL && (e->verdict == OT_REHOMED || e->verdict == OT_ROOT);

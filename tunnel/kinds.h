@@ -27,7 +27,7 @@ struct ot_visitor {
     size_t leaves; /* exclusive leaves passed over */
 };
 
-/* Bits of visit's result, and of an entry in ot_tree_t.containers (pointers are 8-aligned). */
+/* Bits of visit's result (but TRACK), and of pointers to containers, which are 8-aligned. */
 enum {
     OT_NEEDS_TRACK = 1,  /* was tracked by the sender's collector: the receiver's shall be */
     OT_NEEDS_KEYS = 2,   /* a dict with keys that the receiver substitutes */
@@ -60,7 +60,7 @@ ot_is_exclusive_leaf(PyObject *o)
 }
 
 enum {
-    OT_BATCH = 4,  /* references looked at together */
+    OT_BATCH = 4,   /* references looked at together */
     OT_AHEAD = 256, /* how far ahead objects are fetched into the cache */
 };
 

@@ -106,15 +106,14 @@ look_into(ot_proof_t *p, uintptr_t item)
     if (needs < 0) {
         return -1;
     }
-    item |= (uintptr_t)needs;
-    if ((item & OT_NEEDS_MASK) && ot_vec_push(&p->tree->containers, item) < 0) {
+    if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)o | (uintptr_t)needs) < 0) {
         return no_memory();
     }
     if (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, o) < 0) {
         return no_memory();
     }
     if (item & OT_NEEDS_TRACK) {
-        PyObject_GC_UnTrack(o);
+        ot_gc_chain_add(&p->tree->tracked, o);
     }
     return 0;
 }

@@ -44,14 +44,16 @@ typedef struct {
 
 typedef OT_VEC(ot_channel_t *) ot_channels_t;
 
-/* Invariants in transit: every object reachable from root is untracked, lies in the shared heap
+/* Invariants in transit: every object reachable from root is off all
+ * collectors' lists, lies in the shared heap
  * or is static, and has as many references as the tree has edges to it; but for slots in fixes
  * (None), keys of dicts marked OT_NEEDS_KEYS (maybe addresses from `keys`), and the ob_type of
  * `arrays` (NULL). */
 typedef struct {
     ot_node_t node;               /* first: a tree is a channel's message */
     PyObject *root;               /* owned */
-    OT_VEC(uintptr_t) containers; /* PyObject * | OT_NEEDS_* */
+    ot_gc_chain_t tracked;        /* what the receiver's collector shall track */
+    OT_VEC(uintptr_t) containers; /* those with more needs: PyObject * | OT_NEEDS_* */
     OT_VEC(PyObject *) arrays;    /* borrowed */
     OT_VEC(ot_fix_t) fixes;
     OT_VEC(ot_key_t) keys;

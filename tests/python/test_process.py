@@ -179,6 +179,17 @@ def test_functions_of_a_session_without_a_file():
         assert "'C' is defined in the __main__ of a session without a file" in lines[1]
 
 
+def test_beside_multiprocessing(run_script):
+    """It gives __main__ the second name __mp_main__."""
+    run_script("""
+        import multiprocessing
+        import objtunnel
+        if __name__ == "__main__":
+            with objtunnel.Interpreter() as i:
+                assert i.call(len, [1]) == 1
+        """)
+
+
 def test_closures_of_main_are_refused(run_script):
     run_script("""
         from objtunnel import Interpreter
