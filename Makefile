@@ -106,7 +106,7 @@ bench bench-tunnel: all
 
 # ---- tests ----------------------------------------------------------------------------------------
 
-.PHONY: test check check-c check-py check-asan check-tsan test-matrix tests
+.PHONY: test check check-c check-py check-asan check-tsan test-matrix tests stress
 tests: all $(C_TESTS)
 
 test: tests
@@ -120,20 +120,23 @@ check-py: all
 export PYTEST_ARGS
 
 # An instrumented CPython, and ours on top of it. With PYTHONMALLOC=malloc AddressSanitizer sees
-# every object; without, our heap is what it is in earnest.
+# every object; the C tests that start Python with our own heap exercise that one as well.
 ASAN_PYTHON ?= $(CURDIR)/build/asan-python
 check-asan: export ASAN_OPTIONS = detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:strict_string_checks=1
 check-asan:
 	@tools/build_cpython --asan $(ASAN_PYTHON)
 	@tools/check_asan_python $(ASAN_PYTHON)/bin/python3
 	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
-	@echo "== AddressSanitizer, the allocators of a normal run"
-	@tools/run_tests build/asan c
-	@echo "== AddressSanitizer, every object from malloc"
 	@PYTHONMALLOC=malloc PYTEST_ARGS='-m "not slow and not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
 
 check-tsan:
 	@CC="$(CC)" tools/run_tsan $(BUILD)/tsan
+
+# Trees going round between interpreters; prints its seed.
+THREADS ?= 4
+SECONDS ?= 60
+stress: all
+	$(VENV_PYTHON) tests/python/stress.py --threads $(THREADS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 test-matrix:
 	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" tools/matrix
@@ -173,6 +176,7 @@ help:
 	@echo "make check-c       the C tests          make check-py   the Python tests"
 	@echo "make check-asan    under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "make check-tsan    the parts without Python under ThreadSanitizer"
+	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings"

@@ -191,18 +191,19 @@ receive(ot_state_t *state, ot_channel_t *ch, int64_t deadline)
 
 /* ---- send --------------------------------------------------------------------------------- */
 
+/* The message is gone by now, so nothing may fail any more: a count that there is no memory for
+ * reads None. */
 static PyObject *
-new_receipt(ot_state_t *state, const ot_receipt_t *r)
+fill_receipt(PyObject *receipt, const ot_receipt_t *r)
 {
-    PyObject *receipt = PyStructSequence_New(state->receipt_type);
     size_t counts[3] = {r->moved, r->copied, r->pickled};
-    for (int i = 0; receipt != NULL && i < 3; i++) {
+    for (int i = 0; i < 3; i++) {
         PyObject *n = PyLong_FromSize_t(counts[i]);
         if (n == NULL) {
-            Py_CLEAR(receipt);
-        } else {
-            PyStructSequence_SetItem(receipt, i, n);
+            PyErr_Clear();
+            n = Py_NewRef(Py_None);
         }
+        PyStructSequence_SetItem(receipt, i, n);
     }
     return receipt;
 }
@@ -212,7 +213,9 @@ send(PyObject *self, PyObject *obj, bool strict, int64_t deadline)
 {
     ot_state_t *state = state_of(self);
     ot_channel_t *ch = as_tunnel(self)->channel;
-    if (reserve(state, ch, deadline) < 0) {
+    PyObject *receipt = PyStructSequence_New(state->receipt_type);
+    if (receipt == NULL || reserve(state, ch, deadline) < 0) {
+        Py_XDECREF(receipt);
         return NULL;
     }
     ot_receipt_t counts;
@@ -220,11 +223,12 @@ send(PyObject *self, PyObject *obj, bool strict, int64_t deadline)
     ot_tree_t *tree = ot_tree_detach(&state->interp, obj, strict, &counts, &leftovers);
     if (tree == NULL) {
         ot_channel_cancel(ch);
+        Py_DECREF(receipt);
         return NULL;
     }
     ot_channel_commit(ch, &tree->node);
     ot_tree_settle(&leftovers);
-    return new_receipt(state, &counts);
+    return fill_receipt(receipt, &counts);
 }
 
 /* send(obj, *, strict=False, timeout=None), parsed by hand: small messages go by the million. */

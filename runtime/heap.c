@@ -179,24 +179,17 @@ install_in_order(void)
 static int
 refuse_tracemalloc(void)
 {
-    PyObject *module = PyImport_ImportModule("_tracemalloc");
-    if (module == NULL) {
-        return -1;
+    /* Not by importing _tracemalloc, which does not load in subinterpreters. */
+    static const unsigned domain = 0x6f74; /* "ot": nobody else's */
+    if (PyTraceMalloc_Track(domain, (uintptr_t)&ot_heap, 1) == -2) {
+        return 0; /* it does not trace */
     }
-    PyObject *tracing = PyObject_CallMethod(module, "is_tracing", NULL);
-    Py_DECREF(module);
-    if (tracing == NULL) {
-        return -1;
-    }
-    int on = PyObject_IsTrue(tracing);
-    Py_DECREF(tracing);
-    if (on > 0) {
-        PyErr_SetString(PyExc_ImportError,
-                        "objtunnel installs an object heap and cannot do that while tracemalloc "
-                        "runs: import objtunnel before tracemalloc.start(), or start Python with "
-                        "'python -m objtunnel script.py'");
-    }
-    return on == 0 ? 0 : -1;
+    PyTraceMalloc_Untrack(domain, (uintptr_t)&ot_heap);
+    PyErr_SetString(PyExc_ImportError,
+                    "objtunnel installs an object heap and cannot do that while tracemalloc runs: "
+                    "import objtunnel before tracemalloc.start(), or start Python with "
+                    "'python -m objtunnel script.py'");
+    return -1;
 }
 
 /* The bare allocator's name when it serves the whole process, NULL when it is per interpreter. */

@@ -93,6 +93,22 @@ ot_py_add_pending_call(PyInterpreterState *interp, int (*func)(void *), void *ar
     return (int)_PyEval_AddPendingCall(interp, func, arg, 0) == 0 ? 0 : -1;
 }
 
+/* Raises what PyThreadState_SetAsyncExc has on its way to the calling thread; whether there was
+ * something. */
+static inline bool
+ot_py_raise_async_exc(void)
+{
+    PyThreadState *tstate = PyThreadState_Get();
+    PyObject *exc = Py_XNewRef(tstate->async_exc);
+    if (exc == NULL) {
+        return false;
+    }
+    PyThreadState_SetAsyncExc(tstate->thread_id, NULL);
+    PyErr_SetNone(exc);
+    Py_DECREF(exc);
+    return true;
+}
+
 /* Whether the caller's evaluation stack holds the only reference to o, as in f((a, b)): then
  * nobody can look at o again once the call returns. 3.13 cannot tell such a temporary from one
  * that a C caller (functools.partial) still owns: always "no". */
@@ -144,6 +160,17 @@ static inline bool
 ot_gc_is_tracked(PyObject *o)
 {
     return PyType_IS_GC(Py_TYPE(o)) && _PyObject_GC_IS_TRACKED(o);
+}
+
+/* Gives up a reference to an object that may not be tracked yet: 3.13's slice_dealloc takes it
+ * for granted that it is. NULL is fine. */
+static inline void
+ot_py_drop_unfinished(PyObject *o)
+{
+    if (o != NULL && PyType_IS_GC(Py_TYPE(o)) && !ot_gc_is_tracked(o)) {
+        PyObject_GC_Track(o);
+    }
+    Py_XDECREF(o);
 }
 
 static inline void

@@ -279,6 +279,9 @@ ot_worker_check_interrupt(void)
     pthread_mutex_unlock(&w->lock);
     if (due) {
         PyErr_SetNone(PyExc_KeyboardInterrupt);
+        return true;
     }
-    return due;
+    /* Delivered already, but not raised yet: by another thread of the interpreter, or by this one
+     * at the last bytecode before the call that waits. */
+    return ot_py_raise_async_exc();
 }

@@ -45,10 +45,13 @@ clone_object(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
         return copy;
     }
     ot_copy_job_t job = {copy, o, kind};
-    if (ot_vec_push(&p->jobs, job) < 0 ||
-        (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, copy) < 0)) {
-        Py_DECREF(copy);
+    if ((kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, copy) < 0) ||
+        ot_vec_push(&p->jobs, job) < 0) {
+        ot_py_drop_unfinished(copy);
         return PyErr_NoMemory();
+    }
+    if (ot_gc_is_tracked(o)) {
+        ot_gc_chain_add(&p->tree->tracked, copy); /* at once: undo() must find cycles of clones */
     }
     return copy;
 }
@@ -120,9 +123,6 @@ do_jobs(ot_proof_t *p)
             PyErr_NoMemory();
             return -1;
         }
-        if (ot_gc_is_tracked(job.original)) {
-            ot_gc_chain_add(&p->tree->tracked, job.clone);
-        }
     }
     return 0;
 }
@@ -146,14 +146,10 @@ ot_copy_outsiders(ot_proof_t *p)
     return do_jobs(p);
 }
 
-PyObject *
-ot_copy_whole(ot_proof_t *p, PyObject *o, PyObject **slot)
+int
+ot_copy_root(ot_proof_t *p)
 {
     p->copier.copy = copy_reference;
-    PyObject *copy = copy_reference(&p->copier, o, slot);
-    if (copy != NULL && do_jobs(p) < 0) {
-        Py_DECREF(copy);
-        return NULL;
-    }
-    return copy;
+    p->tree->root = copy_reference(&p->copier, p->root, &p->tree->root);
+    return p->tree->root == NULL ? -1 : do_jobs(p); /* if it fails, undo() drops the root */
 }

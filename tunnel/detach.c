@@ -71,7 +71,7 @@ undo(ot_proof_t *p)
         }
     }
     for (size_t i = 0; i < p->entries.len; i++) {
-        Py_XDECREF(p->entries.items[i].copy);
+        ot_py_drop_unfinished(p->entries.items[i].copy);
     }
     Py_CLEAR(tree->root);
     drop_channels(&tree->channels);
@@ -108,7 +108,7 @@ examine_contents(ot_proof_t *p, const ot_kind_t *kind)
     }
     if (ot_vec_push(&p->entries, e) < 0) {
         kind->disown(e.copy, e.obj);
-        Py_DECREF(e.copy);
+        ot_py_drop_unfinished(e.copy);
         PyErr_NoMemory();
         return -1;
     }
@@ -127,9 +127,7 @@ examine(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
     if (take_over) {
         return examine_contents(p, kind);
     }
-    PyObject *copy = ot_copy_whole(p, p->root, &p->tree->root);
-    p->tree->root = copy;
-    return copy == NULL ? -1 : 0;
+    return ot_copy_root(p);
 }
 
 /* An entry that strict=True forbids: borrowed, NULL if there is none. */

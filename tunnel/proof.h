@@ -79,7 +79,7 @@ int ot_prove(ot_proof_t *p, PyObject *shell, bool tracked);
 /* Makes the copies that the verdicts call for. */
 int ot_copy_outsiders(ot_proof_t *p);
 
-/* Copies everything that `o` reaches; a new reference. */
-PyObject *ot_copy_whole(ot_proof_t *p, PyObject *o, PyObject **slot);
+/* Makes tree->root a copy of the root and of everything that it reaches. */
+int ot_copy_root(ot_proof_t *p);
 
 #endif

@@ -90,7 +90,8 @@ void ot_tree_settle(ot_leftovers_t *leftovers);
  * Runs: e, where something was pickled (unpickling, __hash__ and __eq__ of rebuilt keys).
  * Returns the root, a new reference. NULL with an exception set if unpickling failed; then *tree
  * is as before, still the caller's, and may be attached later, elsewhere, or disposed of; but if
- * __hash__ or __eq__ of a rebuilt key raised, the tree is gone and *tree NULL. */
+ * __hash__ or __eq__ of a rebuilt key raised, or memory ran out while rehashing, the tree is gone
+ * and *tree NULL. */
 PyObject *ot_tree_attach(const ot_interp_t *interp, ot_tree_t **tree);
 
 /* Frees a tree that nobody receives, and the messages of channels that die with it.

@@ -24,7 +24,15 @@ bytearray_visit(PyObject *o, ot_visitor_t *v)
 static PyObject *
 bytearray_clone(PyObject *o)
 {
-    return PyByteArray_FromStringAndSize(PyByteArray_AS_STRING(o), PyByteArray_GET_SIZE(o));
+    /* Empty first: without memory 3.13 frees a half-made one by fields that it has not set yet. */
+    Py_ssize_t n = PyByteArray_GET_SIZE(o);
+    PyObject *copy = PyByteArray_FromStringAndSize(NULL, 0);
+    if (copy == NULL || PyByteArray_Resize(copy, n) < 0) {
+        Py_XDECREF(copy);
+        return NULL;
+    }
+    memcpy(PyByteArray_AS_STRING(copy), PyByteArray_AS_STRING(o), (size_t)n);
+    return copy;
 }
 
 /* Takes nothing over before it is settled: the bytes change hands in disown. */
@@ -45,8 +53,9 @@ bytearray_disown(PyObject *loser, PyObject *winner)
     if (PyByteArray_GET_SIZE(winner) == 0 && (block == NULL || ot_heap_owns(block))) {
         ot_bytearray_swap(loser, winner);
     } else if (PyByteArray_GET_SIZE(loser) != 0) {
+        PyObject *error = PyErr_GetRaisedException(); /* undo() runs while one is under way */
         (void)PyByteArray_Resize(loser, 0); /* shrinking to nothing; at worst it keeps a copy */
-        PyErr_Clear();
+        PyErr_SetRaisedException(error);
     }
 }
 

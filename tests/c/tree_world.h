@@ -1,0 +1,111 @@
+/* tree_world.h: three interpreters for the tests of trees.
+ *
+ * Main, which only looks on, a sender and a receiver, each with its own GIL. The test's one thread
+ * goes from one to the other with enter(); a test begins in the sender.
+ */
+#ifndef OT_TESTS_TREE_WORLD_H
+#define OT_TESTS_TREE_WORLD_H
+
+#include "support.h"
+
+static PyThreadState *bystander, *sender, *receiver;
+
+static inline void
+enter(PyThreadState *t)
+{
+    PyThreadState_Swap(t);
+}
+
+/* Makers of objects that nothing else refers to: no constants, no interned or cached ones. */
+static const char makers[] = "import array, gc, sys, types\n"
+                             "def f(n): return (n + 10) / 7\n"
+                             "def s(n): return 'text-%d' % n\n"
+                             "def i(n): return 10 ** 20 + n\n"
+                             "def b(n): return b'%d bytes' % n\n";
+
+static inline void
+open_world(void)
+{
+    python_start();
+    bystander = PyThreadState_Get();
+    receiver = interpreter_new();
+    python_run("import objtunnel");
+    sender = interpreter_new();
+    python_run("import objtunnel");
+    python_run(makers);
+}
+
+/* The sender made what the source says before there was a heap of ours. */
+static inline void
+open_old_world(const char *source)
+{
+    python_start_bare_with_own_heap();
+    bystander = PyThreadState_Get();
+    sender = interpreter_new();
+    python_run(makers);
+    python_run(source);
+    enter(bystander);
+    python_run("import objtunnel");
+    cr_assert_eq(ot_heap.mode, OT_HEAP_OWN);
+    receiver = interpreter_new();
+    python_run("import objtunnel");
+    enter(sender);
+    python_run("import objtunnel");
+}
+
+static inline void
+end(PyThreadState **t, PyThreadState *next)
+{
+    interpreter_end(*t, next);
+    *t = NULL;
+}
+
+static inline void
+close_world(void)
+{
+    if (sender != NULL) {
+        end(&sender, bystander);
+    }
+    if (receiver != NULL) {
+        end(&receiver, bystander);
+    }
+    enter(bystander);
+    python_finish();
+}
+
+static inline ot_tree_t *
+detach_with(PyObject *root, ot_receipt_t *receipt)
+{
+    ot_leftovers_t leftovers;
+    ot_tree_t *tree = ot_tree_detach(python_interp(), root, false, receipt, &leftovers);
+    CHECK(tree != NULL);
+    ot_tree_settle(&leftovers);
+    return tree;
+}
+
+/* Refs: steals root, whatever is left of it. */
+static inline ot_tree_t *
+detach_steal(PyObject *root)
+{
+    ot_receipt_t receipt;
+    ot_tree_t *tree = detach_with(root, &receipt);
+    Py_DECREF(root);
+    return tree;
+}
+
+static inline PyObject *
+attach(ot_tree_t *tree)
+{
+    PyObject *root = ot_tree_attach(python_interp(), &tree);
+    CHECK(root != NULL && tree == NULL);
+    return root;
+}
+
+/* Elements of a list, one of every kind and nothing that is pickled. */
+#define EVERY_KIND                                                                                 \
+    "[f(1)], (f(2), [s(1)]), {s(2): f(3), 'key': [s(3)]}, {i(1): s(4)}, {s(5), f(4)},"             \
+    " {s(n) for n in range(20)}, frozenset([s(6)]), s(7), s(8) + '\\u20ac', i(2), f(5),"           \
+    " complex(f(6)), b(1), bytearray(b(2)), range(i(3), i(4)), slice([f(7)]),"                     \
+    " array.array('d', [f(8)])"
+
+#endif
