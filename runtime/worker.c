@@ -10,7 +10,6 @@
 #include "runtime/worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "atomics/refcount.h"
@@ -94,20 +93,17 @@ thread_main(void *arg)
     return NULL;
 }
 
-/* Signals are for the threads that Python knows: a Ctrl-C taken here would wake nobody. */
+/* Signals are not blocked: Linux delivers the process's to its main thread as long as that takes
+ * them, and a subprocess started here would inherit the mask. */
 static int
 spawn(ot_worker_t *w)
 {
-    sigset_t all, before;
     pthread_attr_t attr;
     pthread_t thread;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     int rc = pthread_create(&thread, &attr, thread_main, w);
     pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc == 0 ? 0 : -1;
 }
 

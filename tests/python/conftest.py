@@ -12,7 +12,8 @@ import objtunnel
 from objtunnel import _core
 
 settings.register_profile(
-    "objtunnel", deadline=None, max_examples=60,
+    "objtunnel", deadline=None,
+    max_examples=20 if hasattr(sys, "gettotalrefcount") else 60,  # debug builds, sanitizers
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("objtunnel")
 

@@ -119,7 +119,7 @@ def test_strict_either_moves_or_changes_nothing(recipe):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(recipes(max_nodes=40), OUTSIDE)
 def test_many_more(worker, recipe, outside):
     t = Tunnel()
