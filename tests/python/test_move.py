@@ -424,8 +424,8 @@ def test_objects_older_than_the_import(run_script):
         [s.encode() for s in old["utf8"]]
         import objtunnel
         from objtunnel import _core
-        assert objtunnel.heap_info().installed
-        assert not _core._owns(old["list"])
+        # Where Python runs on malloc (PYTHONMALLOC, sanitizers) there is no older heap.
+        assert _core._owns(old["list"]) == (not objtunnel.heap_info().installed)
         t = objtunnel.Tunnel()
         t.send(old)
         got = t.recv()

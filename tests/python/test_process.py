@@ -25,7 +25,10 @@ HEAP_CHECK = """
 """
 
 
-@pytest.mark.parametrize("name", ["malloc", "mimalloc", "malloc_debug", "pymalloc"])
+@pytest.mark.parametrize("name", [
+    "malloc", "mimalloc", "malloc_debug",
+    pytest.param("pymalloc", marks=pytest.mark.noasan),  # sanitizer builds come without it
+])
 def test_allocators(run_script, name):
     if name == "mimalloc" and not _has_mimalloc():
         pytest.skip("this Python was built without mimalloc")
@@ -86,6 +89,7 @@ def test_import_while_other_interpreters_run(run_script):
         """)
 
 
+@pytest.mark.noasan  # its shadow alone needs terabytes of addresses
 def test_the_address_space_may_be_limited(run_script):
     result = run_script("""
         import resource
