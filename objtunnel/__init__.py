@@ -18,7 +18,10 @@ from objtunnel._errors import (
     TunnelEmpty,
     TunnelFull,
 )
-from objtunnel._interpreter import Interpreter
+
+TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
+if TYPE_CHECKING:
+    from objtunnel._interpreter import Interpreter
 
 __version__ = "0.1.0"
 
@@ -27,3 +30,13 @@ __all__ = [
     "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "current_gil", "heap_info",
 ]
+
+
+def __getattr__(name):
+    """Interpreter, imported when it is wanted: a worker needs neither it nor concurrent.futures,
+    and starts in half the time without."""
+    if name == "Interpreter":
+        from objtunnel._interpreter import Interpreter
+        globals()[name] = Interpreter
+        return Interpreter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

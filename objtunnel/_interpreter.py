@@ -16,8 +16,14 @@ import weakref
 
 from objtunnel import _functions, _main
 from objtunnel._core import Tunnel, start_worker
-from objtunnel._errors import InterpreterClosed, RemoteError, RemoteTraceback, TunnelClosed, \
-    TunnelEmpty
+from objtunnel._errors import (
+    InterpreterClosed,
+    RemoteError,
+    RemoteTraceback,
+    TunnelClosed,
+    TunnelEmpty,
+)
+from objtunnel._worker import rename_path
 
 
 class Interpreter:
@@ -208,7 +214,11 @@ class _Remote:
         """Put work into the inbox; its number. Nothing is queued if it raises."""
         mailbox = None if future is None else _get_mailbox()
         payload = Tunnel()
-        payload.send(work)
+        try:
+            payload.send(work)
+        except TypeError as error:
+            rename_path(error, {"$[1][1]": "the function", "$[2]": "args", "$[3]": "kwargs"})
+            raise
         with self._order:
             number = next(_numbers)
             if future is not None:

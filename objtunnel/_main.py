@@ -6,7 +6,6 @@ names from there; hence the `if __name__ == "__main__":` around what must not ru
 REPL there is no file, and the error says so.
 """
 
-import runpy
 import sys
 
 RUN_NAME = "__mp_main__"
@@ -57,6 +56,8 @@ class Main:
         return self.problem
 
     def _run(self):
+        import runpy  # seldom needed, slow to import
+
         kind, name = self._source
         if kind == "module":
             return runpy.run_module(name, run_name=RUN_NAME, alter_sys=True)

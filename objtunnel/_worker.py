@@ -9,8 +9,6 @@ of their own: nothing but the answer refers to them, and the tunnel can move the
 import atexit
 import pickle
 import sys
-import threading
-import traceback
 
 from objtunnel import _functions, _main
 from objtunnel._errors import TunnelClosed
@@ -84,6 +82,8 @@ def _drain(args):
 def describe_error(error):
     """An exception in plain objects: its pickle (None if that cannot be had or would not load
     again), its type's name, its text, its traceback as text."""
+    import traceback  # slow to import, and most jobs succeed
+
     text = "".join(traceback.format_exception(type(error), error, _skip_own(error.__traceback__)))
     try:
         data = pickle.dumps(error, 5)
@@ -109,7 +109,17 @@ def _send_answer(reply, answer):
     except TunnelClosed:
         pass  # nobody waits for it any more
     except Exception as error:
+        rename_path(error, {"$[2]": "result"})
         reply.send([number, "error", describe_error(error)])
+
+
+def rename_path(error, names):
+    """The path in a TypeError of send's, as the user knows the object: names maps the beginnings
+    of paths into our envelopes."""
+    text = str(error)
+    for path, name in names.items():
+        if text.startswith(path):
+            error.args = (name + text[len(path):], *error.args[1:])
 
 
 def _announce(mailbox, number):
@@ -123,6 +133,6 @@ def _forget_this_thread():
     """This thread is a stranger to threading (it takes the process's main thread for its own), so
     current_thread() gave it a dummy, whose finaliser complains if it runs after the module's
     end. Registered first, so it comes last."""
-    info = getattr(threading, "_thread_local_info", None)
+    info = getattr(sys.modules.get("threading"), "_thread_local_info", None)
     if info is not None:
         info.__dict__.clear()

@@ -153,7 +153,7 @@ def test_exceptions_arrive_as_they_are(worker):
 
 
 def test_a_result_that_cannot_be_sent(worker):
-    with pytest.raises(TypeError, match=r"cannot send this function"):
+    with pytest.raises(TypeError, match=r"^result: cannot send this function"):
         worker.call(return_lambda)
     assert worker.call(double, 1) == 2
 
@@ -166,8 +166,10 @@ def test_functions_that_cannot_travel(worker):
         worker.call(lambda: local)
     with pytest.raises(TypeError, match="not callable"):
         worker.call(3)
-    with pytest.raises(TypeError, match=r"cannot send"):
+    with pytest.raises(TypeError, match=r"^args\[0\]: cannot send"):
         worker.call(double, open(__file__))
+    with pytest.raises(TypeError, match=r"^kwargs\['times'\]\[0\]: cannot send"):
+        worker.submit(double, 1, times=[open(__file__)])
 
 
 
