@@ -1,6 +1,7 @@
 /* heap.c: mimalloc behind PyMem_SetAllocator, over one reserved address range.
  *
- * Main invariant: a block in [base, base + span) is mimalloc's, any other one belongs to the
+ * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half;
+ * any other one belongs to the
  * allocator that was there before us. So free and realloc decide by one range compare, and
  * blocks from before the import live on until their owners free them.
  *
@@ -8,6 +9,8 @@
  * is visible. Interpreters may run while we install: see install_in_order.
  */
 #include "runtime/heap.h"
+
+#include "runtime/bigblock.h"
 
 #include <linux/membarrier.h>
 #include <mimalloc.h>
@@ -31,31 +34,65 @@ static void *
 heap_malloc(void *ctx, size_t size)
 {
     (void)ctx;
-    return mi_malloc(size ? size : 1);
+    void *big = size >= OT_BIG_BLOCK ? ot_big_alloc(size) : NULL;
+    return big != NULL ? big : mi_malloc(size ? size : 1);
 }
 
 static void *
 heap_calloc(void *ctx, size_t count, size_t size)
 {
     (void)ctx;
-    return count && size ? mi_calloc(count, size) : mi_calloc(1, 1);
+    if (count == 0 || size == 0) {
+        return mi_calloc(1, 1);
+    }
+    size_t total;
+    bool huge = !__builtin_mul_overflow(count, size, &total) && total >= OT_BIG_BLOCK;
+    void *big = huge ? ot_big_alloc(total) : NULL;
+    return big != NULL ? big : mi_calloc(count, size); /* which refuses an overflow */
 }
 
 static void
 free_in(const PyMemAllocatorEx *before, void *block)
 {
-    if (ot_heap_owns(block)) {
+    if (ot_big_owns(block)) {
+        ot_big_free(block);
+    } else if (ot_heap_owns(block)) {
         mi_free(block);
     } else if (block != NULL) {
         before->free(before->ctx, block);
     }
 }
 
+/* A block that is big or is to be: in place if possible, else copied. */
+static void *
+realloc_big(void *block, size_t size)
+{
+    bool big = ot_big_owns(block);
+    if (big && size >= OT_BIG_BLOCK && ot_big_resize(block, size)) {
+        return block;
+    }
+    size_t old = big ? ot_big_size(block) : mi_usable_size(block);
+    void *moved = heap_malloc(NULL, size);
+    if (moved != NULL) {
+        memcpy(moved, block, old < size ? old : size);
+        if (big) {
+            ot_big_free(block);
+        } else {
+            mi_free(block);
+        }
+    }
+    return moved;
+}
+
 static void *
 realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
 {
-    if (block == NULL || ot_heap_owns(block)) {
-        return mi_realloc(block, size ? size : 1);
+    if (block == NULL) {
+        return heap_malloc(NULL, size);
+    }
+    if (ot_heap_owns(block)) {
+        bool big = size >= OT_BIG_BLOCK || ot_big_owns(block);
+        return big ? realloc_big(block, size) : mi_realloc(block, size ? size : 1);
     }
     return before->realloc(before->ctx, block, size); /* its size is its allocator's secret */
 }
@@ -90,7 +127,7 @@ obj_realloc(void *ctx, void *block, size_t size)
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-/* 256 GiB of addresses, no memory; less where the address space is limited (ulimit -v). */
+/* 256 GiB of addresses, no memory, half for mimalloc, half for blocks too big for it; less where the address space is limited (ulimit -v). */
 static int
 reserve_range(void)
 {
@@ -102,13 +139,14 @@ reserve_range(void)
             continue;
         }
         uintptr_t base = ((uintptr_t)p + alignment - 1) & ~(uintptr_t)(alignment - 1);
-        if (!mi_manage_os_memory((void *)base, span, false, false, true, -1)) {
+        if (!mi_manage_os_memory((void *)base, span / 2, false, false, true, -1)) {
             munmap(p, span + alignment);
             PyErr_SetString(PyExc_ImportError, "objtunnel: mimalloc refused the object heap's "
                                                "address range");
             return -1;
         }
         mi_option_set(mi_option_limit_os_alloc, 1); /* from the range, or not at all */
+        ot_big_init(base + span / 2, span / 2);
         ot_heap.base = base;
         ot_heap.span = span;
         return 0;
@@ -124,7 +162,7 @@ reserve_range(void)
 static int
 check_range(void)
 {
-    static const size_t sizes[] = {16, 512, 8 << 10, 100 << 10, 2 << 20, 64 << 20};
+    static const size_t sizes[] = {16, 512, 8 << 10, 100 << 10, 2 << 20, OT_BIG_BLOCK - 1};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         void *block = mi_malloc(sizes[i]);
         bool ours = ot_heap_owns(block);

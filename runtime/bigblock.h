@@ -1,0 +1,34 @@
+/* bigblock.h: blocks too big for mimalloc's arenas, from an address range of their own.
+ *
+ * mimalloc 3 serves no block of 256 MiB or more from a range that it was given, and we must not
+ * let it take memory from elsewhere: an object's home is told by its address. Such blocks are few
+ * and each is worth a system call: first fit over reserved addresses, pages committed on demand.
+ *
+ * Threading: any thread, no GIL needed; one lock, held across mmap and mprotect.
+ */
+#ifndef OT_RUNTIME_BIGBLOCK_H
+#define OT_RUNTIME_BIGBLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OT_BIG_BLOCK ((size_t)128 << 20) /* from here on a block is big */
+
+/* Takes over [base, base + span), reserved and inaccessible. Once, before any other call. */
+void ot_big_init(uintptr_t base, size_t span);
+
+bool ot_big_owns(const void *block);
+
+/* Zeroed, page-aligned; NULL if there is no room or memory. */
+void *ot_big_alloc(size_t size);
+
+void ot_big_free(void *block);
+
+/* What the block has room for. */
+size_t ot_big_size(const void *block);
+
+/* Grows or shrinks the block where it is; false if that cannot be, and nothing has changed. */
+bool ot_big_resize(void *block, size_t size);
+
+#endif
