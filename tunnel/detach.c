@@ -343,7 +343,9 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
         kind->inspect(p->root) != OT_PINNED) {
         /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);
-        kind->clear(p->root);
+        if (kind->clear(p->root) < 0) {
+            PyErr_WriteUnraisable(p->root); /* the message is complete: too late to fail */
+        }
     }
     return 1;
 }
