@@ -94,8 +94,7 @@ fetch_ahead(const ot_tree_t *tree, size_t i)
     if (i + TABLES < tree->containers.len) {
         uintptr_t item = tree->containers.items[i + TABLES];
         if (item & OT_NEEDS_KEYS) {
-            const char *table =
-                (const char *)ot_dict_keys((PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK));
+            const char *table = (const char *)ot_dict_keys(ot_untag(item));
             for (int line = 0; line < LINES; line++) {
                 __builtin_prefetch(table + line * LINE, 1);
             }
@@ -119,8 +118,7 @@ settle_keys(ot_tree_t *tree, PyObject **here, bool intern)
     for (size_t i = 0; i < tree->containers.len; i++) {
         fetch_ahead(tree, i);
         if (tree->containers.items[i] & OT_NEEDS_KEYS) {
-            substitute_keys(&k,
-                            (PyObject *)(tree->containers.items[i] & ~(uintptr_t)OT_NEEDS_MASK));
+            substitute_keys(&k, ot_untag(tree->containers.items[i]));
         }
     }
     ot_ptrmap_free(&k.index);

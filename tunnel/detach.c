@@ -85,6 +85,13 @@ undo(ot_proof_t *p)
 
 /* ---- looking ----------------------------------------------------------------------------- */
 
+/* Whether an object of this kind is left empty when it is sent. A frozenset shares set's row. */
+static bool
+is_emptied(const ot_kind_t *kind, PyObject *root)
+{
+    return kind->emptiable && !PyFrozenSet_CheckExact(root);
+}
+
 /* Whether the root's content is taken over. A mutable root is; of immutable ones only such as
  * nobody can look at after the call. While the collector runs (send from a finaliser) its lists
  * must not lose objects: copy. */
@@ -94,8 +101,8 @@ takes_over(const ot_kind_t *kind, PyObject *root)
     if (kind == NULL || kind->leaf || ot_py_collecting(PyInterpreterState_Get())) {
         return false;
     }
-    bool mutable = kind->emptiable && !PyFrozenSet_CheckExact(root);
-    return (mutable || ot_py_is_temporary(root)) && kind->inspect(root) != OT_PINNED;
+    bool ours = is_emptied(kind, root) || ot_py_is_temporary(root);
+    return ours && kind->inspect(root) != OT_PINNED;
 }
 
 static int
@@ -339,7 +346,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
         return -1;
     }
     commit(p, leftovers);
-    if (!take_over && kind != NULL && kind->emptiable && !PyFrozenSet_CheckExact(p->root) &&
+    if (!take_over && kind != NULL && is_emptied(kind, p->root) &&
         kind->inspect(p->root) != OT_PINNED) {
         /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);

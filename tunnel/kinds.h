@@ -35,6 +35,12 @@ enum {
     OT_NEEDS_MASK = 7,
 };
 
+static inline PyObject *
+ot_untag(uintptr_t item)
+{
+    return (PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK);
+}
+
 /* Types whose objects are one block and refer to nothing; str is one with conditions. */
 static inline bool
 ot_is_plain_leaf_type(PyTypeObject *t)
@@ -146,7 +152,7 @@ typedef struct ot_kind {
     bool leaf;      /* refers to nothing */
     bool emptiable; /* as a root it is taken over and left empty, as std::move does in C++ */
 
-    /* Of an object with no outside references. NULL for leaves: ot_kind_leaf_inspect. */
+    /* Of an object with no outside references. */
     ot_inspection_t (*inspect)(PyObject *o);
 
     /* Calls v->edge for each reference. Returns OT_NEEDS_KEYS/REHASH bits, or -1. */

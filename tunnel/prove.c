@@ -1,10 +1,11 @@
 /* prove.c: which objects of the tree can nothing but the tree reach?
  *
- * Depth-first; what lies very deep waits on an explicit stack (trees may be a million deep). An object with one reference,
- * reached by an edge, is exclusive: go on into it. One with several is entered in a table and its
- * edges are counted; as soon as they equal its refcount it is exclusive too. What is left then is
- * either referenced from outside or part of a cycle: the collector's partition decides (subtract
- * the references among the candidates, spread "outside" from what still has some left).
+ * Depth-first; what lies very deep waits on an explicit stack (trees may be a million deep). An
+ * object with one reference, reached by an edge, is exclusive: go on into it. One with several is
+ * entered in a table and its edges are counted; as soon as they equal its refcount it is exclusive
+ * too. What is left then is either referenced from outside or part of a cycle: the collector's
+ * partition decides (subtract the references among the candidates, spread "outside" from what
+ * still has some left).
  *
  * Main invariant: an object is looked into by prove_edge's walk only when every reference to it
  * comes from objects looked into, so its content belongs to the tree alone.
@@ -45,7 +46,7 @@ first_verdict(ot_proof_t *p, ot_entry_t *e)
     if (e->kind == &ot_kind_str && ot_str_interned(o)) {
         return OT_INTERNED;
     }
-    if (!e->kind->leaf && e->kind->inspect(o) == OT_PINNED) {
+    if (e->kind->inspect(o) == OT_PINNED) {
         e->pinned = true;
         return OT_OUTSIDE;
     }
@@ -100,7 +101,7 @@ push(ot_proof_t *p, uintptr_t item)
 static int
 look_into(ot_proof_t *p, uintptr_t item)
 {
-    PyObject *o = (PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK);
+    PyObject *o = ot_untag(item);
     const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
     int needs = kind->visit(o, &p->visitor);
     if (needs < 0) {
@@ -153,9 +154,7 @@ static int
 admit(ot_proof_t *p, Py_ssize_t i)
 {
     ot_entry_t *e = &p->entries.items[i];
-    ot_inspection_t storage =
-        e->kind->leaf ? ot_kind_leaf_inspect(e->obj) : e->kind->inspect(e->obj);
-    if (storage == OT_REHOME) {
+    if (e->kind->inspect(e->obj) == OT_REHOME) {
         return rehome(p, i);
     }
     e->verdict = OT_INSIDE;
@@ -176,12 +175,9 @@ prove_exclusive(ot_proof_t *p, PyObject **slot)
 {
     PyObject *o = *slot;
     const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
-    if (kind != NULL) {
-        ot_inspection_t storage = kind->leaf ? ot_kind_leaf_inspect(o) : kind->inspect(o);
-        if (storage == OT_MOVABLE) {
-            p->receipt.moved++;
-            return kind->leaf ? 0 : descend(p, o, ot_gc_is_tracked(o));
-        }
+    if (kind != NULL && kind->inspect(o) == OT_MOVABLE) {
+        p->receipt.moved++;
+        return kind->leaf ? 0 : descend(p, o, ot_gc_is_tracked(o));
     }
     Py_ssize_t i = add_entry(p, o); /* one reference only: nobody looks it up again */
     if (i < 0 || remember_edge(p, slot, i) < 0) {

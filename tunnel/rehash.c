@@ -123,7 +123,7 @@ ot_rehash(const ot_tree_t *tree)
             if (!(item & OT_NEEDS_REHASH)) {
                 continue;
             }
-            int rc = rehash_one((PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK));
+            int rc = rehash_one(ot_untag(item));
             if (rc < 0) {
                 return -1;
             }

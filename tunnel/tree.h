@@ -44,11 +44,10 @@ typedef struct {
 
 typedef OT_VEC(ot_channel_t *) ot_channels_t;
 
-/* Invariants in transit: every object reachable from root is off all
- * collectors' lists, lies in the shared heap
- * or is static, and has as many references as the tree has edges to it; but for slots in fixes
- * (None), keys of dicts marked OT_NEEDS_KEYS (maybe addresses from `keys`), and the ob_type of
- * `arrays` (NULL). */
+/* Invariants in transit: every object reachable from root is off all collectors' lists, lies in
+ * the shared heap or is static, and has as many references as the tree has edges to it; but for
+ * slots in fixes (None), keys of dicts marked OT_NEEDS_KEYS (maybe addresses from `keys`), and the
+ * ob_type of `arrays` (NULL). */
 typedef struct {
     ot_node_t node;               /* first: a tree is a channel's message */
     PyObject *root;               /* owned */

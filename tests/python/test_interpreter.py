@@ -119,9 +119,6 @@ def test_arguments_stay_with_the_caller(worker):
 
 
 def test_temporary_arguments_and_results_are_moved(worker):
-    def address(box):
-        return id(box[0])
-
     there = worker.call(make_box)
     sent = worker.call(identity, make_box())
     assert sent[1] == sent[2], "a temporary argument was copied"

@@ -30,9 +30,9 @@ bytes_clone(PyObject *o)
 }
 
 /* clang-format off */
-const ot_kind_t ot_kind_int     = {.name = "int",     .leaf = true, .shell = int_clone,     .clone = int_clone};
-const ot_kind_t ot_kind_float   = {.name = "float",   .leaf = true, .shell = float_clone,   .clone = float_clone};
-const ot_kind_t ot_kind_complex = {.name = "complex", .leaf = true, .shell = complex_clone, .clone = complex_clone};
-const ot_kind_t ot_kind_bytes   = {.name = "bytes",   .leaf = true, .shell = bytes_clone,   .clone = bytes_clone};
-const ot_kind_t ot_kind_str     = {.name = "str",     .leaf = true, .shell = ot_str_copy,   .clone = ot_str_copy};
+const ot_kind_t ot_kind_int     = {.name = "int",     .leaf = true, .inspect = ot_kind_leaf_inspect, .shell = int_clone,     .clone = int_clone};
+const ot_kind_t ot_kind_float   = {.name = "float",   .leaf = true, .inspect = ot_kind_leaf_inspect, .shell = float_clone,   .clone = float_clone};
+const ot_kind_t ot_kind_complex = {.name = "complex", .leaf = true, .inspect = ot_kind_leaf_inspect, .shell = complex_clone, .clone = complex_clone};
+const ot_kind_t ot_kind_bytes   = {.name = "bytes",   .leaf = true, .inspect = ot_kind_leaf_inspect, .shell = bytes_clone,   .clone = bytes_clone};
+const ot_kind_t ot_kind_str     = {.name = "str",     .leaf = true, .inspect = ot_kind_leaf_inspect, .shell = ot_str_copy,   .clone = ot_str_copy};
 /* clang-format on */
