@@ -143,6 +143,15 @@ ot_py_release(PyObject *o, Py_ssize_t n)
     Py_DECREF(o);
 }
 
+/* Takes n references at once. */
+static inline void
+ot_py_retain(PyObject *o, Py_ssize_t n)
+{
+    if (!_Py_IsImmortal(o)) {
+        Py_SET_REFCNT(o, Py_REFCNT(o) + n);
+    }
+}
+
 /* A bitwise copy of a leaf of `size` bytes, refcount 1, in a block of its own (never from a
  * free list, which may hold blocks of an older allocator). New reference or MemoryError. */
 static inline PyObject *
@@ -185,19 +194,46 @@ ot_py_set_type_steal(PyObject *o, PyTypeObject *type)
  * incremental collector of early 3.14 marked its members; 3.14.10 has plain lists again. */
 #define OT_GC_SPLICES (PY_VERSION_HEX < 0x030e0000 || PY_VERSION_HEX >= 0x030e0a00)
 
+/* Whether the collector counts the members of its lists (for deciding when to run). */
+#define OT_GC_COUNTS (OT_GC_SPLICES && PY_VERSION_HEX >= 0x030e0000)
+
 /* Containers on their way from one interpreter's collector to another's, chained through their
  * collector headers. Zero-initialised is empty. Invariant: each is reachable from here by
  * _gc_next, the last one's is 0, and no interpreter's lists know of them. */
 typedef struct {
     PyGC_Head *first, *last;
     Py_ssize_t len;
+    Py_ssize_t uncounted; /* taken off the lists; the collector's count does not know yet */
 } ot_gc_chain_t;
 
-/* Takes o off its interpreter's lists, if it is on one, and appends it. */
+/* Takes o off its interpreter's lists, if it is on one. PyObject_GC_UnTrack, but without a call
+ * for each of a hundred thousand containers (gc_untrack in pycore_object.h / pycore_gc.h). */
+static inline void
+ot_gc_untrack_uncounted(ot_gc_chain_t *chain, PyObject *o)
+{
+#if OT_GC_SPLICES
+    PyGC_Head *gc = _Py_AS_GC(o);
+    if (gc->_gc_next == 0) {
+        return;
+    }
+    PyGC_Head *before = _PyGCHead_PREV(gc), *after = _PyGCHead_NEXT(gc);
+    _PyGCHead_SET_NEXT(before, after);
+    _PyGCHead_SET_PREV(after, before);
+    gc->_gc_next = 0;
+    gc->_gc_prev &= _PyGC_PREV_MASK_FINALIZED;
+    chain->uncounted++;
+#else
+    (void)chain;
+    PyObject_GC_UnTrack(o);
+#endif
+}
+
+/* Takes o off its interpreter's lists, if it is on one, and appends it. The caller calls
+ * ot_gc_chain_leave before it runs anything else in that interpreter. */
 static inline void
 ot_gc_chain_add(ot_gc_chain_t *chain, PyObject *o)
 {
-    PyObject_GC_UnTrack(o);
+    ot_gc_untrack_uncounted(chain, o);
     PyGC_Head *gc = _Py_AS_GC(o);
     if (chain->last != NULL) {
         _PyGCHead_SET_NEXT(chain->last, gc);
@@ -209,6 +245,16 @@ ot_gc_chain_add(ot_gc_chain_t *chain, PyObject *o)
     chain->len++;
 }
 
+/* Has the collector of the current interpreter, which the chain came from, count right. */
+static inline void
+ot_gc_chain_leave(ot_gc_chain_t *chain)
+{
+#if OT_GC_COUNTS
+    PyInterpreterState_Get()->gc.heap_size -= chain->uncounted;
+#endif
+    chain->uncounted = 0;
+}
+
 /* Has the current interpreter's collector track the whole chain, which is empty afterwards. One
  * splice, where the version allows it, however long the chain is. */
 static inline void
@@ -217,6 +263,7 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
     if (chain->first == NULL) {
         return;
     }
+    ot_gc_chain_leave(chain);
 #if OT_GC_SPLICES
     struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
     PyGC_Head *young = gc->generation0, *before = (PyGC_Head *)young->_gc_prev;
@@ -224,7 +271,7 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
     _PyGCHead_SET_PREV(chain->first, before);
     _PyGCHead_SET_NEXT(chain->last, young);
     young->_gc_prev = (uintptr_t)chain->last;
-#if PY_VERSION_HEX >= 0x030e0000
+#if OT_GC_COUNTS
     gc->heap_size += chain->len;
 #endif
 #else
@@ -235,6 +282,18 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
     }
 #endif
     *chain = (ot_gc_chain_t){0};
+}
+
+/* How many containers the current interpreter's collector thinks it has, which decides when it
+ * runs; 0 where it does not count. */
+static inline Py_ssize_t
+ot_gc_counted(void)
+{
+#if OT_GC_COUNTS
+    return PyInterpreterState_Get()->gc.heap_size;
+#else
+    return 0;
+#endif
 }
 
 /* ---- int ---------------------------------------------------------------------------------*/
@@ -373,13 +432,20 @@ ot_keys_count(ot_keys_t *k)
     return k->dk_nentries;
 }
 
+/* The i-th entry of an all-str table. */
+static inline void
+ot_keys_str_entry(ot_keys_t *k, Py_ssize_t i, PyObject ***key, PyObject ***value)
+{
+    PyDictUnicodeEntry *e = &DK_UNICODE_ENTRIES(k)[i];
+    *key = &e->me_key;
+    *value = &e->me_value;
+}
+
 static inline void
 ot_keys_entry(ot_keys_t *k, Py_ssize_t i, PyObject ***key, PyObject ***value)
 {
     if (DK_IS_UNICODE(k)) {
-        PyDictUnicodeEntry *e = &DK_UNICODE_ENTRIES(k)[i];
-        *key = &e->me_key;
-        *value = &e->me_value;
+        ot_keys_str_entry(k, i, key, value);
     } else {
         PyDictKeyEntry *e = &DK_ENTRIES(k)[i];
         *key = &e->me_key;

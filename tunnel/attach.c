@@ -14,36 +14,31 @@
 /* ---- keys -------------------------------------------------------------------------------- */
 
 typedef struct {
+    const void *old; /* the sender's key object: an address, never followed */
+    PyObject *here;  /* owned: what the key is called in this interpreter */
+    size_t uses;     /* references to `here` that are not in its refcount yet */
+} here_t;
+
+typedef struct {
     const ot_tree_t *tree;
-    PyObject **here;   /* owned: what keys.items[i] is called in this interpreter */
+    here_t *keys;
     ot_ptrmap_t index; /* address of a key -> i; for speed only, may be empty */
     size_t next;       /* where the next key is likely to be: rows have their keys in order */
 } keys_t;
 
-static bool
-is_key(const keys_t *k, size_t i, const void *address)
-{
-    return i < k->tree->keys.len &&
-           (k->tree->keys.items[i].old == address || k->tree->keys.items[i].copy == address);
-}
-
 /* Index of the key with this address, or keys.len. Only the address is looked at: the sender's
  * key behind it may be gone. */
 static size_t
-find_key(keys_t *k, const void *address)
+find_key(const keys_t *k, const void *address)
 {
-    size_t i = k->next, n = k->tree->keys.len;
-    if (!is_key(k, i, address)) {
-        if (k->index.cap != 0) {
-            uint32_t *found = ot_ptrmap_get(&k->index, address);
-            i = found == NULL ? n : *found;
-        } else {
-            for (i = 0; i < n && !is_key(k, i, address); i++) {
-            }
-        }
+    if (k->index.cap != 0) {
+        uint32_t *found = ot_ptrmap_get(&k->index, address);
+        return found == NULL ? k->tree->keys.len : *found;
     }
-    if (i < n) {
-        k->next = i + 1 < n ? i + 1 : 0;
+    size_t i = 0;
+    while (i < k->tree->keys.len && k->tree->keys.items[i].old != address &&
+           k->tree->keys.items[i].copy != address) {
+        i++;
     }
     return i;
 }
@@ -54,14 +49,19 @@ substitute_keys(keys_t *k, PyObject *dict)
     ot_keys_t *table = ot_dict_keys(dict);
     for (Py_ssize_t i = 0, n = ot_keys_count(table); i < n; i++) {
         PyObject **key, **value;
-        ot_keys_entry(table, i, &key, &value);
-        size_t at = *value == NULL ? k->tree->keys.len : find_key(k, *key);
-        if (at == k->tree->keys.len) {
-            continue;
+        ot_keys_str_entry(table, i, &key, &value);
+        size_t at = k->next;
+        if (k->keys[at].old != *key) {
+            at = *value == NULL ? k->tree->keys.len : find_key(k, *key);
+            if (at == k->tree->keys.len) {
+                continue;
+            }
         }
         PyObject *copy = k->tree->keys.items[at].copy;
         bool owned = *key == copy; /* a copied dict's; a moved one's reference is gone already */
-        *key = Py_NewRef(k->here[at]);
+        *key = k->keys[at].here;
+        k->keys[at].uses++;
+        k->next = at + 1 < k->tree->keys.len ? at + 1 : 0;
         if (owned) {
             Py_DECREF(copy);
         }
@@ -89,29 +89,30 @@ fetch_ahead(const ot_tree_t *tree, size_t i)
 {
     enum { DICTS = 24, TABLES = 12, LINE = 64, LINES = 3 };
     if (i + DICTS < tree->containers.len) {
-        __builtin_prefetch((void *)tree->containers.items[i + DICTS]);
+        ot_prefetch((void *)tree->containers.items[i + DICTS]);
     }
     if (i + TABLES < tree->containers.len) {
         uintptr_t item = tree->containers.items[i + TABLES];
         if (item & OT_NEEDS_KEYS) {
             const char *table = (const char *)ot_dict_keys(ot_untag(item));
             for (int line = 0; line < LINES; line++) {
-                __builtin_prefetch(table + line * LINE, 1);
+                ot_prefetch(table + line * LINE);
             }
         }
     }
 }
 
 /* Gives every marked dict keys of this interpreter: interned ones where they were interned.
- * `here` has room for keys.len objects. */
+ * `here` has room for keys.len of them. */
 static void
-settle_keys(ot_tree_t *tree, PyObject **here, bool intern)
+settle_keys(ot_tree_t *tree, here_t *here, bool intern)
 {
-    keys_t k = {.tree = tree, .here = here};
+    keys_t k = {.tree = tree, .keys = here};
     for (size_t i = 0; i < tree->keys.len; i++) {
-        here[i] = Py_NewRef(tree->keys.items[i].copy);
-        if (intern && tree->keys.items[i].intern) {
-            PyUnicode_InternInPlace(&here[i]);
+        const ot_key_t *key = &tree->keys.items[i];
+        here[i] = (here_t){.old = key->old, .here = Py_NewRef(key->copy)};
+        if (intern && key->intern) {
+            PyUnicode_InternInPlace(&here[i].here);
         }
     }
     index_keys(&k);
@@ -123,7 +124,8 @@ settle_keys(ot_tree_t *tree, PyObject **here, bool intern)
     }
     ot_ptrmap_free(&k.index);
     for (size_t i = 0; i < tree->keys.len; i++) {
-        Py_DECREF(here[i]);
+        ot_py_retain(here[i].here, (Py_ssize_t)here[i].uses);
+        Py_DECREF(here[i].here);
         Py_DECREF(tree->keys.items[i].copy);
     }
     tree->keys.len = 0;
@@ -144,7 +146,7 @@ fill_fixes(ot_tree_t *tree, PyObject *objects, PyObject **handles)
 
 /* Cannot fail. The tree is the current interpreter's afterwards, but for fixes. */
 static void
-make_whole(const ot_interp_t *interp, ot_tree_t *tree, PyObject **here, bool intern)
+make_whole(const ot_interp_t *interp, ot_tree_t *tree, here_t *here, bool intern)
 {
     for (size_t i = 0; i < tree->arrays.len; i++) {
         ot_array_set_type_steal(tree->arrays.items[i],
@@ -193,11 +195,11 @@ release_channels(ot_tree_t *tree)
     return chain;
 }
 
-/* Room for one pointer per key or channel, zeroed; *PyMem_Raw*. */
-static PyObject **
-pointers(size_t n)
+/* Room for n things, zeroed, never NULL for want of n; free with PyMem_RawFree. */
+static void *
+array_of(size_t n, size_t size)
 {
-    return PyMem_RawCalloc(n ? n : 1, sizeof(PyObject *));
+    return PyMem_RawCalloc(n ? n : 1, size);
 }
 
 PyObject *
@@ -205,7 +207,8 @@ ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
 {
     ot_tree_t *tree = *message;
     PyObject *root = NULL, *objects = NULL;
-    PyObject **here = pointers(tree->keys.len), **handles = pointers(tree->channels.len);
+    here_t *here = array_of(tree->keys.len, sizeof *here);
+    PyObject **handles = array_of(tree->channels.len, sizeof *handles);
     size_t channels = tree->channels.len;
     if (here == NULL || handles == NULL) {
         PyErr_NoMemory();
@@ -244,7 +247,7 @@ done:
 static ot_node_t *
 dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
 {
-    PyObject **here = pointers(tree->keys.len);
+    here_t *here = array_of(tree->keys.len, sizeof *here);
     if (here == NULL && tree->keys.len > 0) {
         return NULL; /* leaking beats following a dangling key */
     }

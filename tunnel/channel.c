@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "atomics/refcount.h"
+#include "atomics/cpu.h"
 #include "runtime/park.h"
 
 typedef struct waiter {
@@ -303,9 +304,7 @@ spin_for_message(ot_channel_t *ch)
         if (atomic_load_explicit(&ch->queued, memory_order_relaxed) != 0) {
             return;
         }
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
+        ot_pause();
     }
 }
 

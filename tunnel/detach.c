@@ -294,6 +294,7 @@ commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     commit_edges(p, leftovers);
     commit_entries(p);
     commit_arrays(p->tree);
+    ot_gc_chain_leave(&p->tree->tracked);
     p->receipt.pickled = (size_t)PyList_GET_SIZE(p->foreigners);
 }
 

@@ -11,123 +11,7 @@
 #ifndef OT_TUNNEL_KINDS_H
 #define OT_TUNNEL_KINDS_H
 
-#include "runtime/heap.h"
-#include "runtime/pyversion.h"
-
-/* ---- visiting ---------------------------------------------------------------------------- */
-
-typedef struct ot_visitor ot_visitor_t;
-
-struct ot_visitor {
-    /* Called for every reference that is not an exclusive leaf in our heap. */
-    int (*edge)(ot_visitor_t *v, PyObject **slot);
-    /* The same for a str that is a key of an all-str dict; these slots are not remembered one
-     * by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
-    int (*key)(ot_visitor_t *v, PyObject *key);
-    size_t leaves; /* exclusive leaves passed over */
-};
-
-/* Bits of visit's result (but TRACK), and of pointers to containers, which are 8-aligned. */
-enum {
-    OT_NEEDS_TRACK = 1,  /* was tracked by the sender's collector: the receiver's shall be */
-    OT_NEEDS_KEYS = 2,   /* a dict with keys that the receiver substitutes */
-    OT_NEEDS_REHASH = 4, /* looks things up by keys whose hash a rebuilt element may change */
-    OT_NEEDS_MASK = 7,
-};
-
-static inline PyObject *
-ot_untag(uintptr_t item)
-{
-    return (PyObject *)(item & ~(uintptr_t)OT_NEEDS_MASK);
-}
-
-/* Types whose objects are one block and refer to nothing; str is one with conditions. */
-static inline bool
-ot_is_plain_leaf_type(PyTypeObject *t)
-{
-    return t == &PyFloat_Type || t == &PyLong_Type || t == &PyBytes_Type || t == &PyComplex_Type;
-}
-
-static inline bool
-ot_str_is_movable(PyObject *o)
-{
-    return !ot_str_interned(o) &&
-           (ot_str_side_block(o) == NULL || ot_heap_owns(ot_str_side_block(o)));
-}
-
-/* A leaf that only this reference reaches and whose memory anybody may free: nothing to do. */
-static inline bool
-ot_is_exclusive_leaf(PyObject *o)
-{
-    if (Py_REFCNT(o) != 1 || !ot_heap_owns(o)) {
-        return false;
-    }
-    return ot_is_plain_leaf_type(Py_TYPE(o)) || (PyUnicode_CheckExact(o) && ot_str_is_movable(o));
-}
-
-enum {
-    OT_BATCH = 4,   /* references looked at together */
-    OT_AHEAD = 256, /* how far ahead objects are fetched into the cache */
-};
-
-/* Whether OT_BATCH references from item on all lead to exclusive leaves of the plain leaf type t.
- * No branches: one test for all of them. */
-static inline bool
-ot_is_leaf_batch(PyObject **item, PyTypeObject *t, uintptr_t base, size_t span)
-{
-    uintptr_t bad = 0;
-    for (int k = 0; k < OT_BATCH; k++) {
-        PyObject *o = item[k];
-        bad |= (uintptr_t)(Py_REFCNT(o) ^ 1) | ((uintptr_t)Py_TYPE(o) ^ (uintptr_t)t) |
-               ((uintptr_t)o - base >= span);
-    }
-    return bad == 0;
-}
-
-/* Visits n references in a row; returns how many were exclusive leaves, or -1. This is the fast
- * path of everything, a million floats: no call, no table; the heap's bounds and the type seen
- * last stay in registers, and objects are fetched ahead, each being a cache miss otherwise. */
-static inline Py_ssize_t
-ot_visit_items(ot_visitor_t *v, PyObject **item, Py_ssize_t n)
-{
-    const uintptr_t base = ot_heap.base;
-    const size_t span = ot_heap.span;
-    PyTypeObject *last = &PyFloat_Type;
-    Py_ssize_t leaves = 0;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        while (i + OT_AHEAD + OT_BATCH <= n && ot_is_leaf_batch(&item[i], last, base, span)) {
-            for (int k = 0; k < OT_BATCH; k++) {
-                __builtin_prefetch(item[i + OT_AHEAD + k]);
-            }
-            leaves += OT_BATCH;
-            i += OT_BATCH;
-        }
-        PyObject *o = item[i];
-        PyTypeObject *t = Py_TYPE(o);
-        if (Py_REFCNT(o) == 1 && (uintptr_t)o - base < span) {
-            if (t == last || ot_is_plain_leaf_type(t)) {
-                last = t;
-                leaves++;
-                continue;
-            }
-            if (t == &PyUnicode_Type && ot_str_is_movable(o)) {
-                leaves++;
-                continue;
-            }
-        }
-        if (v->edge(v, &item[i]) < 0) {
-            return -1;
-        }
-    }
-    v->leaves += (size_t)leaves;
-    return leaves;
-}
-
-static inline int
-ot_visit_edge(ot_visitor_t *v, PyObject **slot)
-{
-    return ot_visit_items(v, slot, 1) < 0 ? -1 : 0;
-}
+#include "tunnel/visit.h"
 
 /* ---- copying ----------------------------------------------------------------------------- */
 
@@ -207,6 +91,36 @@ extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, o
     ot_kind_slice, ot_kind_array;
 
 const ot_kind_t *ot_kind_of_rarer(PyTypeObject *type, const ot_types_t *types);
+
+/* The inspect of three rows that are asked for every object (see prove.c). */
+
+static inline ot_inspection_t
+ot_list_inspect(PyObject *o)
+{
+    PyListObject *list = (PyListObject *)o;
+    if (list->allocated < 0) {
+        return OT_PINNED; /* list.sort has taken the items out and will put them back */
+    }
+    bool home = ot_heap_owns(o) && (list->ob_item == NULL || ot_heap_owns(list->ob_item));
+    return home ? OT_MOVABLE : OT_REHOME;
+}
+
+static inline ot_inspection_t
+ot_tuple_inspect(PyObject *o)
+{
+    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
+}
+
+static inline ot_inspection_t
+ot_dict_inspect(PyObject *o)
+{
+    if (ot_dict_is_watched(o) || ot_dict_is_split(o)) {
+        return OT_PINNED;
+    }
+    ot_keys_t *keys = ot_dict_keys(o);
+    bool home = ot_heap_owns(o) && (ot_keys_static(keys) || ot_heap_owns(keys));
+    return home ? OT_MOVABLE : OT_REHOME;
+}
 
 /* The row for o's exact type, NULL if we know nothing of it. */
 static inline const ot_kind_t *

@@ -96,14 +96,34 @@ push(ot_proof_t *p, uintptr_t item)
     return ot_vec_push(&p->stack, item) < 0 ? no_memory() : 0;
 }
 
+static int prove_edge(ot_visitor_t *v, PyObject **slot);
+static int prove_key(ot_visitor_t *v, PyObject *key);
+
+/* The functions marked OT_ALWAYS_INLINE are compiled once for each of the kinds that most
+ * containers are of, and once for all others: see prove_exclusive. */
+
+/* kind->visit, with what is frequent put in place. */
+OT_ALWAYS_INLINE int
+visit(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
+{
+    if (kind == &ot_kind_dict && ot_dict_is_plain(o)) {
+        return ot_walk_str_dict(o, &p->visitor, prove_edge, prove_key);
+    }
+    if (kind == &ot_kind_list) {
+        return ot_walk_list(o, &p->visitor, prove_edge);
+    }
+    if (kind == &ot_kind_tuple) {
+        return ot_walk_tuple(o, &p->visitor, prove_edge);
+    }
+    return kind->visit(o, &p->visitor);
+}
+
 /* Visits a container that is the tree's alone, and takes it off the collector's lists while it
  * is in the cache; undo() puts it back if the send fails. */
-static int
-look_into(ot_proof_t *p, uintptr_t item)
+OT_ALWAYS_INLINE int
+look_into(ot_proof_t *p, PyObject *o, const ot_kind_t *kind, bool tracked)
 {
-    PyObject *o = ot_untag(item);
-    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
-    int needs = kind->visit(o, &p->visitor);
+    int needs = visit(p, o, kind);
     if (needs < 0) {
         return -1;
     }
@@ -113,7 +133,7 @@ look_into(ot_proof_t *p, uintptr_t item)
     if (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, o) < 0) {
         return no_memory();
     }
-    if (item & OT_NEEDS_TRACK) {
+    if (tracked) {
         ot_gc_chain_add(&p->tree->tracked, o);
     }
     return 0;
@@ -121,17 +141,22 @@ look_into(ot_proof_t *p, uintptr_t item)
 
 /* Goes on into a container: at once, for its memory is at hand now and may not be later; put off
  * to the stack where the tree is deep. */
-static int
-descend(ot_proof_t *p, PyObject *container, bool tracked)
+OT_ALWAYS_INLINE int
+descend(ot_proof_t *p, PyObject *container, const ot_kind_t *kind, bool tracked)
 {
-    uintptr_t item = (uintptr_t)container | (tracked ? OT_NEEDS_TRACK : 0);
     if (p->depth == MAX_DEPTH) {
-        return push(p, item);
+        return push(p, (uintptr_t)container | (tracked ? OT_NEEDS_TRACK : 0));
     }
     p->depth++;
-    int rc = look_into(p, item);
+    int rc = look_into(p, container, kind, tracked);
     p->depth--;
     return rc;
+}
+
+static int
+descend_any(ot_proof_t *p, PyObject *container, const ot_kind_t *kind, bool tracked)
+{
+    return descend(p, container, kind, tracked);
 }
 
 /* Moves entry i's object into a new block: its content goes on living in the shell. */
@@ -146,7 +171,7 @@ rehome(ot_proof_t *p, Py_ssize_t i)
     e->copy = shell;
     e->verdict = OT_REHOMED;
     p->receipt.copied++;
-    return e->kind->leaf ? 0 : descend(p, shell, ot_gc_is_tracked(e->obj));
+    return e->kind->leaf ? 0 : descend_any(p, shell, e->kind, ot_gc_is_tracked(e->obj));
 }
 
 /* All references to entry i's object come from the tree: it is moved, go on into it. */
@@ -159,7 +184,7 @@ admit(ot_proof_t *p, Py_ssize_t i)
     }
     e->verdict = OT_INSIDE;
     p->receipt.moved++;
-    return e->kind->leaf ? 0 : descend(p, e->obj, ot_gc_is_tracked(e->obj));
+    return e->kind->leaf ? 0 : descend_any(p, e->obj, e->kind, ot_gc_is_tracked(e->obj));
 }
 
 static int
@@ -170,20 +195,59 @@ remember_edge(ot_proof_t *p, PyObject **slot, Py_ssize_t entry)
     return ot_vec_push(&p->edges, edge) < 0 ? no_memory() : 0;
 }
 
-static int
-prove_exclusive(ot_proof_t *p, PyObject **slot)
+/* kind->inspect, with what is frequent put in place. */
+OT_ALWAYS_INLINE ot_inspection_t
+inspect(PyObject *o, const ot_kind_t *kind)
 {
-    PyObject *o = *slot;
-    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
-    if (kind != NULL && kind->inspect(o) == OT_MOVABLE) {
-        p->receipt.moved++;
-        return kind->leaf ? 0 : descend(p, o, ot_gc_is_tracked(o));
+    if (kind == &ot_kind_dict) {
+        return ot_dict_inspect(o);
     }
-    Py_ssize_t i = add_entry(p, o); /* one reference only: nobody looks it up again */
+    if (kind == &ot_kind_list) {
+        return ot_list_inspect(o);
+    }
+    if (kind == &ot_kind_tuple) {
+        return ot_tuple_inspect(o);
+    }
+    return kind->inspect(o);
+}
+
+static int
+admit_one(ot_proof_t *p, PyObject **slot)
+{
+    Py_ssize_t i = add_entry(p, *slot); /* nobody looks it up again */
     if (i < 0 || remember_edge(p, slot, i) < 0) {
         return -1;
     }
     return p->entries.items[i].verdict == OT_PENDING ? admit(p, i) : 0;
+}
+
+OT_ALWAYS_INLINE int
+prove_kind(ot_proof_t *p, PyObject **slot, const ot_kind_t *kind)
+{
+    PyObject *o = *slot;
+    if (inspect(o, kind) != OT_MOVABLE) {
+        return admit_one(p, slot);
+    }
+    p->receipt.moved++;
+    return kind->leaf ? 0 : descend(p, o, kind, ot_gc_is_tracked(o));
+}
+
+/* An object that only this reference reaches. */
+static int
+prove_exclusive(ot_proof_t *p, PyObject **slot)
+{
+    PyTypeObject *t = Py_TYPE(*slot);
+    if (t == &PyDict_Type) {
+        return prove_kind(p, slot, &ot_kind_dict);
+    }
+    if (t == &PyList_Type) {
+        return prove_kind(p, slot, &ot_kind_list);
+    }
+    if (t == &PyTuple_Type) {
+        return prove_kind(p, slot, &ot_kind_tuple);
+    }
+    const ot_kind_t *kind = ot_kind_of_rarer(t, &p->interp->types);
+    return kind == NULL ? admit_one(p, slot) : prove_kind(p, slot, kind);
 }
 
 static int
@@ -198,11 +262,11 @@ prove_edge(ot_visitor_t *v, PyObject **slot)
 {
     ot_proof_t *p = proof_of(v);
     PyObject *o = *slot;
-    if (ot_is_process_static(o)) {
-        return 0;
-    }
     if (Py_REFCNT(o) == 1 && !(PyUnicode_CheckExact(o) && ot_str_interned(o))) {
         return prove_exclusive(p, slot);
+    }
+    if (ot_is_process_static(o)) {
+        return 0;
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0 || remember_edge(p, slot, i) < 0) {
@@ -216,10 +280,11 @@ static int
 prove_key(ot_visitor_t *v, PyObject *key)
 {
     ot_proof_t *p = proof_of(v);
-    if (ot_is_process_static(key)) {
+    if (ot_str_static(key)) {
         return 0;
     }
-    Py_ssize_t i = ot_proof_entry(p, key);
+    uint32_t *known = ot_ptrmap_get(&p->index, key);
+    Py_ssize_t i = known != NULL ? (Py_ssize_t)*known : ot_proof_entry(p, key);
     if (i < 0) {
         return -1;
     }
@@ -232,7 +297,10 @@ static int
 drain(ot_proof_t *p)
 {
     while (p->stack.len > 0) {
-        if (look_into(p, p->stack.items[--p->stack.len]) < 0) {
+        uintptr_t item = p->stack.items[--p->stack.len];
+        PyObject *o = ot_untag(item);
+        const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+        if (look_into(p, o, kind, item & OT_NEEDS_TRACK) < 0) {
             return -1;
         }
     }
@@ -375,8 +443,9 @@ settle_cycles(ot_proof_t *p)
 int
 ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
 {
+    const ot_kind_t *kind = ot_kind_of(shell, &p->interp->types);
     p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key};
-    if (descend(p, shell, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
+    if (descend_any(p, shell, kind, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
         return -1;
     }
     for (size_t i = 0; i < p->entries.len; i++) {

@@ -28,47 +28,11 @@ empty_keys(void)
     return keys;
 }
 
-static ot_inspection_t
-dict_inspect(PyObject *o)
-{
-    if (ot_dict_is_watched(o) || ot_dict_is_split(o)) {
-        return OT_PINNED;
-    }
-    ot_keys_t *keys = ot_dict_keys(o);
-    bool home = ot_heap_owns(o) && (ot_keys_static(keys) || ot_heap_owns(keys));
-    return home ? OT_MOVABLE : OT_REHOME;
-}
-
-static int
-visit_all_str(ot_keys_t *keys, ot_visitor_t *v)
-{
-    int needs = 0;
-    for (Py_ssize_t i = 0, n = ot_keys_count(keys); i < n; i++) {
-        PyObject **key, **value;
-        ot_keys_entry(keys, i, &key, &value);
-        if (*value == NULL) {
-            continue; /* deleted */
-        }
-        if (ot_is_exclusive_leaf(*key)) {
-            v->leaves++;
-        } else {
-            int substituted = v->key(v, *key);
-            if (substituted < 0) {
-                return -1;
-            }
-            needs |= substituted ? OT_NEEDS_KEYS : 0;
-        }
-        if (ot_visit_edge(v, value) < 0) {
-            return -1;
-        }
-    }
-    return needs;
-}
-
 static int
 visit_general(ot_keys_t *keys, ot_visitor_t *v)
 {
     int needs = 0;
+    ot_keys_forget_version(keys); /* a cache's tag: dropping it is always right */
     for (Py_ssize_t i = 0, n = ot_keys_count(keys); i < n; i++) {
         PyObject **key, **value;
         ot_keys_entry(keys, i, &key, &value);
@@ -97,9 +61,10 @@ dict_visit(PyObject *o, ot_visitor_t *v)
         }
         return 0;
     }
-    ot_keys_t *keys = ot_dict_keys(o);
-    ot_keys_forget_version(keys); /* a cache's tag: dropping it is always right */
-    return ot_keys_all_str(keys) ? visit_all_str(keys, v) : visit_general(keys, v);
+    if (ot_dict_is_plain(o)) {
+        return ot_walk_str_dict(o, v, v->edge, v->key);
+    }
+    return visit_general(ot_dict_keys(o), v);
 }
 
 static PyObject *
@@ -239,7 +204,7 @@ dict_clear(PyObject *o)
 const ot_kind_t ot_kind_dict = {
     .name = "dict",
     .emptiable = true,
-    .inspect = dict_inspect,
+    .inspect = ot_dict_inspect,
     .visit = dict_visit,
     .shell = dict_shell,
     .disown = dict_disown,

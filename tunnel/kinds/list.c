@@ -1,21 +1,10 @@
 /* list.c: the row for list. Side block: the item vector. */
 #include "tunnel/kinds.h"
 
-static ot_inspection_t
-list_inspect(PyObject *o)
-{
-    PyListObject *list = (PyListObject *)o;
-    if (list->allocated < 0) {
-        return OT_PINNED; /* list.sort has taken the items out and will put them back */
-    }
-    bool home = ot_heap_owns(o) && (list->ob_item == NULL || ot_heap_owns(list->ob_item));
-    return home ? OT_MOVABLE : OT_REHOME;
-}
-
 static int
 list_visit(PyObject *o, ot_visitor_t *v)
 {
-    return ot_visit_items(v, ((PyListObject *)o)->ob_item, PyList_GET_SIZE(o)) < 0 ? -1 : 0;
+    return ot_walk_list(o, v, v->edge);
 }
 
 /* An untracked list with room for n items, its size left at 0; new reference. */
@@ -108,7 +97,7 @@ list_clear(PyObject *o)
 const ot_kind_t ot_kind_list = {
     .name = "list",
     .emptiable = true,
-    .inspect = list_inspect,
+    .inspect = ot_list_inspect,
     .visit = list_visit,
     .shell = list_shell,
     .disown = list_disown,

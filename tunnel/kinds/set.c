@@ -38,12 +38,13 @@ set_visit(PyObject *o, ot_visitor_t *v)
             continue;
         }
         needs |= ot_key_is_composite(e->key) ? OT_NEEDS_REHASH : 0;
-        Py_ssize_t leaf = ot_visit_items(v, &e->key, 1);
-        if (leaf < 0) {
+        if (ot_is_exclusive_leaf(e->key)) {
+            leaves++;
+        } else if (v->edge(v, &e->key) < 0) {
             return -1;
         }
-        leaves += leaf;
     }
+    v->leaves += (size_t)leaves;
     if (leaves != so->used) {
         so->hash = -1; /* an element may be replaced; a cache, so always right to drop */
     }

@@ -1,24 +1,10 @@
 /* tuple.c: the row for tuple. The items lie in the object itself. */
 #include "tunnel/kinds.h"
 
-static ot_inspection_t
-tuple_inspect(PyObject *o)
-{
-    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
-}
-
 static int
 tuple_visit(PyObject *o, ot_visitor_t *v)
 {
-    Py_ssize_t n = PyTuple_GET_SIZE(o);
-    Py_ssize_t leaves = ot_visit_items(v, ((PyTupleObject *)o)->ob_item, n);
-    if (leaves < 0) {
-        return -1;
-    }
-    if (leaves != n) {
-        ot_tuple_forget_hash(o); /* an item may be replaced; a cache, so always right to drop */
-    }
-    return 0;
+    return ot_walk_tuple(o, v, v->edge);
 }
 
 static PyObject *
@@ -77,7 +63,7 @@ tuple_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 
 const ot_kind_t ot_kind_tuple = {
     .name = "tuple",
-    .inspect = tuple_inspect,
+    .inspect = ot_tuple_inspect,
     .visit = tuple_visit,
     .shell = tuple_shell,
     .disown = tuple_disown,
