@@ -20,7 +20,7 @@ endif
 
 # config.mk is remade, by a bootstrap that is quick when all is there, before every target that
 # needs an interpreter; make reads it again only if it changed.
-NEEDS_NO_PYTHON := help clean distclean format lint check-tsan test-matrix
+NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan test-matrix
 ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
 $(BUILD)/config.mk: FORCE
 	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
@@ -40,6 +40,8 @@ PY_SOURCES := $(wildcard objtunnel/*.py objtunnel/*.pyi objtunnel/py.typed objtu
 PY_COPIES := $(PY_SOURCES:objtunnel/%=$(LIB)/%)
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
+BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
+BENCH_REFCOUNT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/refcount/*.c))
 
 # A debug build of CPython has its assertions on, and so have we.
 ifeq ($(SANITIZE)$(filter 1,$(PY_DEBUG)),)
@@ -71,7 +73,7 @@ $(CORE): $(OBJECTS)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	@echo "cc    $<"
-	@$(COMPILE) $(if $(filter tests/%,$<),$(TEST_DEFINES)) -MMD -MP -c -o $@ $<
+	@$(COMPILE) $(if $(filter tests/%,$<),$(TEST_DEFINES)) $(OWN_FLAGS) -MMD -MP -c -o $@ $<
 
 # Changes only when the compile command does, so that new flags rebuild everything.
 $(OBJ)/flags: FORCE
@@ -92,7 +94,27 @@ $(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS)
 	@echo "link  $@"
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
--include $(OBJECTS:.o=.d) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
+# A program, not a part of ours: -fPIE, or each access to a thread's own variables costs more.
+$(BENCH_REFCOUNT_OBJECTS): OWN_FLAGS = -fPIE
+$(BENCH_REFCOUNT): $(BENCH_REFCOUNT_OBJECTS)
+	@mkdir -p $(@D)
+	@echo "link  $@"
+	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(PY_LIBS) -lpthread -lm
+
+# The benchmark tells what it was made of. Its flags, without what only warns or finds headers:
+BENCH_FLAGS = $(filter-out -W% -I% -isystem $(PY_INCLUDE),$(wordlist 2,99,$(COMPILE))) -fPIE
+$(OBJ)/benchmarks/refcount/machine.o: OWN_FLAGS = -fPIE \
+	-DOT_BENCH_FLAGS='"$(subst ",\",$(subst ','\'',$(BENCH_FLAGS)))"' -DOT_BENCH_COMMIT="\"$$(cat $(OBJ)/commit)\""
+$(OBJ)/benchmarks/refcount/machine.o: $(OBJ)/commit
+
+# Changes only when the commit does (with a + where the tree differs from it; empty without git).
+$(OBJ)/commit: FORCE
+	@mkdir -p $(@D)
+	@commit=$$(git rev-parse --short=12 HEAD 2>/dev/null) && \
+		commit=$$commit$$(test -z "$$(git status --porcelain)" || echo +); \
+	echo "$$commit" | cmp -s - $@ || echo "$$commit" > $@
+
+-include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
 .SECONDARY:
 
 # ---- running --------------------------------------------------------------------------------------
@@ -104,9 +126,23 @@ run demo: all
 bench bench-tunnel: all
 	$(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
 
+# What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
+.PHONY: bench-refcount bench-refcount-smoke
+bench-refcount: $(BENCH_REFCOUNT)
+	@$(BENCH_REFCOUNT) $(BENCH_ARGS)
+bench-refcount-smoke: $(BENCH_REFCOUNT)
+	@$(BENCH_REFCOUNT) --smoke $(BENCH_ARGS)
+
+# Pages and plots from the results files: all docs/results/refcount-*.json, or REPORT_ARGS.
+.PHONY: report
+report: $(BUILD)/venv/matplotlib.stamp
+	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(REPORT_ARGS)
+$(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
+	@tools/get_matplotlib $(BUILD)
+
 # ---- tests ----------------------------------------------------------------------------------------
 
-.PHONY: test check check-c check-py check-asan check-tsan test-matrix tests stress
+.PHONY: test check check-c check-py check-asan check-tsan check-arm64 test-matrix tests stress
 tests: all $(C_TESTS)
 
 test: tests
@@ -129,6 +165,8 @@ check-asan:
 	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
 	@PYTHONMALLOC=malloc PYTEST_ARGS='-m "not slow and not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
 
+check-arm64:
+	@tools/check_arm64 $(BUILD)/arm64
 check-tsan:
 	@CC="$(CC)" tools/run_tsan $(BUILD)/tsan
 
@@ -156,13 +194,13 @@ format:
 	clang-format -i $(C_FILES)
 
 .PHONY: objects
-objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT)
+objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS)
 
 # ---- the rest -------------------------------------------------------------------------------------
 
 .PHONY: clean distclean help FORCE
 clean:
-	rm -rf $(OBJ) $(BUILD)/clang $(BUILD)/lib $(BUILD)/tests
+	rm -rf $(OBJ) $(BUILD)/clang $(BUILD)/lib $(BUILD)/tests $(BUILD)/benchmarks
 # One file system: the matrix's chroot lies in here, and nothing mounted there is ours to delete.
 distclean:
 	rm -rf --one-file-system $(BUILD)
@@ -176,9 +214,12 @@ help:
 	@echo "make check-c       the C tests          make check-py   the Python tests"
 	@echo "make check-asan    under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "make check-tsan    the parts without Python under ThreadSanitizer"
+	@echo "make check-arm64   atomics/ compiled for arm64 and run under emulation"
 	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
+	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
+	@echo "make report        pages and plots from docs/results/refcount-*.json; REPORT_ARGS=..."
 	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings"
 	@echo "make format        clang-format in place"
 	@echo "make clean         remove objects, package and tests     make distclean  remove $(BUILD)/"

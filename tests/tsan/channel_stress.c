@@ -139,7 +139,10 @@ recv_all(void *arg)
             ot_channel_unrecv(r->ch, node);
             continue;
         }
-        check(!ordered || m->number == last[m->sender] + 1, "a message is missing or comes twice");
+        /* An early close may have taken messages away before one that was already reserved for. */
+        bool next = m->number == last[m->sender] + 1;
+        bool later = r->close_early && m->number > last[m->sender];
+        check(!ordered || next || later, "a message is missing or comes twice");
         last[m->sender] = m->number;
         atomic_fetch_add(&r->received, 1);
         free(m);

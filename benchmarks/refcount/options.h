@@ -1,0 +1,49 @@
+/* options.h: what the command line asks for.
+ *
+ * Purpose: parses and checks it all before anything is measured.
+ * Main invariant: the lists are never empty, threads and sizes go up, subjects and patterns are in
+ * the order of their tables.
+ * Threading: main.
+ */
+#ifndef OT_BENCH_OPTIONS_H
+#define OT_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "benchmarks/refcount/patterns.h"
+#include "benchmarks/refcount/subject.h"
+
+enum {
+    BENCH_MOST_THREADS = 1024,
+    BENCH_MOST_LIST = 64,
+    BENCH_LEAST_SIZE = 1000,
+    BENCH_MOST_SIZE = 10000000,
+};
+
+typedef struct {
+    double seconds; /* per sample */
+    int repeat;
+    size_t memory;    /* bytes that one case's objects may take */
+    const char *json; /* NULL: none */
+    int n_threads, threads[BENCH_MOST_LIST];
+    int n_sizes;
+    size_t sizes[BENCH_MOST_LIST];
+    bool wants_pattern[BENCH_MOST_LIST], wants_subject[BENCH_MOST_LIST]; /* parsing only */
+    int n_patterns;
+    const bench_pattern_t *patterns[BENCH_MOST_LIST];
+    int n_subjects;
+    const bench_subject_t *subjects[BENCH_MOST_LIST];
+} bench_options_t;
+
+typedef enum {
+    BENCH_OPTIONS_ERROR, /* said on stderr */
+    BENCH_OPTIONS_DONE,  /* --help or --list: printed */
+    BENCH_OPTIONS_RUN,
+} bench_options_result_t;
+
+/* `cpus`: how many we may use; the default number of threads goes up to it. */
+bench_options_result_t bench_options_parse(bench_options_t *options, int argc, char **argv,
+                                           int cpus);
+
+#endif
