@@ -167,6 +167,7 @@ check-asan:
 
 check-arm64:
 	@tools/check_arm64 $(BUILD)/arm64
+
 check-tsan:
 	@CC="$(CC)" tools/run_tsan $(BUILD)/tsan
 

@@ -87,7 +87,7 @@ index_keys(keys_t *k)
 static void
 fetch_ahead(const ot_tree_t *tree, size_t i)
 {
-    enum { DICTS = 24, TABLES = 12, LINE = 64, LINES = 3 };
+    enum { DICTS = 24, TABLES = 12, LINES = 3 };
     if (i + DICTS < tree->containers.len) {
         ot_prefetch((void *)tree->containers.items[i + DICTS]);
     }
@@ -96,7 +96,7 @@ fetch_ahead(const ot_tree_t *tree, size_t i)
         if (item & OT_NEEDS_KEYS) {
             const char *table = (const char *)ot_dict_keys(ot_untag(item));
             for (int line = 0; line < LINES; line++) {
-                ot_prefetch(table + line * LINE);
+                ot_prefetch(table + line * OT_CACHE_LINE);
             }
         }
     }

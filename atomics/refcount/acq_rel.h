@@ -11,13 +11,7 @@
 #include "atomics/refcount.h"
 #include "atomics/refcount/contract.h"
 
-typedef ot_ref_t ot_rc_acq_rel_t;
-
-static inline void
-ot_rc_acq_rel_init(ot_rc_acq_rel_t *rc)
-{
-    ot_ref_init(rc);
-}
+OT_RC_IS_REF(acq_rel)
 
 static inline void
 ot_rc_acq_rel_inc(ot_rc_acq_rel_t *rc)
@@ -37,12 +31,7 @@ ot_rc_acq_rel_try_inc(ot_rc_acq_rel_t *rc)
     return ot_ref_inc_unless_zero(rc);
 }
 
-static inline long
-ot_rc_acq_rel_get(ot_rc_acq_rel_t *rc)
-{
-    return ot_ref_get(rc);
-}
-
+OT_RC_DROP_IS_DEC(acq_rel)
 OT_RC_SETTLES_AT_ONCE(acq_rel)
 
 #endif

@@ -16,11 +16,8 @@
 #include "atomics/refcount/sharded.h"
 #include "atomics/refcount/xadd.h"
 
-enum {
-    OT_RC_ONE_THREAD = 1, /* wrong when two threads use it at once */
-    OT_RC_DEFERS = 2,     /* zero may be reported by poll */
-    OT_RC_LAST_DROP = 4,  /* cannot reach zero before the creator's drop */
-};
+/* Traits. */
+enum { OT_RC_ONE_THREAD = 1 }; /* wrong when two threads use it at once */
 
 #define OT_RC_EACH(M)                                                                              \
     M(plain, OT_RC_ONE_THREAD, "++ and --, no atomics: CPython's under the GIL")                   \
@@ -31,9 +28,9 @@ enum {
     M(cas, 0, "compare-and-swap loop")                                                             \
     M(immortal_plain, OT_RC_ONE_THREAD, "plain, but skips immortal objects (PEP 683)")             \
     M(immortal_lock, 0, "LOCK INC/DEC, but skips immortal objects")                                \
-    M(biased, OT_RC_DEFERS, "the owner's count plain, the others' atomic (PEP 703)")               \
-    M(sharded, OT_RC_LAST_DROP, "a counter per thread, added up at the end (percpu_ref)")          \
-    M(deferred, OT_RC_DEFERS, "written down per thread, applied in batches (Gilectomy)")
+    M(biased, 0, "the owner's count plain, the others' atomic (PEP 703)")                          \
+    M(sharded, 0, "a counter per thread, added up at the end (percpu_ref)")                        \
+    M(deferred, 0, "written down per thread, applied in batches (Gilectomy)")
 
 /* Those with try_inc. */
 #define OT_RC_EACH_TRY_INC(M) M(acq_rel) M(cas)

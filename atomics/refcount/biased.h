@@ -192,11 +192,7 @@ ot_rc_biased_dec(ot_rc_biased_t *rc)
     return ot_bias_is_mine(rc) ? ot_bias_dec_local(rc) : ot_bias_dec_shared(rc);
 }
 
-static inline bool
-ot_rc_biased_drop(ot_rc_biased_t *rc)
-{
-    return ot_rc_biased_dec(rc);
-}
+OT_RC_DROP_IS_DEC(biased)
 
 static inline long
 ot_rc_biased_get(ot_rc_biased_t *rc)

@@ -10,17 +10,10 @@
 #ifndef OT_ATOMICS_REFCOUNT_CAS_H
 #define OT_ATOMICS_REFCOUNT_CAS_H
 
+#include "atomics/refcount.h"
 #include "atomics/refcount/contract.h"
 
-typedef struct {
-    atomic_long count;
-} ot_rc_cas_t;
-
-static inline void
-ot_rc_cas_init(ot_rc_cas_t *rc)
-{
-    atomic_init(&rc->count, 1);
-}
+OT_RC_IS_REF(cas)
 
 static inline void
 ot_rc_cas_inc(ot_rc_cas_t *rc)
@@ -34,14 +27,7 @@ ot_rc_cas_inc(ot_rc_cas_t *rc)
 static inline bool
 ot_rc_cas_try_inc(ot_rc_cas_t *rc)
 {
-    long n = atomic_load_explicit(&rc->count, memory_order_relaxed);
-    while (n != 0) {
-        if (atomic_compare_exchange_weak_explicit(&rc->count, &n, n + 1, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-            return true;
-        }
-    }
-    return false;
+    return ot_ref_inc_unless_zero(rc);
 }
 
 /* Release: our writes come before; acquire: pairs with the other decs if ours is the last. */
@@ -55,12 +41,7 @@ ot_rc_cas_dec(ot_rc_cas_t *rc)
     return n == 1;
 }
 
-static inline long
-ot_rc_cas_get(ot_rc_cas_t *rc)
-{
-    return atomic_load_explicit(&rc->count, memory_order_relaxed);
-}
-
+OT_RC_DROP_IS_DEC(cas)
 OT_RC_SETTLES_AT_ONCE(cas)
 
 #endif

@@ -17,7 +17,7 @@
  * Zero is reported exactly once per count: by dec or drop returning true, or by a call of zero().
  * `zero` may free the object and must not use refcounts itself.
  *
- * Variants that settle at once have empty poll and leave (OT_RC_SETTLES_AT_ONCE).
+ * The macros below write down what several variants have in common.
  */
 #ifndef OT_ATOMICS_REFCOUNT_CONTRACT_H
 #define OT_ATOMICS_REFCOUNT_CONTRACT_H
@@ -27,13 +27,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "atomics/refcount.h"
+
 typedef void (*ot_rc_zero_fn)(void *rc, void *arg);
 
-#define OT_RC_SETTLES_AT_ONCE(X)                                                                   \
+/* The count is an ot_ref_t of refcount.h, an atomic long: the type, init and get. */
+#define OT_RC_IS_REF(X)                                                                            \
+    typedef ot_ref_t ot_rc_##X##_t;                                                                \
+    static inline void ot_rc_##X##_init(ot_rc_##X##_t *rc)                                         \
+    {                                                                                              \
+        ot_ref_init(rc);                                                                           \
+    }                                                                                              \
+    static inline long ot_rc_##X##_get(ot_rc_##X##_t *rc)                                          \
+    {                                                                                              \
+        return ot_ref_get(rc);                                                                     \
+    }
+
+/* The creator's reference is one like any other. */
+#define OT_RC_DROP_IS_DEC(X)                                                                       \
     static inline bool ot_rc_##X##_drop(ot_rc_##X##_t *rc)                                         \
     {                                                                                              \
         return ot_rc_##X##_dec(rc);                                                                \
-    }                                                                                              \
+    }
+
+/* Nothing is put off: empty poll and leave. */
+#define OT_RC_SETTLES_AT_ONCE(X)                                                                   \
     static inline void ot_rc_##X##_poll(ot_rc_zero_fn zero, void *arg)                             \
     {                                                                                              \
         (void)zero;                                                                                \

@@ -182,11 +182,7 @@ ot_rc_deferred_dec(ot_rc_deferred_t *rc)
     return false;
 }
 
-static inline bool
-ot_rc_deferred_drop(ot_rc_deferred_t *rc)
-{
-    return ot_rc_deferred_dec(rc);
-}
+OT_RC_DROP_IS_DEC(deferred)
 
 static inline long
 ot_rc_deferred_get(ot_rc_deferred_t *rc)

@@ -19,7 +19,7 @@
 #include "atomics/locked.h"
 #include "atomics/refcount/contract.h"
 
-static const uint32_t OT_RC_IMMORTAL = UINT32_C(3) << 30;
+#define OT_RC_IMMORTAL (UINT32_C(3) << 30)
 
 static inline bool
 ot_rc_is_immortal_count(uint32_t n)
@@ -65,6 +65,7 @@ ot_rc_immortal_plain_get(ot_rc_immortal_plain_t *rc)
     return (long)rc->count;
 }
 
+OT_RC_DROP_IS_DEC(immortal_plain)
 OT_RC_SETTLES_AT_ONCE(immortal_plain)
 
 /* ---- over LOCK INC ----------------------------------------------------------------------- */
@@ -112,6 +113,7 @@ ot_rc_immortal_lock_get(ot_rc_immortal_lock_t *rc)
     return (long)atomic_load_explicit(&rc->count, memory_order_relaxed);
 }
 
+OT_RC_DROP_IS_DEC(immortal_lock)
 OT_RC_SETTLES_AT_ONCE(immortal_lock)
 
 #endif

@@ -12,15 +12,7 @@
 #include "atomics/locked.h"
 #include "atomics/refcount/contract.h"
 
-typedef struct {
-    atomic_long count;
-} ot_rc_lock_t;
-
-static inline void
-ot_rc_lock_init(ot_rc_lock_t *rc)
-{
-    atomic_init(&rc->count, 1);
-}
+OT_RC_IS_REF(lock)
 
 static inline void
 ot_rc_lock_inc(ot_rc_lock_t *rc)
@@ -34,12 +26,7 @@ ot_rc_lock_dec(ot_rc_lock_t *rc)
     return ot_locked_dec_is_zero(&rc->count);
 }
 
-static inline long
-ot_rc_lock_get(ot_rc_lock_t *rc)
-{
-    return atomic_load_explicit(&rc->count, memory_order_relaxed);
-}
-
+OT_RC_DROP_IS_DEC(lock)
 OT_RC_SETTLES_AT_ONCE(lock)
 
 #endif

@@ -39,6 +39,7 @@ ot_rc_plain_get(ot_rc_plain_t *rc)
     return rc->count;
 }
 
+OT_RC_DROP_IS_DEC(plain)
 OT_RC_SETTLES_AT_ONCE(plain)
 
 #endif

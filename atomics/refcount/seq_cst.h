@@ -36,6 +36,7 @@ ot_rc_seq_cst_get(ot_rc_seq_cst_t *rc)
     return rc->count;
 }
 
+OT_RC_DROP_IS_DEC(seq_cst)
 OT_RC_SETTLES_AT_ONCE(seq_cst)
 
 #endif

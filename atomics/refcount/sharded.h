@@ -90,18 +90,6 @@ ot_rc_sharded_get(ot_rc_sharded_t *rc)
     return n;
 }
 
-static inline void
-ot_rc_sharded_poll(ot_rc_zero_fn zero, void *arg)
-{
-    (void)zero;
-    (void)arg;
-}
-
-static inline void
-ot_rc_sharded_leave(ot_rc_zero_fn zero, void *arg)
-{
-    (void)zero;
-    (void)arg;
-}
+OT_RC_SETTLES_AT_ONCE(sharded)
 
 #endif

@@ -10,15 +10,7 @@
 #include "atomics/locked.h"
 #include "atomics/refcount/contract.h"
 
-typedef struct {
-    atomic_long count;
-} ot_rc_xadd_t;
-
-static inline void
-ot_rc_xadd_init(ot_rc_xadd_t *rc)
-{
-    atomic_init(&rc->count, 1);
-}
+OT_RC_IS_REF(xadd)
 
 static inline void
 ot_rc_xadd_inc(ot_rc_xadd_t *rc)
@@ -32,12 +24,7 @@ ot_rc_xadd_dec(ot_rc_xadd_t *rc)
     return ot_locked_xadd(&rc->count, -1) == 1;
 }
 
-static inline long
-ot_rc_xadd_get(ot_rc_xadd_t *rc)
-{
-    return atomic_load_explicit(&rc->count, memory_order_relaxed);
-}
-
+OT_RC_DROP_IS_DEC(xadd)
 OT_RC_SETTLES_AT_ONCE(xadd)
 
 #endif

@@ -117,6 +117,16 @@ put_numbers(json_t *json, const char *key, const double *x, int n)
     close_part(json, ']');
 }
 
+static void
+put_ints(json_t *json, const char *key, const int *x, int n)
+{
+    open_part(json, key, '[');
+    for (int i = 0; i < n; i++) {
+        put_number(json, NULL, x[i]);
+    }
+    close_part(json, ']');
+}
+
 /* ---- the document -------------------------------------------------------------------------- */
 
 static void
@@ -125,11 +135,7 @@ put_machine(json_t *json, const bench_machine_t *machine)
     open_part(json, "machine", '{');
     put_string(json, "cpu", machine->cpu);
     put_number(json, "cores", machine->cores);
-    open_part(json, "allowed_cpus", '[');
-    for (int i = 0; i < machine->n_cpus; i++) {
-        put_number(json, NULL, machine->cpus[i]);
-    }
-    close_part(json, ']');
+    put_ints(json, "allowed_cpus", machine->cpus, machine->n_cpus);
     put_string(json, "kernel", machine->kernel);
     put_number(json, "cache_line", OT_CACHE_LINE);
     if (machine->virtualised < 0) {
@@ -151,16 +157,8 @@ put_options(json_t *json, const bench_options_t *options, const char *date)
     open_part(json, "options", '{');
     put_number(json, "seconds", options->seconds);
     put_number(json, "repeat", options->repeat);
-    open_part(json, "threads", '[');
-    for (int i = 0; i < options->n_threads; i++) {
-        put_number(json, NULL, options->threads[i]);
-    }
-    close_part(json, ']');
-    open_part(json, "sizes", '[');
-    for (int i = 0; i < options->n_sizes; i++) {
-        put_number(json, NULL, (double)options->sizes[i]);
-    }
-    close_part(json, ']');
+    put_ints(json, "threads", options->threads.x, options->threads.n);
+    put_ints(json, "sizes", options->sizes.x, options->sizes.n);
     close_part(json, '}');
     put_string(json, "date", date);
 }

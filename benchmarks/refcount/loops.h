@@ -38,12 +38,16 @@ compiler_barrier(void)
         ot_rc_##X##_poll(count_zero, task);                                                        \
         break;
 
+/* Between the objects of a stream: a count, and eight bytes that stand for the rest of an object. */
+#define RC_STREAM_STRIDE(X)                                                                        \
+    sizeof(struct {                                                                                \
+        ot_rc_##X##_t rc;                                                                          \
+        uint64_t payload;                                                                          \
+    })
+
 #define RC_STRIDE(X, traits, text)                                                                 \
     case RC_##X:                                                                                   \
-        return sizeof(struct {                                                                     \
-            ot_rc_##X##_t rc;                                                                      \
-            uint64_t payload;                                                                      \
-        });
+        return RC_STREAM_STRIDE(X);
 
 /* An ot_rc_zero_fn. */
 static void

@@ -49,10 +49,10 @@ each_group(run_t *run, group_fn do_group)
     const bench_options_t *options = &run->options;
     for (int p = 0; p < options->n_patterns; p++) {
         bool sized = options->patterns[p]->kind == BENCH_STREAM;
-        for (int s = 0; s < (sized ? options->n_sizes : 1); s++) {
-            for (int t = 0; t < options->n_threads; t++) {
-                group_t group = {options->patterns[p], sized ? options->sizes[s] : 0,
-                                 options->threads[t]};
+        for (int s = 0; s < (sized ? options->sizes.n : 1); s++) {
+            for (int t = 0; t < options->threads.n; t++) {
+                group_t group = {options->patterns[p], sized ? (size_t)options->sizes.x[s] : 0,
+                                 options->threads.x[t]};
                 if (!do_group(run, &group)) {
                     return false;
                 }
@@ -194,7 +194,7 @@ run_group(run_t *run, const group_t *group)
 static int
 most_threads(const run_t *run)
 {
-    return run->options.threads[run->options.n_threads - 1];
+    return run->options.threads.x[run->options.threads.n - 1];
 }
 
 static void
@@ -217,8 +217,8 @@ skip_what_never_runs(run_t *run)
     for (int p = 0; p < run->options.n_patterns; p++) {
         const bench_pattern_t *pattern = run->options.patterns[p];
         bool runs = false;
-        for (int t = 0; t < run->options.n_threads; t++) {
-            runs = runs || bench_runs_with(pattern, run->options.threads[t]);
+        for (int t = 0; t < run->options.threads.n; t++) {
+            runs = runs || bench_runs_with(pattern, run->options.threads.x[t]);
         }
         int first_skip = run->results.n_skips;
         for (int i = 0; i < run->options.n_subjects && !runs; i++) {

@@ -30,37 +30,19 @@ static const char usage[] =
     "  --list            name all patterns and variants\n"
     "  --help            this\n";
 
-static void
-list_patterns(FILE *file)
-{
-    fprintf(file, "patterns:\n");
-    for (int i = 0; i < bench_pattern_count; i++) {
-        fprintf(file, "  %-20s %s\n", bench_patterns[i].name, bench_patterns[i].text);
-    }
-}
-
-static void
-list_variants(FILE *file)
-{
-    fprintf(file, "variants:\n");
-    for (int i = 0; i < bench_subject_count; i++) {
-        fprintf(file, "  %-20s %s\n", bench_subjects[i].name, bench_subjects[i].text);
-    }
-}
-
 /* ---- lists --------------------------------------------------------------------------------- */
 
 /* Called for each item of a list; false: makes no sense, said on stderr. */
-typedef bool (*item_fn)(bench_options_t *options, const char *item);
+typedef bool (*item_fn)(void *into, const char *item);
 
 static bool
-each_item(bench_options_t *options, const char *list, item_fn item)
+each_item(const char *list, item_fn item, void *into)
 {
     char *copy = strdup(list), *rest = NULL;
     bool ok = copy != NULL, any = false;
     for (char *word = ok ? strtok_r(copy, ", ", &rest) : NULL; ok && word != NULL;
          word = strtok_r(NULL, ", ", &rest)) {
-        ok = item(options, word);
+        ok = item(into, word);
         any = true;
     }
     if (ok && !any) {
@@ -71,69 +53,58 @@ each_item(bench_options_t *options, const char *list, item_fn item)
     return ok;
 }
 
+/* ---- names --------------------------------------------------------------------------------- */
+
+/* The names in a table, and which of them were asked for: all, if none was. */
+typedef struct {
+    const char *what;
+    int n;
+    const char *name[BENCH_MOST_LIST], *text[BENCH_MOST_LIST];
+    bool wanted[BENCH_MOST_LIST], any;
+} menu_t;
+
+static void
+offer(menu_t *menu, const char *name, const char *text)
+{
+    menu->name[menu->n] = name;
+    menu->text[menu->n++] = text;
+}
+
+static void
+list(FILE *file, const menu_t *menu)
+{
+    fprintf(file, "%ss:\n", menu->what);
+    for (int i = 0; i < menu->n; i++) {
+        fprintf(file, "  %-20s %s\n", menu->name[i], menu->text[i]);
+    }
+}
+
 /* Marks each name that the glob matches; false if there is none. */
 static bool
-select_pattern(bench_options_t *options, const char *glob)
+choose(void *into, const char *glob)
 {
+    menu_t *menu = into;
     bool any = false;
-    for (int i = 0; i < bench_pattern_count; i++) {
-        if (fnmatch(glob, bench_patterns[i].name, 0) == 0) {
-            options->wants_pattern[i] = true;
-            any = true;
+    for (int i = 0; i < menu->n; i++) {
+        if (fnmatch(glob, menu->name[i], 0) == 0) {
+            menu->wanted[i] = any = true;
         }
     }
+    menu->any |= any;
     if (!any) {
-        fprintf(stderr, "refcount: no pattern is called %s; there are these\n", glob);
-        list_patterns(stderr);
+        fprintf(stderr, "refcount: no %s is called %s; there are these\n", menu->what, glob);
+        list(stderr, menu);
     }
     return any;
 }
 
 static bool
-select_variant(bench_options_t *options, const char *glob)
+chosen(const menu_t *menu, int i)
 {
-    bool any = false;
-    for (int i = 0; i < bench_subject_count; i++) {
-        if (fnmatch(glob, bench_subjects[i].name, 0) == 0) {
-            options->wants_subject[i] = true;
-            any = true;
-        }
-    }
-    if (!any) {
-        fprintf(stderr, "refcount: no variant is called %s; there are these\n", glob);
-        list_variants(stderr);
-    }
-    return any;
+    return !menu->any || menu->wanted[i];
 }
 
-static bool
-contains(const bool *wants, int n)
-{
-    for (int i = 0; i < n; i++) {
-        if (wants[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Makes the lists of what was marked; of everything, if nothing was. */
-static void
-gather(bench_options_t *options)
-{
-    bool all = !contains(options->wants_pattern, bench_pattern_count);
-    for (int i = 0; i < bench_pattern_count; i++) {
-        if (all || options->wants_pattern[i]) {
-            options->patterns[options->n_patterns++] = &bench_patterns[i];
-        }
-    }
-    all = !contains(options->wants_subject, bench_subject_count);
-    for (int i = 0; i < bench_subject_count; i++) {
-        if (all || options->wants_subject[i]) {
-            options->subjects[options->n_subjects++] = &bench_subjects[i];
-        }
-    }
-}
+/* ---- numbers ------------------------------------------------------------------------------- */
 
 /* A whole number, also as 1e5; false with a message if it is not between the two. */
 static bool
@@ -150,33 +121,27 @@ number(const char *what, const char *text, double least, double most, double *va
     return false;
 }
 
-static bool
-add_threads(bench_options_t *options, const char *text)
-{
-    double n;
-    if (!number("--threads", text, 1, BENCH_MOST_THREADS, &n)) {
-        return false;
-    }
-    if (options->n_threads == BENCH_MOST_LIST) {
-        fprintf(stderr, "refcount: --threads: too many\n");
-        return false;
-    }
-    options->threads[options->n_threads++] = (int)n;
-    return true;
-}
+/* An option's numbers, and what each must be between. */
+typedef struct {
+    const char *option;
+    int least, most;
+    bench_numbers_t *numbers;
+} range_t;
 
 static bool
-add_size(bench_options_t *options, const char *text)
+add_number(void *into, const char *text)
 {
-    double n;
-    if (!number("--sizes", text, BENCH_LEAST_SIZE, BENCH_MOST_SIZE, &n)) {
+    const range_t *range = into;
+    bench_numbers_t *numbers = range->numbers;
+    double x;
+    if (!number(range->option, text, range->least, range->most, &x)) {
         return false;
     }
-    if (options->n_sizes == BENCH_MOST_LIST) {
-        fprintf(stderr, "refcount: --sizes: too many\n");
+    if (numbers->n == BENCH_MOST_LIST) {
+        fprintf(stderr, "refcount: %s: too many\n", range->option);
         return false;
     }
-    options->sizes[options->n_sizes++] = (size_t)n;
+    numbers->x[numbers->n++] = (int)x;
     return true;
 }
 
@@ -186,51 +151,74 @@ compare_ints(const void *a, const void *b)
     return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
 }
 
-static int
-compare_sizes(const void *a, const void *b)
-{
-    return (*(const size_t *)a > *(const size_t *)b) - (*(const size_t *)a < *(const size_t *)b);
-}
-
 /* Sorts and removes what stands there twice. */
 static void
-sort_numbers(bench_options_t *options)
+sort_numbers(bench_numbers_t *numbers)
 {
-    qsort(options->threads, (size_t)options->n_threads, sizeof options->threads[0], compare_ints);
-    qsort(options->sizes, (size_t)options->n_sizes, sizeof options->sizes[0], compare_sizes);
+    qsort(numbers->x, (size_t)numbers->n, sizeof numbers->x[0], compare_ints);
     int n = 1;
-    for (int i = 1; i < options->n_threads; i++) {
-        if (options->threads[i] != options->threads[n - 1]) {
-            options->threads[n++] = options->threads[i];
+    for (int i = 1; i < numbers->n; i++) {
+        if (numbers->x[i] != numbers->x[n - 1]) {
+            numbers->x[n++] = numbers->x[i];
         }
     }
-    options->n_threads = n;
-    n = 1;
-    for (int i = 1; i < options->n_sizes; i++) {
-        if (options->sizes[i] != options->sizes[n - 1]) {
-            options->sizes[n++] = options->sizes[i];
-        }
-    }
-    options->n_sizes = n;
+    numbers->n = n;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
+
+typedef struct {
+    bench_options_t *options;
+    menu_t patterns, subjects;
+} parser_t;
+
+static void
+init_parser(parser_t *parser, bench_options_t *options)
+{
+    *options = (bench_options_t){.memory = (size_t)2048 << 20};
+    *parser = (parser_t){
+        .options = options, .patterns = {.what = "pattern"}, .subjects = {.what = "variant"}};
+    for (int i = 0; i < bench_pattern_count; i++) {
+        offer(&parser->patterns, bench_patterns[i].name, bench_patterns[i].text);
+    }
+    for (int i = 0; i < bench_subject_count; i++) {
+        offer(&parser->subjects, bench_subjects[i].name, bench_subjects[i].text);
+    }
+}
+
+/* Points at what was chosen. */
+static void
+gather(const parser_t *parser)
+{
+    bench_options_t *options = parser->options;
+    for (int i = 0; i < bench_pattern_count; i++) {
+        if (chosen(&parser->patterns, i)) {
+            options->patterns[options->n_patterns++] = &bench_patterns[i];
+        }
+    }
+    for (int i = 0; i < bench_subject_count; i++) {
+        if (chosen(&parser->subjects, i)) {
+            options->subjects[options->n_subjects++] = &bench_subjects[i];
+        }
+    }
+}
 
 /* What was not asked for. A smoke test runs with two threads even where there is one CPU. */
 static void
 fill_in(bench_options_t *options, bool smoke, int cpus)
 {
-    if (options->n_threads == 0) {
+    bench_numbers_t *threads = &options->threads, *sizes = &options->sizes;
+    if (threads->n == 0) {
         int most = smoke ? 2 : cpus;
         for (int n = 1; n < most; n *= 2) {
-            options->threads[options->n_threads++] = n;
+            threads->x[threads->n++] = n;
         }
-        options->threads[options->n_threads++] = most;
+        threads->x[threads->n++] = most;
     }
-    if (options->n_sizes == 0) {
-        options->sizes[options->n_sizes++] = 1000;
-        for (size_t size = 100000; !smoke && size <= BENCH_MOST_SIZE; size *= 100) {
-            options->sizes[options->n_sizes++] = size;
+    if (sizes->n == 0) {
+        sizes->x[sizes->n++] = 1000;
+        for (int size = 100000; !smoke && size <= BENCH_MOST_SIZE; size *= 100) {
+            sizes->x[sizes->n++] = size;
         }
     }
     if (options->seconds <= 0) {
@@ -271,19 +259,22 @@ take_seconds(bench_options_t *options, const char *text)
 }
 
 static bool
-take(bench_options_t *options, int option, const char *value)
+take(parser_t *parser, int option, const char *value)
 {
+    bench_options_t *options = parser->options;
+    range_t threads = {"--threads", 1, BENCH_MOST_THREADS, &options->threads};
+    range_t sizes = {"--sizes", BENCH_LEAST_SIZE, BENCH_MOST_SIZE, &options->sizes};
     double n = 0;
     bool ok;
     switch (option) {
     case PATTERNS:
-        return each_item(options, value, select_pattern);
+        return each_item(value, choose, &parser->patterns);
     case VARIANTS:
-        return each_item(options, value, select_variant);
+        return each_item(value, choose, &parser->subjects);
     case THREADS:
-        return each_item(options, value, add_threads);
+        return each_item(value, add_number, &threads);
     case SIZES:
-        return each_item(options, value, add_size);
+        return each_item(value, add_number, &sizes);
     case SECONDS:
         return take_seconds(options, value);
     case REPEAT:
@@ -306,7 +297,8 @@ take(bench_options_t *options, int option, const char *value)
 bench_options_result_t
 bench_options_parse(bench_options_t *options, int argc, char **argv, int cpus)
 {
-    *options = (bench_options_t){.memory = (size_t)2048 << 20};
+    parser_t parser;
+    init_parser(&parser, options);
     bool smoke = false;
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         if (option == HELP) {
@@ -314,13 +306,13 @@ bench_options_parse(bench_options_t *options, int argc, char **argv, int cpus)
             return BENCH_OPTIONS_DONE;
         }
         if (option == LIST) {
-            list_patterns(stdout);
-            list_variants(stdout);
+            list(stdout, &parser.patterns);
+            list(stdout, &parser.subjects);
             return BENCH_OPTIONS_DONE;
         }
         if (option == SMOKE) {
             smoke = true;
-        } else if (!take(options, option, optarg)) {
+        } else if (!take(&parser, option, optarg)) {
             return BENCH_OPTIONS_ERROR;
         }
     }
@@ -328,8 +320,9 @@ bench_options_parse(bench_options_t *options, int argc, char **argv, int cpus)
         fprintf(stderr, "refcount: what is %s? Try --help\n", argv[optind]);
         return BENCH_OPTIONS_ERROR;
     }
-    gather(options);
+    gather(&parser);
     fill_in(options, smoke, cpus);
-    sort_numbers(options);
+    sort_numbers(&options->threads);
+    sort_numbers(&options->sizes);
     return BENCH_OPTIONS_RUN;
 }

@@ -8,7 +8,6 @@
 #ifndef OT_BENCH_OPTIONS_H
 #define OT_BENCH_OPTIONS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "benchmarks/refcount/patterns.h"
@@ -21,15 +20,17 @@ enum {
     BENCH_MOST_SIZE = 10000000,
 };
 
+/* Whole numbers; the largest, BENCH_MOST_SIZE, is an int. */
+typedef struct {
+    int n, x[BENCH_MOST_LIST];
+} bench_numbers_t;
+
 typedef struct {
     double seconds; /* per sample */
     int repeat;
     size_t memory;    /* bytes that one case's objects may take */
     const char *json; /* NULL: none */
-    int n_threads, threads[BENCH_MOST_LIST];
-    int n_sizes;
-    size_t sizes[BENCH_MOST_LIST];
-    bool wants_pattern[BENCH_MOST_LIST], wants_subject[BENCH_MOST_LIST]; /* parsing only */
+    bench_numbers_t threads, sizes;
     int n_patterns;
     const bench_pattern_t *patterns[BENCH_MOST_LIST];
     int n_subjects;

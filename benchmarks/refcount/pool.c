@@ -16,6 +16,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/clock.h"
+
 typedef struct {
     OT_OWN_LINE bench_pool_t *pool;
     pthread_t thread;
@@ -45,14 +47,6 @@ struct bench_pool {
     worker_t *workers;
 };
 
-int64_t
-bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 bench_signals_t *
 bench_pool_signals(bench_pool_t *pool)
 {
@@ -74,7 +68,7 @@ open_gate(bench_pool_t *pool)
     sem_post(&pool->opening);
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->signals.stop, false, memory_order_relaxed);
-    pool->opened_at = bench_now();
+    pool->opened_at = ot_clock_now();
     /* release: pairs with the acquire of those who wait; they see stop as false */
     atomic_fetch_add_explicit(&pool->open, 1, memory_order_release);
 }

@@ -30,7 +30,7 @@ void bench_pool_end(bench_pool_t *pool);
 void bench_pool_do(bench_pool_t *pool, int n, bench_step_fn step, void *context);
 
 /* The same for a step that passes the gate: `stop` is true before, false from the gate's opening
- * on, and true again after `seconds`. Returns the clock at the opening. */
+ * on, and true again after `seconds`. Returns ot_clock_now() of the opening. */
 int64_t bench_pool_do_timed(bench_pool_t *pool, int n, bench_step_fn step, void *context,
                             double seconds);
 
@@ -41,8 +41,5 @@ bench_signals_t *bench_pool_signals(bench_pool_t *pool);
 
 /* The calling worker's. */
 const bench_counters_t *bench_pool_counters(bench_pool_t *pool, int index);
-
-/* Nanoseconds of CLOCK_MONOTONIC. */
-int64_t bench_now(void);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "benchmarks/refcount/pool.h"
+#include "runtime/clock.h"
 
 static const int64_t SECOND = 1000000000;
 
@@ -13,8 +13,8 @@ bench_progress_begin(bench_progress_t *progress, double total)
 {
     *progress = (bench_progress_t){
         .total = total,
-        .began = bench_now(),
-        .said = bench_now(),
+        .began = ot_clock_now(),
+        .said = ot_clock_now(),
         .terminal = isatty(STDERR_FILENO) != 0,
     };
 }
@@ -23,7 +23,7 @@ void
 bench_progress_add(bench_progress_t *progress, double weight, const char *what)
 {
     progress->done += weight;
-    int64_t now = bench_now();
+    int64_t now = ot_clock_now();
     if (now - progress->said < (progress->terminal ? SECOND / 5 : 10 * SECOND)) {
         return;
     }

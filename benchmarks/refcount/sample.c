@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "runtime/clock.h"
+
 /* Loops run so often before the timing: fills caches, predictors and what threads allocate. */
 enum { WARM_BATCHES = 4 };
 
@@ -223,7 +225,7 @@ run_step(void *context, int index)
     bench_pool_gate(pool);
     bench_counters_read(bench_pool_counters(pool, index), &task->before);
     task->ops = loop(task);
-    task->end = bench_now();
+    task->end = ot_clock_now();
     bench_counters_read(bench_pool_counters(pool, index), &task->after);
 }
 

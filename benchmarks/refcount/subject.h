@@ -64,7 +64,6 @@ typedef struct {
     const char *name, *text;
     bool is_lock;
     bool one_thread;      /* loses counts when two threads use an object at once */
-    bool defers;          /* its loops poll */
     size_t bytes;         /* of the count or lock */
     size_t object_bytes;  /* of what loops are given: for locks the counter that they guard too */
     size_t stream_stride; /* of {count, 8 bytes of payload} */

@@ -65,11 +65,7 @@ OT_RC_EACH_IMMORTAL(NONE_FUNCTIONS)
 /* What a variant and its *_none have in common. */
 #define RC_COMMON(X)                                                                               \
     .bytes = sizeof(ot_rc_##X##_t), .object_bytes = sizeof(ot_rc_##X##_t),                         \
-    .stream_stride = sizeof(struct {                                                               \
-        ot_rc_##X##_t rc;                                                                          \
-        uint64_t payload;                                                                          \
-    }),                                                                                            \
-    .inc = X##_inc, .get = X##_get, .leave = X##_leave,                                            \
+    .stream_stride = RC_STREAM_STRIDE(X), .inc = X##_inc, .get = X##_get, .leave = X##_leave,      \
     .loop = {[BENCH_LOOP_PAIRS] = X##_pairs,                                                       \
              [BENCH_LOOP_MIX] = X##_mix,                                                           \
              [BENCH_LOOP_PING_PONG] = X##_ping_pong,                                               \
@@ -80,17 +76,15 @@ OT_RC_EACH_IMMORTAL(NONE_FUNCTIONS)
     {.name = #X,                                                                                   \
      .text = words,                                                                                \
      .one_thread = ((traits)&OT_RC_ONE_THREAD) != 0,                                               \
-     .defers = ((traits)&OT_RC_DEFERS) != 0,                                                       \
      .at_rest = 1,                                                                                 \
      .init = X##_init,                                                                             \
      RC_COMMON(X)},
 
-/* Nothing is written, so nothing can be lost: not one_thread, whatever the variant is. The count is
- * spelled out because C11 does not take OT_RC_IMMORTAL for a constant expression. */
+/* Nothing is written, so nothing can be lost: not one_thread, whatever the variant is. */
 #define NONE_ENTRY(X)                                                                              \
     {.name = #X "_none",                                                                           \
      .text = #X " on an immortal object: None since PEP 683",                                      \
-     .at_rest = (long)(UINT32_C(3) << 30),                                                         \
+     .at_rest = (long)OT_RC_IMMORTAL,                                                              \
      .init = X##_none_init,                                                                        \
      RC_COMMON(X)},
 

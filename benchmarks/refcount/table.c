@@ -64,7 +64,7 @@ bench_table_header(const bench_machine_t *machine, const bench_counter_support_t
     print_machine(machine);
     print_counters(support);
     printf("samples    %d of each case, %g s each\n", options->repeat, options->seconds);
-    int most = options->threads[options->n_threads - 1];
+    int most = options->threads.x[options->threads.n - 1];
     if (most > machine->n_cpus) {
         printf("note       up to %d threads on %d CPUs: several share a CPU, and wait for it\n",
                most, machine->n_cpus);

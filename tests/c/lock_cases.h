@@ -8,7 +8,6 @@
 #include "atomics/lock/all.h"
 
 typedef struct {
-    const char *name;
     size_t size;
     void (*init)(void *);
     void (*lock)(void *);
@@ -33,12 +32,8 @@ typedef struct {
     {                                                                                              \
         ot_lk_##X##_destroy(lk);                                                                   \
     }                                                                                              \
-    static const lk_ops_t lk_ops_##X = {#X,                                                        \
-                                        sizeof(ot_lk_##X##_t),                                     \
-                                        lk_##X##_init,                                             \
-                                        lk_##X##_lock,                                             \
-                                        lk_##X##_unlock,                                           \
-                                        lk_##X##_destroy};
+    static const lk_ops_t lk_ops_##X = {sizeof(ot_lk_##X##_t), lk_##X##_init, lk_##X##_lock,       \
+                                        lk_##X##_unlock, lk_##X##_destroy};
 OT_LK_EACH(LK_OPS)
 
 /* Everything but `lock` is by the lock, and plain on purpose: ThreadSanitizer watches. */

@@ -18,7 +18,6 @@
 enum { CASE_THREADS = 4 };
 
 typedef struct {
-    const char *name;
     int traits;
     size_t size;
     void (*init)(void *);
@@ -52,8 +51,8 @@ typedef struct {
         return ot_rc_##X##_get(rc);                                                                \
     }                                                                                              \
     static const rc_ops_t ops_##X = {                                                              \
-        #X,       traits,  sizeof(ot_rc_##X##_t), X##_init,         X##_inc, X##_dec,              \
-        X##_drop, X##_get, ot_rc_##X##_poll,      ot_rc_##X##_leave};
+        traits,  sizeof(ot_rc_##X##_t), X##_init,         X##_inc, X##_dec, X##_drop,              \
+        X##_get, ot_rc_##X##_poll,      ot_rc_##X##_leave};
 OT_RC_EACH(RC_OPS)
 
 /* ---- objects ----------------------------------------------------------------------------- */
@@ -342,8 +341,6 @@ references_come_and_go(const rc_ops_t *ops)
     free(c.objects);
     return wrong;
 }
-
-typedef const char *(*rc_case_t)(const rc_ops_t *);
 
 #define RC_EACH_CASE(M, X)                                                                         \
     M(X, counts_add_up)                                                                            \
