@@ -9,6 +9,7 @@ A tree that only the sender's tunnel can reach is moved, not copied and not pick
 See README.md for what moves, what is copied and what is pickled.
 """
 
+from objtunnel._classes import register_movable
 from objtunnel._core import Gil, HeapInfo, Receipt, Tunnel, current_gil, heap_info
 from objtunnel._errors import (
     InterpreterClosed,
@@ -28,7 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Gil", "HeapInfo", "Interpreter", "InterpreterClosed", "Receipt", "RemoteError",
     "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
-    "current_gil", "heap_info",
+    "current_gil", "heap_info", "register_movable",
 ]
 
 

@@ -163,12 +163,9 @@ module_exec(PyObject *module)
     if (ot_py_check_version() < 0 || ot_heap_install() < 0) {
         return -1;
     }
-    PyObject *array;
-    if (import_attr("array", "array", &array) < 0) {
-        return -1;
-    }
-    interp->types.array = (PyTypeObject *)array;
-    if (ot_kinds_init(&interp->types) < 0 || import_attr("pickle", "dumps", &interp->dumps) < 0 ||
+    interp->classes = &state->classes;
+    if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
+        import_attr("pickle", "dumps", &interp->dumps) < 0 ||
         import_attr("pickle", "loads", &interp->loads) < 0 ||
         import_attr("objtunnel._errors", "SharedReferenceError", &interp->shared_reference_error) <
             0 ||
@@ -194,7 +191,6 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     ot_state_t *state = ot_state_of_module(module);
-    Py_VISIT(state->interp.types.array);
     Py_VISIT(state->interp.dumps);
     Py_VISIT(state->interp.loads);
     Py_VISIT(state->interp.shared_reference_error);
@@ -215,7 +211,7 @@ static void
 module_free(void *self)
 {
     ot_state_t *state = ot_state_of_module(self);
-    Py_CLEAR(state->interp.types.array);
+    ot_class_cache_clear(&state->classes);
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
     Py_CLEAR(state->interp.shared_reference_error);

@@ -9,6 +9,7 @@
 
 typedef struct {
     ot_interp_t interp;
+    ot_class_cache_t classes;
     PyObject *module; /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;

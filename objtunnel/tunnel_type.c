@@ -602,7 +602,7 @@ ot_tunnel_add(PyObject *module, ot_state_t *state)
     if (state->tunnel_type == NULL || PyModule_AddType(module, state->tunnel_type) < 0) {
         return -1;
     }
-    state->interp.types.handle = state->tunnel_type;
+    state->interp.handle = state->tunnel_type;
     PyObject *name = PyUnicode_FromString("objtunnel._core");
     PyObject *find = name == NULL ? NULL : PyCFunction_NewEx(&find_method, module, name);
     Py_XDECREF(name);

@@ -8,8 +8,10 @@
  * Threading: the receiver's GIL.
  */
 #include "tunnel/foreign.h"
-#include "tunnel/ptrmap.h"
 #include "tunnel/rehash.h"
+#include "tunnel/retype.h"
+
+#include <pthread.h>
 
 /* ---- keys -------------------------------------------------------------------------------- */
 
@@ -144,14 +146,12 @@ fill_fixes(ot_tree_t *tree, PyObject *objects, PyObject **handles)
     tree->fixes.len = 0;
 }
 
-/* Cannot fail. The tree is the current interpreter's afterwards, but for fixes. */
+/* Cannot fail. The tree is the current interpreter's afterwards. Fixes are filled already: some
+ * of their slots are attributes, which may be put elsewhere here. */
 static void
-make_whole(const ot_interp_t *interp, ot_tree_t *tree, here_t *here, bool intern)
+make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
 {
-    for (size_t i = 0; i < tree->arrays.len; i++) {
-        ot_array_set_type_steal(tree->arrays.items[i],
-                                (PyTypeObject *)Py_NewRef((PyObject *)interp->types.array));
-    }
+    ot_classes_enter(arrivals);
     if (tree->keys.len > 0) {
         settle_keys(tree, here, intern);
     }
@@ -207,6 +207,7 @@ ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
 {
     ot_tree_t *tree = *message;
     PyObject *root = NULL, *objects = NULL;
+    ot_arrivals_t *arrivals = NULL;
     here_t *here = array_of(tree->keys.len, sizeof *here);
     PyObject **handles = array_of(tree->channels.len, sizeof *handles);
     size_t channels = tree->channels.len;
@@ -214,14 +215,18 @@ ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
         PyErr_NoMemory();
         goto done;
     }
+    arrivals = ot_classes_find(interp, tree, false);
+    if (arrivals == NULL) {
+        goto done;
+    }
     if (tree->pickle != NULL && (objects = ot_foreign_unpickle(interp, tree)) == NULL) {
         goto done;
     }
-    if (make_handles(interp, tree, handles) < 0) {
+    if (make_handles(interp, tree, handles) < 0 || ot_classes_plan(arrivals) < 0) {
         goto done;
     }
-    make_whole(interp, tree, here, true);
     fill_fixes(tree, objects, handles);
+    make_whole(tree, arrivals, here, true);
     root = tree->root;
     if (tree->rehash && ot_rehash(tree) < 0) {
         Py_CLEAR(root); /* the one failure that loses a message: docs/design.md, "not safe yet" */
@@ -232,6 +237,7 @@ ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
     ot_tree_free(tree);
     *message = NULL;
 done:
+    ot_arrivals_free(arrivals);
     Py_XDECREF(objects);
     for (size_t i = 0; handles != NULL && i < channels; i++) {
         Py_XDECREF(handles[i]);
@@ -243,16 +249,61 @@ done:
 
 /* ---- disposal ---------------------------------------------------------------------------- */
 
+/* Messages that could not be freed where it was tried: their classes cannot be imported there, or
+ * no longer, as the interpreter ends. Whoever disposes of or receives something next tries again.
+ * Guarded by orphans_lock; `orphans` may be looked at without. */
+static ot_node_t *_Atomic orphans;
+static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+orphan(ot_tree_t *tree)
+{
+    tree->tried = PyInterpreterState_GetID(PyInterpreterState_Get());
+    pthread_mutex_lock(&orphans_lock);
+    tree->node.next = orphans;
+    orphans = &tree->node;
+    pthread_mutex_unlock(&orphans_lock);
+}
+
+/* Takes those off the list that were not tried here last, and puts them before `chain`. */
+static ot_node_t *
+adopt_orphans(ot_node_t *chain)
+{
+    if (orphans == NULL) {
+        return chain;
+    }
+    int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
+    ot_node_t *left = NULL;
+    pthread_mutex_lock(&orphans_lock);
+    for (ot_node_t *o = orphans, *next; o != NULL; o = next) {
+        next = o->next;
+        ot_node_t **list = ((ot_tree_t *)o)->tried == here ? &left : &chain;
+        o->next = *list;
+        *list = o;
+    }
+    orphans = left;
+    pthread_mutex_unlock(&orphans_lock);
+    return chain;
+}
+
 /* Frees one message; returns the messages of channels that died with it. */
 static ot_node_t *
 dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
 {
+    PyObject *error = PyErr_GetRaisedException();
     here_t *here = array_of(tree->keys.len, sizeof *here);
-    if (here == NULL && tree->keys.len > 0) {
-        return NULL; /* leaking beats following a dangling key */
+    ot_arrivals_t *arrivals = here == NULL ? NULL : ot_classes_find(interp, tree, true);
+    bool ready = arrivals != NULL && ot_classes_plan(arrivals) == 0;
+    if (ready) {
+        make_whole(tree, arrivals, here, false);
     }
-    make_whole(interp, tree, here, false);
+    ot_arrivals_free(arrivals);
     PyMem_RawFree(here);
+    PyErr_SetRaisedException(error);
+    if (!ready) {
+        orphan(tree);
+        return NULL;
+    }
     Py_DECREF(tree->root);
     ot_node_t *chain = release_channels(tree);
     ot_tree_free(tree);
@@ -262,6 +313,7 @@ dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
 void
 ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain)
 {
+    chain = adopt_orphans(chain);
     while (chain != NULL) {
         ot_node_t *next = chain->next;
         ot_node_t *more = dispose_one(interp, (ot_tree_t *)chain);

@@ -45,10 +45,19 @@ clone_object(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
         return copy;
     }
     ot_copy_job_t job = {copy, o, kind};
-    if ((kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, copy) < 0) ||
-        ot_vec_push(&p->jobs, job) < 0) {
+    if (ot_vec_push(&p->jobs, job) < 0) {
+        ot_gc_set_finalized(copy);
         ot_py_drop_unfinished(copy);
         return PyErr_NoMemory();
+    }
+    if (PyType_HasFeature(Py_TYPE(copy), Py_TPFLAGS_HEAPTYPE)) {
+        p->tree->rehash = true; /* a class of its own may hash by address */
+        if (ot_proof_instance(p, copy, true) < 0) {
+            p->jobs.len--;
+            ot_gc_set_finalized(copy);
+            ot_py_drop_unfinished(copy);
+            return NULL;
+        }
     }
     if (ot_gc_is_tracked(o)) {
         ot_gc_chain_add(&p->tree->tracked, copy); /* at once: undo() must find cycles of clones */
@@ -85,13 +94,18 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     if (ot_is_process_static(o)) {
         return Py_NewRef(o);
     }
-    const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+    const ot_kind_t *kind = ot_proof_kind(p, o);
     bool once = Py_REFCNT(o) == 1 && !(kind == &ot_kind_str && ot_str_interned(o));
-    if (once && kind != NULL) {
+    if (once && kind != NULL && kind->clone != NULL) {
         return clone_object(p, o, kind);
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0) {
+        return NULL;
+    }
+    bool pickled = kind != NULL && kind->clone == NULL;
+    bool undecided = p->entries.items[i].verdict != OT_INSIDE;
+    if (pickled && undecided && ot_proof_make_foreign(p, i) < 0) {
         return NULL;
     }
     ot_entry_t *e = &p->entries.items[i];

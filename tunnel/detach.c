@@ -61,6 +61,7 @@ static void
 undo(ot_proof_t *p)
 {
     ot_tree_t *tree = p->tree;
+    ot_classes_disarm_copies(tree);
     /* What the walk took off the lists; and copies, which may form cycles that it must find. */
     ot_gc_chain_track(&tree->tracked);
     for (size_t i = 0; i < p->entries.len; i++) {
@@ -75,11 +76,14 @@ undo(ot_proof_t *p)
     }
     Py_CLEAR(tree->root);
     drop_channels(&tree->channels);
-    tree->containers.len = tree->arrays.len = tree->fixes.len = 0;
+    ot_classes_reset(tree);
+    tree->containers.len = tree->fixes.len = 0;
     tree->rehash = false;
     p->depth = 0;
     p->entries.len = p->edges.len = p->stack.len = p->jobs.len = 0;
     ot_ptrmap_free(&p->index);
+    ot_ptrmap_free(&p->class_index);
+    p->last_type = NULL;
     p->receipt = (ot_receipt_t){0};
 }
 
@@ -102,7 +106,7 @@ takes_over(const ot_kind_t *kind, PyObject *root)
         return false;
     }
     bool ours = is_emptied(kind, root) || ot_py_is_temporary(root);
-    return ours && kind->inspect(root) != OT_PINNED;
+    return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED;
 }
 
 static int
@@ -222,12 +226,10 @@ reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     leftovers->items = PyMem_RawMalloc((p->edges.len + 2) * sizeof(PyObject *));
     if (leftovers->items == NULL || ot_vec_reserve(&p->tree->fixes, fixes) < 0 ||
         ot_vec_reserve(&p->tree->keys, keys) < 0) {
-        PyMem_RawFree(leftovers->items);
-        leftovers->items = NULL;
         PyErr_NoMemory();
         return -1;
     }
-    return 0;
+    return ot_classes_reserve(p->tree);
 }
 
 static void
@@ -277,23 +279,13 @@ commit_entries(ot_proof_t *p)
     }
 }
 
-static void
-commit_arrays(ot_tree_t *tree)
-{
-    for (size_t i = 0; i < tree->arrays.len; i++) {
-        PyTypeObject *type = Py_TYPE(tree->arrays.items[i]);
-        ot_array_set_type_steal(tree->arrays.items[i], NULL);
-        Py_DECREF(type);
-    }
-}
-
 /* Makes the message complete; cannot fail. `kept` and `pickle` go to the tree. */
 static void
 commit(ot_proof_t *p, ot_leftovers_t *leftovers)
 {
     commit_edges(p, leftovers);
     commit_entries(p);
-    commit_arrays(p->tree);
+    ot_classes_leave(p->tree);
     ot_gc_chain_leave(&p->tree->tracked);
     p->receipt.pickled = (size_t)PyList_GET_SIZE(p->foreigners);
 }
@@ -327,11 +319,16 @@ static int
 try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_channels_t *kept,
            ot_leftovers_t *leftovers)
 {
-    const ot_kind_t *kind = ot_kind_of(p->root, &p->interp->types);
+    const ot_kind_t *kind = ot_proof_kind(p, p->root);
     bool take_over = takes_over(kind, p->root);
-    if (examine(p, kind, take_over) < 0) {
+    int rc = examine(p, kind, take_over);
+    if (p->no_memory && rc == 0) {
+        PyErr_NoMemory();
+        rc = -1;
+    }
+    if (rc < 0 || p->strangers.len > 0) {
         undo(p);
-        return -1;
+        return rc;
     }
     if (strict && check_strict(p, kind, take_over) < 0) {
         return -1;
@@ -358,6 +355,21 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     return 1;
 }
 
+/* Finds out about the types that the last attempt did not know. What it took for foreign may be
+ * none. 0, or -1 with an exception. */
+static int
+learn_strangers(ot_proof_t *p)
+{
+    int rc = PyList_SetSlice(p->foreigners, 0, PY_SSIZE_T_MAX, NULL);
+    ot_ptrmap_free(&p->foreign_index);
+    while (p->strangers.len > 0) {
+        PyTypeObject *type = p->strangers.items[--p->strangers.len];
+        rc = rc < 0 ? rc : ot_class_learn(p->interp->classes, type);
+        Py_DECREF(type);
+    }
+    return rc;
+}
+
 static int
 detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
 {
@@ -374,9 +386,14 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
             rc = -1;
         }
         if (rc == 0) {
+            bool strangers = p->strangers.len > 0;
             drop_channels(&kept);
-            Py_XSETREF(pickle, ot_foreign_pickle(p->interp, p->foreigners, p->root, &kept));
-            rc = pickle == NULL ? -1 : 0;
+            Py_CLEAR(pickle);
+            rc = strangers ? learn_strangers(p) : 0;
+            if (rc == 0 && PyList_GET_SIZE(p->foreigners) > 0) {
+                pickle = ot_foreign_pickle(p->interp, p->foreigners, p->root, &kept);
+                rc = pickle == NULL ? -1 : 0;
+            }
         }
     }
     drop_channels(&kept);
@@ -392,7 +409,12 @@ free_proof(ot_proof_t *p)
     ot_vec_free(&p->edges);
     ot_vec_free(&p->stack);
     ot_vec_free(&p->jobs);
+    while (p->strangers.len > 0) {
+        Py_DECREF(p->strangers.items[--p->strangers.len]);
+    }
+    ot_vec_free(&p->strangers);
     ot_ptrmap_free(&p->index);
+    ot_ptrmap_free(&p->class_index);
     ot_ptrmap_free(&p->foreign_index);
     Py_XDECREF(p->foreigners);
 }
@@ -401,7 +423,8 @@ void
 ot_tree_free(ot_tree_t *tree)
 {
     ot_vec_free(&tree->containers);
-    ot_vec_free(&tree->arrays);
+    ot_classes_reset(tree);
+    ot_vec_free(&tree->classes);
     ot_vec_free(&tree->fixes);
     ot_vec_free(&tree->keys);
     ot_vec_free(&tree->channels);

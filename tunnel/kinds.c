@@ -4,7 +4,7 @@
  * Threading: the address table is written at import under `init_lock`, each time with the same
  * values, and read without a lock by interpreters that imported us, that is, afterwards.
  */
-#include "tunnel/kinds.h"
+#include "tunnel/class.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -16,24 +16,97 @@ static struct {
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 
 const ot_kind_t *
-ot_kind_of_rarer(PyTypeObject *t, const ot_types_t *types)
+ot_kind_static(PyTypeObject *t)
 {
     static const struct {
         PyTypeObject *type;
         const ot_kind_t *kind;
     } rows[] = {
-        {&PyUnicode_Type, &ot_kind_str},     {&PyFloat_Type, &ot_kind_float},
-        {&PyLong_Type, &ot_kind_int},        {&PyBytes_Type, &ot_kind_bytes},
-        {&PySet_Type, &ot_kind_set},         {&PyFrozenSet_Type, &ot_kind_set},
-        {&PyComplex_Type, &ot_kind_complex}, {&PyRange_Type, &ot_kind_range},
-        {&PySlice_Type, &ot_kind_slice},     {&PyByteArray_Type, &ot_kind_bytearray},
+        {&PyDict_Type, &ot_kind_dict},           {&PyList_Type, &ot_kind_list},
+        {&PyTuple_Type, &ot_kind_tuple},         {&PyUnicode_Type, &ot_kind_str},
+        {&PyFloat_Type, &ot_kind_float},         {&PyLong_Type, &ot_kind_int},
+        {&PyBytes_Type, &ot_kind_bytes},         {&PySet_Type, &ot_kind_set},
+        {&PyFrozenSet_Type, &ot_kind_set},       {&PyComplex_Type, &ot_kind_complex},
+        {&PyRange_Type, &ot_kind_range},         {&PySlice_Type, &ot_kind_slice},
+        {&PyByteArray_Type, &ot_kind_bytearray},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(rows); i++) {
         if (t == rows[i].type) {
             return rows[i].kind;
         }
     }
-    return t == types->array ? &ot_kind_array : NULL;
+    return NULL;
+}
+
+/* ---- types of modules -------------------------------------------------------------------- */
+
+static const ot_c_type_t *const c_types[] = {&ot_c_type_array};
+
+/* How those are recognised that were looked at and found as expected: a static type by itself,
+ * the heap types that each interpreter has for one by their tp_dealloc. Written with one value. */
+static _Atomic(void *) c_marks[sizeof c_types / sizeof *c_types];
+
+static void *
+mark_of(PyTypeObject *type)
+{
+    return PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ? *(void **)&type->tp_dealloc : type;
+}
+
+const ot_kind_t *
+ot_kind_of_base(PyTypeObject *base)
+{
+    const ot_kind_t *kind = ot_kind_static(base);
+    for (size_t i = 0; kind == NULL && i < Py_ARRAY_LENGTH(c_types); i++) {
+        if (c_marks[i] == mark_of(base)) {
+            kind = c_types[i]->kind;
+        }
+    }
+    return kind;
+}
+
+static int
+learn_c_type(PyTypeObject *type)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(c_types); i++) {
+        if (c_marks[i] == NULL && strcmp(type->tp_name, c_types[i]->tp_name) == 0) {
+            int rc = c_types[i]->check(type);
+            if (rc > 0) {
+                c_marks[i] = mark_of(type);
+            }
+            return rc < 0 ? -1 : 0;
+        }
+    }
+    return 0;
+}
+
+static const ot_kind_t *
+kind_of_subclass(PyTypeObject *type, PyTypeObject *base)
+{
+    if (type->tp_dictoffset != base->tp_dictoffset && !ot_type_manages_dict(type)) {
+        return NULL;
+    }
+    if (type->tp_finalize != NULL && !PyType_IS_GC(type)) {
+        return NULL; /* its husks and copies could not be told not to run __del__ */
+    }
+    if (base == &PyBaseObject_Type) {
+        return &ot_kind_plain_instance;
+    }
+    const ot_kind_t *kind = ot_kind_of_base(base);
+    if (kind == NULL) {
+        return NULL;
+    }
+    return kind->subclassable ? &ot_kind_container_instance : &ot_kind_other_instance;
+}
+
+int
+ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind)
+{
+    PyTypeObject *base = ot_type_solid_base(type);
+    if (ot_kind_static(base) == NULL && learn_c_type(base) < 0) {
+        return -1;
+    }
+    *kind = type == base ? ot_kind_of_base(type) : kind_of_subclass(type, base);
+    return 0;
 }
 
 static inline bool
@@ -76,9 +149,10 @@ ot_kind_leaf_inspect(PyObject *o)
     if (!ot_heap_owns(o)) {
         return OT_REHOME;
     }
-    if (PyUnicode_CheckExact(o)) {
-        void *side = ot_str_side_block(o);
-        return side == NULL || ot_heap_owns(side) ? OT_MOVABLE : OT_REHOME;
+    if (PyUnicode_Check(o)) {
+        void *side = ot_str_side_block(o), *data = ot_str_data_block(o);
+        bool home = (side == NULL || ot_heap_owns(side)) && (data == NULL || ot_heap_owns(data));
+        return home ? OT_MOVABLE : OT_REHOME;
     }
     return OT_MOVABLE;
 }
@@ -127,32 +201,8 @@ find_statics(void)
     return 0;
 }
 
-/* array.array's struct is private to its module: look at a known array through our eyes. */
-static int
-check_array_layout(PyTypeObject *type)
-{
-    PyObject *array = PyObject_CallFunction((PyObject *)type, "s(dd)", "d", 1.5, -2.5);
-    if (array == NULL) {
-        return -1;
-    }
-    ot_array_t *a = (ot_array_t *)array;
-    static const double expected[2] = {1.5, -2.5};
-    bool good = type->tp_basicsize == sizeof(ot_array_t) && Py_SIZE(a) == 2 && a->allocated >= 2 &&
-                a->weakreflist == NULL && a->ob_exports == 0 &&
-                memcmp(a->ob_item, expected, sizeof expected) == 0 &&
-                ((const ot_array_descr_t *)a->ob_descr)->typecode == 'd' &&
-                ((const ot_array_descr_t *)a->ob_descr)->itemsize == sizeof(double);
-    Py_DECREF(array);
-    if (!good) {
-        PyErr_SetString(PyExc_ImportError,
-                        "objtunnel: array.array of this Python is laid out in an unknown way");
-        return -1;
-    }
-    return 0;
-}
-
 int
-ot_kinds_init(const ot_types_t *types)
+ot_kinds_init(void)
 {
-    return find_statics() < 0 ? -1 : check_array_layout(types->array);
+    return find_statics();
 }

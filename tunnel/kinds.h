@@ -33,8 +33,9 @@ typedef enum {
 
 typedef struct ot_kind {
     const char *name;
-    bool leaf;      /* refers to nothing */
-    bool emptiable; /* as a root it is taken over and left empty, as std::move does in C++ */
+    bool leaf;         /* refers to nothing */
+    bool emptiable;    /* as a root it is taken over and left empty, as std::move does in C++ */
+    bool subclassable; /* shell and clone make objects of o's own type, also of a subclass */
 
     /* Of an object with no outside references. */
     ot_inspection_t (*inspect)(PyObject *o);
@@ -44,7 +45,8 @@ typedef struct ot_kind {
 
     /* A new untracked object of the same type that lists o's content without owning it yet:
      * either both point at one side block, or the shell has its own copy of it. Slots of the
-     * shell are final. For leaves: a copy. */
+     * shell are final. For leaves: a copy. A row may leave out shell, disown, clone and fill:
+     * then what cannot be moved as it is gets pickled. */
     PyObject *(*shell)(PyObject *o);
 
     /* Settles a shell: `loser` forgets the content that `winner` keeps, without touching
@@ -63,34 +65,51 @@ typedef struct ot_kind {
     int (*clear)(PyObject *o);
 } ot_kind_t;
 
-/* The types that each interpreter has its own object for. */
-typedef struct {
-    PyTypeObject *array;  /* array.array */
-    PyTypeObject *handle; /* our Tunnel */
-} ot_types_t;
-
 /* Whether o is the same object in every interpreter (None, small ints, static types...). */
 bool ot_is_process_static(PyObject *o);
 
-/* Takes note of static objects' addresses and checks that array.array looks as pyversion.h says.
+/* Takes note of static objects' addresses.
  * Returns 0, or -1 with an exception set. Call once an interpreter, at import. */
-int ot_kinds_init(const ot_types_t *types);
-
-/* Undoes/does what a retyped object owes its type: see kinds/array.c. */
-void ot_array_set_type_steal(PyObject *array, PyTypeObject *type);
+int ot_kinds_init(void);
 
 /* ---- shared by the rows -------------------------------------------------------------------- */
 
 ot_inspection_t ot_kind_leaf_inspect(PyObject *o);
+
+/* The static table of empty dicts. Borrowed, process-wide; NULL with an exception only if asked
+ * for the first time. */
+ot_keys_t *ot_empty_keys(void);
 
 /* Whether the elements of a dict or set whose key is `key` may hash differently when rebuilt. */
 bool ot_key_is_composite(PyObject *key);
 
 extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,
     ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes, ot_kind_bytearray, ot_kind_range,
-    ot_kind_slice, ot_kind_array;
+    ot_kind_slice, ot_kind_array, ot_kind_plain_instance, ot_kind_container_instance,
+    ot_kind_other_instance;
 
-const ot_kind_t *ot_kind_of_rarer(PyTypeObject *type, const ot_types_t *types);
+/* The row for a built-in type that every interpreter shares, NULL if it has none. */
+const ot_kind_t *ot_kind_static(PyTypeObject *type);
+
+/* The row for any other type, into *kind; NULL if we know nothing of it. Where that takes a look
+ * at an object of the type, one is made. 0, or -1 with an exception set. Runs: e. */
+int ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind);
+
+/* The row for the part of an instance that its solid base (class.h) laid out: NULL for object and
+ * for bases that we know nothing of. Runs: -. */
+const ot_kind_t *ot_kind_of_base(PyTypeObject *base);
+
+/* A C type of the standard library that each interpreter has its own object for, or that is in a
+ * module which must be imported. */
+typedef struct {
+    const char *tp_name; /* as the type calls itself */
+    const ot_kind_t *kind;
+    /* Looks at a known object through the row's eyes: 1 if it looks as expected, 0 if not, -1
+     * with an exception. Runs: e. */
+    int (*check)(PyTypeObject *type);
+} ot_c_type_t;
+
+extern const ot_c_type_t ot_c_type_array;
 
 /* The inspect of three rows that are asked for every object (see prove.c). */
 
@@ -120,20 +139,6 @@ ot_dict_inspect(PyObject *o)
     ot_keys_t *keys = ot_dict_keys(o);
     bool home = ot_heap_owns(o) && (ot_keys_static(keys) || ot_heap_owns(keys));
     return home ? OT_MOVABLE : OT_REHOME;
-}
-
-/* The row for o's exact type, NULL if we know nothing of it. */
-static inline const ot_kind_t *
-ot_kind_of(PyObject *o, const ot_types_t *types)
-{
-    PyTypeObject *t = Py_TYPE(o);
-    if (t == &PyDict_Type) {
-        return &ot_kind_dict;
-    }
-    if (t == &PyList_Type) {
-        return &ot_kind_list;
-    }
-    return t == &PyTuple_Type ? &ot_kind_tuple : ot_kind_of_rarer(t, types);
 }
 
 #endif

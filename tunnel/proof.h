@@ -7,7 +7,7 @@
 #define OT_TUNNEL_PROOF_H
 
 #include "tunnel/ptrmap.h"
-#include "tunnel/tree.h"
+#include "tunnel/retype.h"
 
 typedef enum {
     OT_PENDING,  /* not all of its references found yet */
@@ -61,7 +61,40 @@ typedef struct {
     OT_VEC(ot_copy_job_t) jobs;
     PyObject *foreigners; /* list: unknown objects, pickled ones first */
     ot_ptrmap_t foreign_index;
+    ot_ptrmap_t class_index; /* type -> index in tree->classes, or >= OT_STRANGER */
+    PyTypeObject *last_type; /* of those, looked up last */
+    uint32_t last_class;
+    const ot_kind_t *last_kind;
+    OT_VEC(PyTypeObject *) strangers; /* owned: types to learn before the next attempt */
+    bool no_memory;                   /* some type could not be entered: the attempt fails */
 } ot_proof_t;
+
+/* Looks the type up that ot_proof_kind does not know by heart. */
+const ot_kind_t *ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type);
+
+/* The row for o's exact type; NULL if it is to be pickled, or not known yet. Runs: -. */
+static inline const ot_kind_t *
+ot_proof_kind(ot_proof_t *p, PyObject *o)
+{
+    PyTypeObject *t = Py_TYPE(o);
+    if (t == &PyDict_Type) {
+        return &ot_kind_dict;
+    }
+    if (t == &PyList_Type) {
+        return &ot_kind_list;
+    }
+    if (t == &PyTuple_Type) {
+        return &ot_kind_tuple;
+    }
+    return t == p->last_type ? p->last_kind : ot_proof_class_kind(p, t);
+}
+
+/* Notes an instance that the tree will hold, for its class to be changed: a moved one, a shell,
+ * or a copy. 0, or -1 with MemoryError set. */
+int ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy);
+
+/* Has entry i's object pickled, though its type is known. 0, or -1 with MemoryError set. */
+int ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i);
 
 /* Finds or adds the entry of o; its index, or -1 with MemoryError set. */
 Py_ssize_t ot_proof_entry(ot_proof_t *p, PyObject *o);

@@ -31,13 +31,77 @@ no_memory(void)
     return -1;
 }
 
+/* ---- types ------------------------------------------------------------------------------- */
+
+/* In class_index: a type that is to be learnt before the next attempt. */
+static const uint32_t STRANGER = UINT32_MAX;
+
+static int
+add_stranger(ot_proof_t *p, PyTypeObject *type)
+{
+    if (ot_vec_push(&p->strangers, type) < 0) {
+        return -1;
+    }
+    Py_INCREF(type);
+    return 0;
+}
+
+/* Index of the type's class in the tree, STRANGER if nothing is known of it, or -1. */
+static int64_t
+add_class(ot_proof_t *p, PyTypeObject *type)
+{
+    const ot_known_class_t *known = ot_class_known(p->interp->classes, type);
+    uint32_t i = STRANGER;
+    if (known == NULL) {
+        if (add_stranger(p, type) < 0) {
+            return -1;
+        }
+    } else {
+        ot_tree_class_t c = {
+            .type = type, .kind = known->kind, .known = known, .capacity = OT_NO_VALUES};
+        if (ot_vec_push(&p->tree->classes, c) < 0) {
+            return -1;
+        }
+        i = (uint32_t)p->tree->classes.len - 1;
+    }
+    return ot_ptrmap_add(&p->class_index, type, i) < 0 ? -1 : (int64_t)i;
+}
+
+const ot_kind_t *
+ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
+{
+    const ot_kind_t *kind = ot_kind_static(type);
+    if (kind != NULL || type == p->interp->handle) {
+        return kind;
+    }
+    const uint32_t *found = ot_ptrmap_get(&p->class_index, type);
+    int64_t i = found != NULL ? *found : add_class(p, type);
+    if (i < 0) {
+        p->no_memory = true;
+        return NULL;
+    }
+    p->last_type = type;
+    p->last_class = (uint32_t)i;
+    p->last_kind = i == STRANGER ? NULL : p->tree->classes.items[i].kind;
+    return p->last_kind;
+}
+
+int
+ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy)
+{
+    if (p->last_type != Py_TYPE(o)) {
+        (void)ot_proof_class_kind(p, Py_TYPE(o));
+    }
+    return ot_class_add_instance(p->tree, p->last_class, o, is_copy) < 0 ? no_memory() : 0;
+}
+
 /* ---- the table --------------------------------------------------------------------------- */
 
 static ot_verdict_t
 first_verdict(ot_proof_t *p, ot_entry_t *e)
 {
     PyObject *o = e->obj;
-    if (Py_TYPE(o) == p->interp->types.handle) {
+    if (Py_TYPE(o) == p->interp->handle) {
         return OT_HANDLE;
     }
     if (e->kind == NULL) {
@@ -46,17 +110,33 @@ first_verdict(ot_proof_t *p, ot_entry_t *e)
     if (e->kind == &ot_kind_str && ot_str_interned(o)) {
         return OT_INTERNED;
     }
-    if (e->kind->inspect(o) == OT_PINNED) {
+    ot_inspection_t inspection = e->kind->inspect(o);
+    if (inspection != OT_MOVABLE && e->kind->clone == NULL) {
+        return OT_FOREIGN; /* it cannot travel as it is, and we cannot copy it */
+    }
+    if (inspection == OT_PINNED) {
         e->pinned = true;
         return OT_OUTSIDE;
     }
     return OT_PENDING;
 }
 
+int
+ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i)
+{
+    Py_ssize_t foreign = ot_proof_foreigner(p, p->entries.items[i].obj);
+    if (foreign < 0) {
+        return -1;
+    }
+    p->entries.items[i].verdict = OT_FOREIGN;
+    p->entries.items[i].foreign = (uint32_t)foreign;
+    return 0;
+}
+
 static Py_ssize_t
 add_entry(ot_proof_t *p, PyObject *o)
 {
-    ot_entry_t e = {.obj = o, .kind = ot_kind_of(o, &p->interp->types)};
+    ot_entry_t e = {.obj = o, .kind = ot_proof_kind(p, o)};
     e.verdict = first_verdict(p, &e);
     Py_ssize_t extra = 0;
     if (e.verdict == OT_FOREIGN) {
@@ -130,8 +210,8 @@ look_into(ot_proof_t *p, PyObject *o, const ot_kind_t *kind, bool tracked)
     if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)o | (uintptr_t)needs) < 0) {
         return no_memory();
     }
-    if (kind == &ot_kind_array && ot_vec_push(&p->tree->arrays, o) < 0) {
-        return no_memory();
+    if (PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) && ot_proof_instance(p, o, false) < 0) {
+        return -1;
     }
     if (tracked) {
         ot_gc_chain_add(&p->tree->tracked, o);
@@ -246,7 +326,7 @@ prove_exclusive(ot_proof_t *p, PyObject **slot)
     if (t == &PyTuple_Type) {
         return prove_kind(p, slot, &ot_kind_tuple);
     }
-    const ot_kind_t *kind = ot_kind_of_rarer(t, &p->interp->types);
+    const ot_kind_t *kind = ot_proof_kind(p, *slot);
     return kind == NULL ? admit_one(p, slot) : prove_kind(p, slot, kind);
 }
 
@@ -299,7 +379,7 @@ drain(ot_proof_t *p)
     while (p->stack.len > 0) {
         uintptr_t item = p->stack.items[--p->stack.len];
         PyObject *o = ot_untag(item);
-        const ot_kind_t *kind = ot_kind_of(o, &p->interp->types);
+        const ot_kind_t *kind = ot_proof_kind(p, o);
         if (look_into(p, o, kind, item & OT_NEEDS_TRACK) < 0) {
             return -1;
         }
@@ -333,7 +413,7 @@ spread(ot_proof_t *p, int (*edge)(ot_visitor_t *, PyObject **))
     p->visitor.key = ignore_key;
     while (rc >= 0 && p->stack.len > 0) {
         PyObject *o = (PyObject *)p->stack.items[--p->stack.len];
-        rc = ot_kind_of(o, &p->interp->types)->visit(o, &p->visitor);
+        rc = ot_proof_kind(p, o)->visit(o, &p->visitor);
     }
     p->visitor = walk;
     return rc < 0 ? -1 : 0;
@@ -343,8 +423,16 @@ spread(ot_proof_t *p, int (*edge)(ot_visitor_t *, PyObject **))
 static PyObject *
 container_at(ot_proof_t *p, PyObject **slot)
 {
-    const ot_kind_t *kind = ot_kind_of(*slot, &p->interp->types);
+    const ot_kind_t *kind = ot_proof_kind(p, *slot);
     return kind == NULL || kind->leaf || ot_is_process_static(*slot) ? NULL : *slot;
+}
+
+/* Whether an object is copied or pickled even if nothing else refers to it. */
+static bool
+stays(const ot_kind_t *kind, PyObject *o)
+{
+    ot_inspection_t inspection = kind->inspect(o);
+    return inspection == OT_PINNED || (inspection == OT_REHOME && kind->clone == NULL);
 }
 
 static int
@@ -356,9 +444,8 @@ trial_edge(ot_visitor_t *v, PyObject **slot)
         return 0;
     }
     if (Py_REFCNT(o) == 1) {
-        /* What is pinned keeps its content: the references from it count as outside ones. */
-        bool pinned = ot_kind_of(o, &p->interp->types)->inspect(o) == OT_PINNED;
-        return pinned ? 0 : push(p, (uintptr_t)o);
+        /* What stays keeps its content: the references from it count as outside ones. */
+        return stays(ot_proof_kind(p, o), o) ? 0 : push(p, (uintptr_t)o);
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0) {
@@ -443,7 +530,7 @@ settle_cycles(ot_proof_t *p)
 int
 ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
 {
-    const ot_kind_t *kind = ot_kind_of(shell, &p->interp->types);
+    const ot_kind_t *kind = ot_proof_kind(p, shell);
     p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key};
     if (descend_any(p, shell, kind, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
         return -1;
@@ -452,6 +539,10 @@ ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
         ot_entry_t *e = &p->entries.items[i];
         if (e->verdict == OT_PENDING) {
             e->verdict = OT_OUTSIDE; /* a leaf with references elsewhere */
+        }
+        if (e->verdict == OT_OUTSIDE && e->kind->clone == NULL &&
+            ot_proof_make_foreign(p, (Py_ssize_t)i) < 0) {
+            return -1;
         }
     }
     p->receipt.moved += p->visitor.leaves;

@@ -16,12 +16,13 @@
 
 #include "runtime/vec.h"
 #include "tunnel/channel.h"
-#include "tunnel/kinds.h"
+#include "tunnel/class.h"
 
 /* What an interpreter lends to the tree code; one per module state. */
 typedef struct {
-    ot_types_t types;
-    PyObject *dumps, *loads; /* pickle's */
+    PyTypeObject *handle;      /* our Tunnel */
+    ot_class_cache_t *classes; /* what is known of types */
+    PyObject *dumps, *loads;   /* pickle's */
     PyObject *shared_reference_error;
     ot_channel_t *(*channel_of)(PyObject *handle);              /* borrowed */
     PyObject *(*handle_steal)(void *context, ot_channel_t *ch); /* new; steals the channel ref */
@@ -44,22 +45,41 @@ typedef struct {
 
 typedef OT_VEC(ot_channel_t *) ot_channels_t;
 
+/* A class that the tree has instances of. Or only the fact that a static type of some module is
+ * used, which the receiver must have imported (type is that type then, also in transit). */
+typedef struct {
+    PyTypeObject *type;            /* the sender's, borrowed; NULL in transit */
+    const ot_kind_t *kind;         /* NULL: pickled, nothing here is used */
+    const ot_known_class_t *known; /* until commit */
+    ot_layout_t layout;
+    PyTypeObject *base;          /* the solid base (class.h) if it is static, else NULL */
+    PyObject *module, *qualname; /* owned strs that any interpreter may free */
+    OT_VEC(uintptr_t) instances; /* borrowed, | OT_IS_COPY; first those of a heap type */
+    PyObject **names;            /* owned strs: the shared keys, as many as were used */
+    uint8_t n_names;
+    uint8_t capacity; /* smallest of any instance's block of attribute values; or OT_NO_VALUES */
+    uint32_t used;    /* bit i: some instance has a value for shared key i */
+} ot_tree_class_t;
+
+enum { OT_IS_COPY = 1, OT_NO_VALUES = 255 };
+
 /* Invariants in transit: every object reachable from root is off all collectors' lists, lies in
  * the shared heap or is static, and has as many references as the tree has edges to it; but for
  * slots in fixes (None), keys of dicts marked OT_NEEDS_KEYS (maybe addresses from `keys`), and the
- * ob_type of `arrays` (NULL). */
+ * ob_type of `classes`' instances (NULL). */
 typedef struct {
     ot_node_t node;               /* first: a tree is a channel's message */
     PyObject *root;               /* owned */
     ot_gc_chain_t tracked;        /* what the receiver's collector shall track */
     OT_VEC(uintptr_t) containers; /* those with more needs: PyObject * | OT_NEEDS_* */
-    OT_VEC(PyObject *) arrays;    /* borrowed */
+    OT_VEC(ot_tree_class_t) classes;
     OT_VEC(ot_fix_t) fixes;
     OT_VEC(ot_key_t) keys;
     ot_channels_t channels; /* owned references */
     char *pickle;           /* raw memory: one pickle of the list of foreign objects */
     Py_ssize_t pickle_len;
-    bool rehash; /* some element may hash differently when rebuilt */
+    bool rehash;   /* some element may hash differently when rebuilt */
+    int64_t tried; /* where disposing of it was tried in vain last: an interpreter's id */
 } ot_tree_t;
 
 typedef struct {
@@ -93,8 +113,10 @@ void ot_tree_settle(ot_leftovers_t *leftovers);
  * and *tree NULL. */
 PyObject *ot_tree_attach(const ot_interp_t *interp, ot_tree_t **tree);
 
-/* Frees a tree that nobody receives, and the messages of channels that die with it.
- * Runs: e (finalisers cannot be in a tree, but a Tunnel's last reference may be). */
+/* Frees a tree that nobody receives, and the messages of channels that die with it. Where its
+ * classes cannot be had any more (the interpreter is ending), it is kept for another interpreter to
+ * free when that disposes of or receives something.
+ * Runs: e (imports; finalisers of its objects, where their classes are found). */
 void ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree);
 
 /* The same for a chain of messages from a channel. */

@@ -382,7 +382,7 @@ side_block(PyObject *o)
     if (PyUnicode_CheckExact(o)) {
         return ot_str_side_block(o);
     }
-    if (Py_TYPE(o) == python_interp()->types.array) {
+    if (strcmp(Py_TYPE(o)->tp_name, "array.array") == 0) {
         return ((ot_array_t *)o)->ob_item;
     }
     return NULL;

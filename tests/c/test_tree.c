@@ -757,7 +757,8 @@ Test(tree, is_disposed_of_by_an_interpreter_that_had_no_part_in_it)
                                                " array.array('d', [1]), objtunnel.Tunnel()]"));
     cr_assert_eq(ot_channel_count(), 1);
     end(&sender, bystander);
-    PyObject *array = (PyObject *)python_interp()->types.array;
+    python_run("import array");
+    PyObject *array = python_eval("array.array");
     Py_ssize_t type_references = Py_REFCNT(array);
     ot_tree_dispose(python_interp(), tree);
     cr_assert_eq(ot_channel_count(), 0);

@@ -1,7 +1,6 @@
 /* array.c: the row for array.array. Side block: the items, moved whatever their size.
  *
- * Each interpreter has its own type object for it: in transit an array's ob_type is NULL and no
- * type's refcount counts it; the receiver sets its own. Descriptors are static, shared by all.
+ * Descriptors are static, shared by all interpreters.
  */
 #include "tunnel/kinds.h"
 
@@ -105,10 +104,23 @@ array_clear(PyObject *o)
     return PySequence_DelSlice(o, 0, PY_SSIZE_T_MAX);
 }
 
-void
-ot_array_set_type_steal(PyObject *array, PyTypeObject *type)
+/* array.array's struct is private to its module. */
+static int
+array_check(PyTypeObject *type)
 {
-    ot_py_set_type_steal(array, type);
+    PyObject *array = PyObject_CallFunction((PyObject *)type, "s(dd)", "d", 1.5, -2.5);
+    if (array == NULL) {
+        return -1;
+    }
+    ot_array_t *a = (ot_array_t *)array;
+    static const double expected[2] = {1.5, -2.5};
+    bool good = type->tp_basicsize == sizeof(ot_array_t) && Py_SIZE(a) == 2 && a->allocated >= 2 &&
+                a->weakreflist == NULL && a->ob_exports == 0 &&
+                memcmp(a->ob_item, expected, sizeof expected) == 0 &&
+                ((const ot_array_descr_t *)a->ob_descr)->typecode == 'd' &&
+                ((const ot_array_descr_t *)a->ob_descr)->itemsize == sizeof(double);
+    Py_DECREF(array);
+    return good;
 }
 
 const ot_kind_t ot_kind_array = {
@@ -122,3 +134,5 @@ const ot_kind_t ot_kind_array = {
     .fill = array_fill,
     .clear = array_clear,
 };
+
+const ot_c_type_t ot_c_type_array = {"array.array", &ot_kind_array, array_check};

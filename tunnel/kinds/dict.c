@@ -6,9 +6,8 @@
  */
 #include "tunnel/kinds.h"
 
-/* The static table of empty dicts. Borrowed, process-wide. */
-static ot_keys_t *
-empty_keys(void)
+ot_keys_t *
+ot_empty_keys(void)
 {
     static ot_keys_t *_Atomic cached;
     ot_keys_t *keys = cached;
@@ -70,7 +69,7 @@ dict_visit(PyObject *o, ot_visitor_t *v)
 static PyObject *
 dict_shell(PyObject *o)
 {
-    if (empty_keys() == NULL) {
+    if (ot_empty_keys() == NULL) {
         return NULL; /* disown needs it and must not fail */
     }
     ot_keys_t *keys = ot_dict_keys(o);
@@ -79,7 +78,7 @@ dict_shell(PyObject *o)
     if (table == NULL) {
         return PyErr_NoMemory();
     }
-    PyObject *shell = ot_dict_from_keys_steal(table, PyDict_GET_SIZE(o));
+    PyObject *shell = ot_dict_from_keys_steal(Py_TYPE(o), table, PyDict_GET_SIZE(o));
     if (shell == NULL && !share) {
         PyMem_Free(table);
     }
@@ -90,14 +89,14 @@ static void
 dict_disown(PyObject *loser, PyObject *winner)
 {
     ot_keys_t *keys = ot_dict_keys(loser);
-    ot_dict_set_keys(loser, empty_keys(), 0);
+    ot_dict_set_keys(loser, ot_empty_keys(), 0);
     if (keys != ot_dict_keys(winner) && !ot_keys_static(keys)) {
         PyMem_Free(keys);
     }
 }
 
 static PyObject *
-combined_clone(PyObject *o)
+combined_clone(PyObject *o, PyTypeObject *type)
 {
     ot_keys_t *keys = ot_keys_clone(ot_dict_keys(o));
     if (keys == NULL) {
@@ -108,7 +107,7 @@ combined_clone(PyObject *o)
         ot_keys_entry(keys, i, &key, &value);
         *key = *value = NULL;
     }
-    PyObject *clone = ot_dict_from_keys_steal(keys, PyDict_GET_SIZE(o));
+    PyObject *clone = ot_dict_from_keys_steal(type, keys, PyDict_GET_SIZE(o));
     if (clone == NULL) {
         PyMem_Free(keys);
     }
@@ -118,15 +117,15 @@ combined_clone(PyObject *o)
 static PyObject *
 dict_clone(PyObject *o)
 {
-    ot_keys_t *empty = empty_keys();
+    ot_keys_t *empty = ot_empty_keys();
     if (empty == NULL) {
         return NULL;
     }
     if (PyDict_GET_SIZE(o) == 0) {
-        return ot_dict_from_keys_steal(empty, 0);
+        return ot_dict_from_keys_steal(Py_TYPE(o), empty, 0);
     }
     if (!ot_dict_is_split(o)) {
-        return combined_clone(o);
+        return combined_clone(o, Py_TYPE(o));
     }
     /* Let CPython make the combined table: all keys are str, so no Python code runs. */
     PyObject *combined = PyDict_New();
@@ -134,7 +133,7 @@ dict_clone(PyObject *o)
         Py_XDECREF(combined);
         return NULL;
     }
-    PyObject *clone = combined_clone(combined);
+    PyObject *clone = combined_clone(combined, Py_TYPE(o));
     Py_DECREF(combined);
     return clone;
 }
@@ -203,6 +202,7 @@ dict_clear(PyObject *o)
 
 const ot_kind_t ot_kind_dict = {
     .name = "dict",
+    .subclassable = true,
     .emptiable = true,
     .inspect = ot_dict_inspect,
     .visit = dict_visit,

@@ -9,9 +9,9 @@ list_visit(PyObject *o, ot_visitor_t *v)
 
 /* An untracked list with room for n items, its size left at 0; new reference. */
 static PyListObject *
-bare_list(Py_ssize_t n)
+bare_list(PyTypeObject *type, Py_ssize_t n)
 {
-    PyListObject *list = PyObject_GC_New(PyListObject, &PyList_Type);
+    PyListObject *list = (PyListObject *)ot_py_new_container(type, 0);
     if (list == NULL) {
         return NULL;
     }
@@ -36,7 +36,7 @@ list_shell(PyObject *o)
     PyListObject *old = (PyListObject *)o;
     Py_ssize_t n = Py_SIZE(old);
     bool share = old->ob_item == NULL || ot_heap_owns(old->ob_item);
-    PyListObject *list = bare_list(share ? 0 : n);
+    PyListObject *list = bare_list(Py_TYPE(o), share ? 0 : n);
     if (list == NULL) {
         return NULL;
     }
@@ -65,7 +65,7 @@ static PyObject *
 list_clone(PyObject *o)
 {
     Py_ssize_t n = PyList_GET_SIZE(o);
-    PyListObject *list = bare_list(n);
+    PyListObject *list = bare_list(Py_TYPE(o), n);
     if (list != NULL) {
         for (Py_ssize_t i = 0; i < n; i++) {
             list->ob_item[i] = NULL;
@@ -96,6 +96,7 @@ list_clear(PyObject *o)
 
 const ot_kind_t ot_kind_list = {
     .name = "list",
+    .subclassable = true,
     .emptiable = true,
     .inspect = ot_list_inspect,
     .visit = list_visit,

@@ -55,7 +55,7 @@ set_visit(PyObject *o, ot_visitor_t *v)
 static PySetObject *
 bare_set(PyTypeObject *type, Py_ssize_t mask)
 {
-    PySetObject *so = PyObject_GC_New(PySetObject, type);
+    PySetObject *so = (PySetObject *)ot_py_new_container(type, 0);
     if (so == NULL) {
         return NULL;
     }
@@ -156,6 +156,7 @@ set_clear(PyObject *o)
 /* One row for both: a frozenset root is taken over only where it is a temporary. */
 const ot_kind_t ot_kind_set = {
     .name = "set",
+    .subclassable = true,
     .emptiable = true,
     .inspect = set_inspect,
     .visit = set_visit,

@@ -8,9 +8,9 @@ tuple_visit(PyObject *o, ot_visitor_t *v)
 }
 
 static PyObject *
-bare_tuple(Py_ssize_t n)
+bare_tuple(PyTypeObject *type, Py_ssize_t n)
 {
-    PyTupleObject *tuple = PyObject_GC_NewVar(PyTupleObject, &PyTuple_Type, n);
+    PyTupleObject *tuple = (PyTupleObject *)ot_py_new_container(type, n);
     if (tuple == NULL) {
         return NULL;
     }
@@ -25,7 +25,7 @@ static PyObject *
 tuple_shell(PyObject *o)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(o);
-    PyObject *tuple = bare_tuple(n);
+    PyObject *tuple = bare_tuple(Py_TYPE(o), n);
     if (tuple != NULL) {
         memcpy(((PyTupleObject *)tuple)->ob_item, ((PyTupleObject *)o)->ob_item,
                (size_t)n * sizeof(PyObject *));
@@ -45,7 +45,7 @@ tuple_disown(PyObject *loser, PyObject *winner)
 static PyObject *
 tuple_clone(PyObject *o)
 {
-    return bare_tuple(PyTuple_GET_SIZE(o));
+    return bare_tuple(Py_TYPE(o), PyTuple_GET_SIZE(o));
 }
 
 static int
@@ -63,6 +63,7 @@ tuple_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 
 const ot_kind_t ot_kind_tuple = {
     .name = "tuple",
+    .subclassable = true,
     .inspect = ot_tuple_inspect,
     .visit = tuple_visit,
     .shell = tuple_shell,

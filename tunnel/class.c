@@ -1,0 +1,249 @@
+/* class.c: see class.h.
+ *
+ * Main invariant: an entry of the cache is used only while its type lives and its version is the
+ * one that was looked at, so a type changed or replaced since is looked at again.
+ * Threading: `subtype_dealloc` is written at import, each time with the same value.
+ */
+#include "tunnel/class.h"
+
+static destructor subtype_dealloc; /* of CPython's Objects/typeobject.c, where it is static */
+
+bool
+ot_type_is_python(PyTypeObject *type)
+{
+    return type->tp_dealloc == subtype_dealloc && ot_type_is_from_statement(type);
+}
+
+PyTypeObject *
+ot_type_solid_base(PyTypeObject *type)
+{
+    while (ot_type_is_python(type)) {
+        type = type->tp_base;
+    }
+    return type;
+}
+
+/* ---- layouts ----------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static uint64_t
+hash_bytes(uint64_t hash, const void *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        hash = (hash ^ ((const unsigned char *)data)[i]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+void
+ot_layout_of(PyTypeObject *type, ot_layout_t *layout)
+{
+    PyTypeObject *base = ot_type_solid_base(type);
+    memset(layout, 0, sizeof *layout);
+    layout->basicsize = type->tp_basicsize;
+    layout->itemsize = type->tp_itemsize;
+    layout->dictoffset = type->tp_dictoffset;
+    layout->weaklistoffset = type->tp_weaklistoffset;
+    layout->flags = ot_type_layout_flags(type);
+    layout->dealloc = type->tp_dealloc;
+    layout->traverse = type->tp_traverse;
+    layout->clear = type->tp_clear;
+    layout->free = type->tp_free;
+    layout->base =
+        PyType_HasFeature(base, Py_TPFLAGS_HEAPTYPE) ? *(void **)&base->tp_dealloc : (void *)base;
+    layout->slots = UINT64_C(14695981039346656037);
+    for (PyTypeObject *t = type; t != base; t = t->tp_base) {
+        PyMemberDef *member = ot_type_members(t);
+        for (Py_ssize_t i = 0; i < Py_SIZE(t); i++, member++) {
+            uint64_t h = hash_bytes(layout->slots, member->name, strlen(member->name) + 1);
+            h = hash_bytes(h, &member->offset, sizeof member->offset);
+            layout->slots = hash_bytes(h, &member->type, sizeof member->type);
+            layout->n_slots++;
+        }
+    }
+}
+
+/* ---- the cache --------------------------------------------------------------------------- */
+
+static bool
+still_holds(const ot_known_class_t *k)
+{
+    if (k->weakref == NULL) {
+        return true;
+    }
+    return ot_weakref_target(k->weakref) == (PyObject *)k->type &&
+           k->version == ot_type_version(k->type);
+}
+
+const ot_known_class_t *
+ot_class_known(const ot_class_cache_t *cache, PyTypeObject *type)
+{
+    const uint32_t *i = ot_ptrmap_get(&cache->index, type);
+    return i != NULL && still_holds(&cache->known.items[*i]) ? &cache->known.items[*i] : NULL;
+}
+
+PyTypeObject *
+ot_class_known_as(const ot_class_cache_t *cache, PyObject *module, PyObject *qualname)
+{
+    for (size_t i = 0; i < cache->known.len; i++) {
+        const ot_known_class_t *k = &cache->known.items[i];
+        if (k->kind != NULL && still_holds(k) && PyUnicode_Compare(k->qualname, qualname) == 0 &&
+            PyUnicode_Compare(k->module, module) == 0) {
+            return k->type;
+        }
+    }
+    return NULL;
+}
+
+static void
+forget(ot_known_class_t *k)
+{
+    Py_CLEAR(k->weakref);
+    Py_CLEAR(k->module);
+    Py_CLEAR(k->qualname);
+}
+
+/* Classes come and go: drops the dead. 0, or -1 without an exception. */
+static int
+sweep(ot_class_cache_t *cache)
+{
+    size_t kept = 0;
+    ot_ptrmap_t index = {0};
+    for (size_t i = 0; i < cache->known.len; i++) {
+        ot_known_class_t *k = &cache->known.items[i];
+        if (still_holds(k) && ot_ptrmap_add(&index, k->type, (uint32_t)kept++) < 0) {
+            ot_ptrmap_free(&index);
+            return -1;
+        }
+    }
+    kept = 0;
+    for (size_t i = 0; i < cache->known.len; i++) {
+        ot_known_class_t k = cache->known.items[i];
+        if (ot_ptrmap_get(&index, k.type) != NULL && still_holds(&k)) {
+            cache->known.items[kept++] = k;
+        } else {
+            forget(&k);
+        }
+    }
+    cache->known.len = kept;
+    ot_ptrmap_free(&cache->index);
+    cache->index = index;
+    return 0;
+}
+
+/* Enters k, whose references it takes over on success. */
+static int
+remember_steal(ot_class_cache_t *cache, const ot_known_class_t *k)
+{
+    enum { SWEEP_EVERY = 512 };
+    uint32_t *at = ot_ptrmap_get(&cache->index, k->type);
+    if (at != NULL) {
+        ot_known_class_t old = cache->known.items[*at];
+        cache->known.items[*at] = *k;
+        forget(&old);
+        return 0;
+    }
+    if (cache->known.len >= SWEEP_EVERY && cache->known.len % SWEEP_EVERY == 0 &&
+        sweep(cache) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ot_vec_push(&cache->known, *k) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ot_ptrmap_add(&cache->index, k->type, (uint32_t)cache->known.len - 1) < 0) {
+        cache->known.len--;
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- learning ------------------------------------------------------------------------------ */
+
+/* Asks _classes.describe; fills in the names, or takes the kind away where it says "pickle it". */
+static int
+describe(ot_class_cache_t *cache, ot_known_class_t *k)
+{
+    PyTypeObject *base = ot_type_solid_base(k->type);
+    PyObject *names = PyObject_CallFunctionObjArgs(cache->describe, k->type, base, NULL);
+    if (names == NULL) {
+        return -1;
+    }
+    if (names == Py_None) {
+        k->kind = NULL;
+    } else if (PyArg_ParseTuple(names, "UU:describe", &k->module, &k->qualname)) {
+        Py_INCREF(k->module);
+        Py_INCREF(k->qualname);
+    } else {
+        Py_DECREF(names);
+        return -1;
+    }
+    Py_DECREF(names);
+    return 0;
+}
+
+int
+ot_class_learn(ot_class_cache_t *cache, PyTypeObject *type)
+{
+    ot_known_class_t k = {.type = type};
+    if (ot_kind_for_class(type, &k.kind) < 0) {
+        return -1;
+    }
+    if (k.kind != NULL && describe(cache, &k) < 0) {
+        return -1;
+    }
+    ot_layout_of(type, &k.layout);
+    if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
+        k.weakref = PyWeakref_NewRef((PyObject *)type, NULL);
+        k.version = ot_type_ensure_version(type);
+    }
+    bool good = k.weakref != NULL || !PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE);
+    if (!good || remember_steal(cache, &k) < 0) {
+        forget(&k);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+import_attr(const char *module, const char *name, PyObject **where)
+{
+    PyObject *m = PyImport_ImportModule(module);
+    *where = m == NULL ? NULL : PyObject_GetAttrString(m, name);
+    Py_XDECREF(m);
+    return *where == NULL ? -1 : 0;
+}
+
+int
+ot_class_cache_init(ot_class_cache_t *cache)
+{
+    PyObject *any = PyObject_CallFunction((PyObject *)&PyType_Type, "s(){}", "any");
+    if (any == NULL) {
+        return -1;
+    }
+    subtype_dealloc = ((PyTypeObject *)any)->tp_dealloc;
+    Py_DECREF(any);
+    if (import_attr("objtunnel._classes", "describe", &cache->describe) < 0 ||
+        import_attr("objtunnel._classes", "find", &cache->find) < 0 ||
+        import_attr("objtunnel._classes", "stand_in", &cache->stand_in) < 0 ||
+        import_attr("array", "array", &cache->array) < 0) {
+        return -1;
+    }
+    return ot_class_learn(cache, (PyTypeObject *)cache->array);
+}
+
+void
+ot_class_cache_clear(ot_class_cache_t *cache)
+{
+    for (size_t i = 0; i < cache->known.len; i++) {
+        forget(&cache->known.items[i]);
+    }
+    ot_vec_free(&cache->known);
+    ot_ptrmap_free(&cache->index);
+    Py_CLEAR(cache->array);
+    Py_CLEAR(cache->describe);
+    Py_CLEAR(cache->find);
+    Py_CLEAR(cache->stand_in);
+}

@@ -1,0 +1,74 @@
+/* class.h: what an interpreter knows of types that are not built in.
+ *
+ * Which row their instances follow, under which name another interpreter finds them, how their
+ * instances are laid out. Learning a type runs Python code and so happens between two attempts to
+ * prove a tree, never within one; what was learnt is kept until the type changes or dies.
+ *
+ * Threading: a cache belongs to one interpreter, under its GIL.
+ */
+#ifndef OT_TUNNEL_CLASS_H
+#define OT_TUNNEL_CLASS_H
+
+#include "runtime/vec.h"
+#include "tunnel/kinds.h"
+#include "tunnel/ptrmap.h"
+
+/* Two classes of different interpreters have equal layouts exactly if an instance of one can be
+ * made an instance of the other by changing its ob_type (and the order of its shared keys).
+ * Compared as bytes: zero it before filling it. */
+typedef struct {
+    Py_ssize_t basicsize, itemsize, dictoffset, weaklistoffset;
+    unsigned long flags;
+    destructor dealloc;
+    traverseproc traverse;
+    inquiry clear;
+    freefunc free;
+    const void *base; /* the first base that is not made by a class statement: itself, or if each
+                         interpreter has its own, its tp_dealloc */
+    uint64_t slots;   /* hash of names, offsets and types of all __slots__ */
+    size_t n_slots;
+} ot_layout_t;
+
+typedef struct {
+    PyTypeObject *type;          /* borrowed, good while weakref leads to it */
+    PyObject *weakref;           /* owned; NULL for a static type */
+    unsigned version;            /* of the type when it was learnt */
+    const ot_kind_t *kind;       /* NULL: its instances are pickled */
+    PyObject *module, *qualname; /* owned strs; NULL if kind is */
+    ot_layout_t layout;
+} ot_known_class_t;
+
+typedef struct {
+    OT_VEC(ot_known_class_t) known;
+    ot_ptrmap_t index;  /* type -> place in known */
+    PyObject *array;    /* array.array, owned: imported and learnt from the start */
+    PyObject *describe; /* _classes.describe, owned */
+    PyObject *find;     /* _classes.find, owned */
+    PyObject *stand_in; /* _classes.stand_in, owned */
+} ot_class_cache_t;
+
+/* Imports what learning needs and finds out what a class is. 0, or -1 with an exception.
+ * Runs: e. */
+int ot_class_cache_init(ot_class_cache_t *cache);
+void ot_class_cache_clear(ot_class_cache_t *cache);
+
+/* What is known of the type, NULL if nothing, or nothing that still holds. Borrowed, good until
+ * something is learnt. Runs: -. */
+const ot_known_class_t *ot_class_known(const ot_class_cache_t *cache, PyTypeObject *type);
+
+/* The living type that is known under that name; NULL without an exception. Borrowed. Runs: -. */
+PyTypeObject *ot_class_known_as(const ot_class_cache_t *cache, PyObject *module,
+                                PyObject *qualname);
+
+/* Finds out about a type. 0, or -1 with an exception. Runs: e. */
+int ot_class_learn(ot_class_cache_t *cache, PyTypeObject *type);
+
+/* Made by a class statement: instances are laid out as instance.c says. */
+bool ot_type_is_python(PyTypeObject *type);
+
+/* The first type along tp_base that no class statement made. Borrowed. */
+PyTypeObject *ot_type_solid_base(PyTypeObject *type);
+
+void ot_layout_of(PyTypeObject *type, ot_layout_t *layout);
+
+#endif
