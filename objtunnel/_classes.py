@@ -66,7 +66,10 @@ def _moves_as_it_is(cls, base):
         return True
     if cls in copyreg.dispatch_table or isinstance(cls, _enum_type()):
         return False
-    return all(_same(cls, base, name, plain) for name, plain in _HOOKS.items())
+    for name, is_plain in _HOOKS.items():  # no generator: 3.13 dies making one without memory
+        if not _same(cls, base, name, is_plain):
+            return False
+    return True
 
 
 def _enum_type():

@@ -15,6 +15,9 @@ TestSuite(tree_memory_from_before, .fini = close_world, .timeout = 300);
 /* All there is: kinds, sharing, cycles, outside references, interned keys, a pickled object. */
 static const char everything[] =
     "import fractions\n"
+    "class Pickled:\n"
+    "    def __reduce__(self): return fractions.Fraction, (1, 3)\n"
+    "    def __repr__(self): return repr(fractions.Fraction(1, 3))\n"
     "outside = {'left': [f(1), s(1)], 'right': {1: f(2)}, 'set': {s(2), i(7)}}\n"
     "ring = [f(3), 0, {'ring': 0}]\n"
     "ring[1] = [[ring, s(3)], s(4)]\n"
@@ -24,7 +27,7 @@ static const char everything[] =
     "    cycle = [shared]\n"
     "    cycle.append((cycle, {s(6): cycle}))\n"
     "    return [" EVERY_KIND ", shared, shared, cycle, outside, ring, 'alpha', {'alpha': f(9)},\n"
-    "            fractions.Fraction(1, 3), ValueError(1)]\n"
+    "            fractions.Fraction(1, 3), Pickled()]\n"
     "gc.collect()\ngc.freeze()";
 
 static long
@@ -63,7 +66,8 @@ pickles_own_leak(void)
         if (i == TIMES) {
             before = settled_live();
         }
-        python_run("import pickle\npickle.loads(pickle.dumps([ValueError(1)], 5))");
+        python_run(
+            "import fractions, pickle\npickle.loads(pickle.dumps([fractions.Fraction(1, 3)], 5))");
     }
     return (settled_live() - before + TIMES - 1) / TIMES;
 }
@@ -239,7 +243,7 @@ enter_receiver(sending_t *x)
     enter(receiver);
     x->interp = python_interp();
     python_run("import fractions, gc, pickle\n"
-               "pickle.loads(pickle.dumps(ValueError(1), 5))\n"
+               "pickle.loads(pickle.dumps(fractions.Fraction(1, 3), 5))\n"
                "gc.collect()\ngc.freeze()");
 }
 
