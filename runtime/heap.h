@@ -24,7 +24,7 @@ typedef struct {
 } ot_heap_t;
 
 /* Written once, by ot_heap_install, before any tunnel exists; read without a lock. */
-extern ot_heap_t ot_heap;
+extern __attribute__((visibility("hidden"))) ot_heap_t ot_heap; /* hidden: no GOT */
 
 static inline bool
 ot_heap_owns(const void *block)

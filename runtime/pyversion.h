@@ -165,6 +165,13 @@ ot_py_copy_block(PyObject *o, size_t size)
     return PyObject_Init(copy, Py_TYPE(o));
 }
 
+/* For an object of a type that is known to have a collector header. */
+static inline bool
+ot_gc_header_is_tracked(PyObject *o)
+{
+    return _Py_AS_GC(o)->_gc_next != 0;
+}
+
 static inline bool
 ot_gc_is_tracked(PyObject *o)
 {
@@ -214,57 +221,91 @@ ot_py_set_type_steal(PyObject *o, PyTypeObject *type)
 #define OT_GC_COUNTS (OT_GC_SPLICES && PY_VERSION_HEX >= 0x030e0000)
 
 /* Containers on their way from one interpreter's collector to another's, chained through their
- * collector headers. Zero-initialised is empty. Invariant: each is reachable from here by
- * _gc_next, the last one's is 0, and no interpreter's lists know of them. */
+ * collector headers. Zero-initialised is empty.
+ *
+ * Objects are mostly walked in the order in which they were made, so most that are added are
+ * neighbours on the collector's list already. Such a run stays where it is until it ends, and is
+ * then taken off and appended as a whole: nothing is written for each of its members.
+ *
+ * Invariants: the members of run are neighbours on a list of the current interpreter's collector,
+ * in that order; all others are reachable from first by _gc_next, the last one's is 0, and no
+ * interpreter's lists know of them. */
 typedef struct {
     PyGC_Head *first, *last;
-    Py_ssize_t len;
+    PyGC_Head *run_first, *run_last;
+    Py_ssize_t run_len;
+    Py_ssize_t len;       /* without the run */
     Py_ssize_t uncounted; /* taken off the lists; the collector's count does not know yet */
 } ot_gc_chain_t;
 
-/* Takes o off its interpreter's lists, if it is on one. PyObject_GC_UnTrack, but without a call
- * for each of a hundred thousand containers (gc_untrack in pycore_object.h / pycore_gc.h). */
+/* Appends what is linked from `from` to `to`. */
 static inline void
-ot_gc_untrack_uncounted(ot_gc_chain_t *chain, PyObject *o)
+ot_gc_chain_append(ot_gc_chain_t *chain, PyGC_Head *from, PyGC_Head *to, Py_ssize_t n)
 {
-#if OT_GC_SPLICES
-    PyGC_Head *gc = _Py_AS_GC(o);
-    if (gc->_gc_next == 0) {
-        return;
+    if (chain->last != NULL) {
+        _PyGCHead_SET_NEXT(chain->last, from);
+        _PyGCHead_SET_PREV(from, chain->last);
+    } else {
+        chain->first = from;
     }
-    PyGC_Head *before = _PyGCHead_PREV(gc), *after = _PyGCHead_NEXT(gc);
-    _PyGCHead_SET_NEXT(before, after);
-    _PyGCHead_SET_PREV(after, before);
-    gc->_gc_next = 0;
-    gc->_gc_prev &= _PyGC_PREV_MASK_FINALIZED;
-    chain->uncounted++;
-#else
-    (void)chain;
-    PyObject_GC_UnTrack(o);
-#endif
+    to->_gc_next = 0;
+    chain->last = to;
+    chain->len += n;
 }
 
-/* Takes o off its interpreter's lists, if it is on one, and appends it. The caller calls
- * ot_gc_chain_leave before it runs anything else in that interpreter. */
+/* Takes the run off the collector's list. */
+static inline void
+ot_gc_chain_end_run(ot_gc_chain_t *chain)
+{
+    PyGC_Head *from = chain->run_first, *to = chain->run_last;
+    if (from == NULL) {
+        return;
+    }
+    PyGC_Head *before = _PyGCHead_PREV(from), *after = _PyGCHead_NEXT(to);
+    _PyGCHead_SET_NEXT(before, after);
+    _PyGCHead_SET_PREV(after, before);
+    chain->uncounted += chain->run_len;
+    ot_gc_chain_append(chain, from, to, chain->run_len);
+    chain->run_first = chain->run_last = NULL;
+    chain->run_len = 0;
+}
+
+/* Takes o off its interpreter's lists, if it is on one, and appends it; not necessarily in order.
+ * The caller calls ot_gc_chain_leave before it runs anything else in that interpreter. */
 static inline void
 ot_gc_chain_add(ot_gc_chain_t *chain, PyObject *o)
 {
-    ot_gc_untrack_uncounted(chain, o);
     PyGC_Head *gc = _Py_AS_GC(o);
-    if (chain->last != NULL) {
-        _PyGCHead_SET_NEXT(chain->last, gc);
-        _PyGCHead_SET_PREV(gc, chain->last);
-    } else {
-        chain->first = gc;
+#if OT_GC_SPLICES
+    if (gc->_gc_next != 0) {
+        PyGC_Head *last = chain->run_last;
+        if (last != NULL && _PyGCHead_NEXT(last) == gc) {
+            chain->run_last = gc;
+            chain->run_len++;
+            return;
+        }
+        if (last != NULL && _PyGCHead_PREV(chain->run_first) == gc) {
+            chain->run_first = gc; /* a parent made before its children */
+            chain->run_len++;
+            return;
+        }
+        ot_gc_chain_end_run(chain);
+        chain->run_first = chain->run_last = gc;
+        chain->run_len = 1;
+        return;
     }
-    chain->last = gc;
-    chain->len++;
+#else
+    PyObject_GC_UnTrack(o);
+#endif
+    ot_gc_chain_append(chain, gc, gc, 1);
 }
 
-/* Has the collector of the current interpreter, which the chain came from, count right. */
+/* Takes the last run off the lists, and has the collector of the current interpreter, which the
+ * chain came from, count right. */
 static inline void
 ot_gc_chain_leave(ot_gc_chain_t *chain)
 {
+    ot_gc_chain_end_run(chain);
 #if OT_GC_COUNTS
     PyInterpreterState_Get()->gc.heap_size -= chain->uncounted;
 #endif
@@ -276,10 +317,10 @@ ot_gc_chain_leave(ot_gc_chain_t *chain)
 static inline void
 ot_gc_chain_track(ot_gc_chain_t *chain)
 {
+    ot_gc_chain_leave(chain);
     if (chain->first == NULL) {
         return;
     }
-    ot_gc_chain_leave(chain);
 #if OT_GC_SPLICES
     struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
     PyGC_Head *young = gc->generation0, *before = (PyGC_Head *)young->_gc_prev;
@@ -459,20 +500,22 @@ ot_keys_count(ot_keys_t *k)
     return k->dk_nentries;
 }
 
-/* The i-th entry of an all-str table. */
-static inline void
-ot_keys_str_entry(ot_keys_t *k, Py_ssize_t i, PyObject ***key, PyObject ***value)
+/* An entry of an all-str table: me_key, and me_value, which is NULL where it was deleted. */
+typedef PyDictUnicodeEntry ot_str_entry_t;
+
+static inline ot_str_entry_t *
+ot_keys_str_entries(ot_keys_t *k)
 {
-    PyDictUnicodeEntry *e = &DK_UNICODE_ENTRIES(k)[i];
-    *key = &e->me_key;
-    *value = &e->me_value;
+    return DK_UNICODE_ENTRIES(k);
 }
 
 static inline void
 ot_keys_entry(ot_keys_t *k, Py_ssize_t i, PyObject ***key, PyObject ***value)
 {
     if (DK_IS_UNICODE(k)) {
-        ot_keys_str_entry(k, i, key, value);
+        ot_str_entry_t *e = &ot_keys_str_entries(k)[i];
+        *key = &e->me_key;
+        *value = &e->me_value;
     } else {
         PyDictKeyEntry *e = &DK_ENTRIES(k)[i];
         *key = &e->me_key;

@@ -21,11 +21,20 @@ typedef struct {
     size_t uses;     /* references to `here` that are not in its refcount yet */
 } here_t;
 
+/* The i-th key of the last dict: rows have the same keys in order. */
+typedef struct {
+    const void *address;
+    here_t *to;     /* NULL: it stays as it is; so does NULL, a deleted key */
+    PyObject *copy; /* borrowed: the message's */
+} recent_key_t;
+
+enum { RECENT_KEYS = 16 };
+
 typedef struct {
     const ot_tree_t *tree;
     here_t *keys;
     ot_ptrmap_t index; /* address of a key -> i; for speed only, may be empty */
-    size_t next;       /* where the next key is likely to be: rows have their keys in order */
+    recent_key_t recent[RECENT_KEYS];
 } keys_t;
 
 /* Index of the key with this address, or keys.len. Only the address is looked at: the sender's
@@ -45,27 +54,35 @@ find_key(const keys_t *k, const void *address)
     return i;
 }
 
+/* Looks the i-th key of a dict up. */
+static void
+look_up(const keys_t *k, recent_key_t *recent, PyObject *key)
+{
+    size_t at = find_key(k, key);
+    bool found = at < k->tree->keys.len;
+    *recent = (recent_key_t){.address = key,
+                             .to = found ? &k->keys[at] : NULL,
+                             .copy = found ? k->tree->keys.items[at].copy : NULL};
+}
+
 static void
 substitute_keys(keys_t *k, PyObject *dict)
 {
     ot_keys_t *table = ot_dict_keys(dict);
-    for (Py_ssize_t i = 0, n = ot_keys_count(table); i < n; i++) {
-        PyObject **key, **value;
-        ot_keys_str_entry(table, i, &key, &value);
-        size_t at = k->next;
-        if (k->keys[at].old != *key) {
-            at = *value == NULL ? k->tree->keys.len : find_key(k, *key);
-            if (at == k->tree->keys.len) {
-                continue;
-            }
+    ot_str_entry_t *e = ot_keys_str_entries(table);
+    for (Py_ssize_t i = 0, n = ot_keys_count(table); i < n; i++, e++) {
+        recent_key_t *recent = &k->recent[(size_t)i % RECENT_KEYS];
+        if (recent->address != e->me_key) {
+            look_up(k, recent, e->me_key);
         }
-        PyObject *copy = k->tree->keys.items[at].copy;
-        bool owned = *key == copy; /* a copied dict's; a moved one's reference is gone already */
-        *key = k->keys[at].here;
-        k->keys[at].uses++;
-        k->next = at + 1 < k->tree->keys.len ? at + 1 : 0;
+        if (recent->to == NULL) {
+            continue;
+        }
+        bool owned = e->me_key == recent->copy; /* a copied dict's; a moved one's is gone already */
+        e->me_key = recent->to->here;
+        recent->to->uses++;
         if (owned) {
-            Py_DECREF(copy);
+            Py_DECREF(recent->copy);
         }
     }
 }

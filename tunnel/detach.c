@@ -84,6 +84,7 @@ undo(ot_proof_t *p)
     ot_ptrmap_free(&p->index);
     ot_ptrmap_free(&p->class_index);
     p->last_type = NULL;
+    memset(p->recent_keys, 0, sizeof p->recent_keys);
     p->receipt = (ot_receipt_t){0};
 }
 
@@ -313,8 +314,8 @@ keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_channels_t *kept)
     return 0;
 }
 
-/* One attempt. 1: committed; 0: there are foreign objects not pickled yet, nothing changed;
- * -1: failed, nothing changed. */
+/* One attempt. 1: committed; 0: there are types to learn, or foreign objects not pickled yet,
+ * nothing changed; -1: failed, nothing changed. */
 static int
 try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_channels_t *kept,
            ot_leftovers_t *leftovers)
@@ -328,7 +329,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     }
     if (rc < 0 || p->strangers.len > 0) {
         undo(p);
-        return rc;
+        return PyErr_Occurred() ? -1 : 0;
     }
     if (strict && check_strict(p, kind, take_over) < 0) {
         return -1;
@@ -376,17 +377,17 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
     PyObject *pickle = NULL;
     ot_channels_t kept = {0};
     int rc = 0;
-    for (int attempt = 0; rc == 0; attempt++) {
+    for (int attempt = 0; rc == 0;) {
         Py_ssize_t pickled = pickle == NULL ? 0 : PyList_GET_SIZE(p->foreigners);
         rc = try_detach(p, strict, pickle, pickled, &kept, leftovers);
-        if (rc == 0 && attempt == MAX_ATTEMPTS) {
+        bool strangers = p->strangers.len > 0;
+        if (rc == 0 && !strangers && attempt++ == MAX_ATTEMPTS) {
             PyErr_SetString(PyExc_RuntimeError,
                             "the tree kept changing while it was being sent: pickling one of its "
                             "objects adds new ones each time");
             rc = -1;
         }
         if (rc == 0) {
-            bool strangers = p->strangers.len > 0;
             drop_channels(&kept);
             Py_CLEAR(pickle);
             rc = strangers ? learn_strangers(p) : 0;

@@ -41,6 +41,14 @@ typedef struct {
     uint32_t entry;
 } ot_edge_t;
 
+/* The interned str that was the i-th key of the last dict: rows have the same keys in order. */
+typedef struct {
+    PyObject *key;
+    uint32_t entry;
+} ot_recent_key_t;
+
+enum { OT_RECENT_KEYS = 16 };
+
 typedef struct {
     PyObject *clone, *original;
     const ot_kind_t *kind;
@@ -61,11 +69,12 @@ typedef struct {
     OT_VEC(ot_copy_job_t) jobs;
     PyObject *foreigners; /* list: unknown objects, pickled ones first */
     ot_ptrmap_t foreign_index;
+    ot_recent_key_t recent_keys[OT_RECENT_KEYS];
     ot_ptrmap_t class_index; /* type -> index in tree->classes, or >= OT_STRANGER */
     PyTypeObject *last_type; /* of those, looked up last */
     uint32_t last_class;
     const ot_kind_t *last_kind;
-    OT_VEC(PyTypeObject *) strangers; /* owned: types to learn before the next attempt */
+    OT_VEC(PyTypeObject *) strangers; /* owned: types to learn; the attempt is abandoned */
     bool no_memory;                   /* some type could not be entered: the attempt fails */
 } ot_proof_t;
 
@@ -96,7 +105,8 @@ int ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy);
 /* Has entry i's object pickled, though its type is known. 0, or -1 with MemoryError set. */
 int ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i);
 
-/* Finds or adds the entry of o; its index, or -1 with MemoryError set. */
+/* Finds or adds the entry of o; its index, or -1 with MemoryError set, or without an exception if
+ * o's type is to be learnt first (p->strangers). Everything that calls this passes that on. */
 Py_ssize_t ot_proof_entry(ot_proof_t *p, PyObject *o);
 
 /* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */

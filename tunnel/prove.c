@@ -137,6 +137,9 @@ static Py_ssize_t
 add_entry(ot_proof_t *p, PyObject *o)
 {
     ot_entry_t e = {.obj = o, .kind = ot_proof_kind(p, o)};
+    if (p->strangers.len > 0) {
+        return -1; /* learn the type first, then begin anew */
+    }
     e.verdict = first_verdict(p, &e);
     Py_ssize_t extra = 0;
     if (e.verdict == OT_FOREIGN) {
@@ -177,10 +180,16 @@ push(ot_proof_t *p, uintptr_t item)
 }
 
 static int prove_edge(ot_visitor_t *v, PyObject **slot);
-static int prove_key(ot_visitor_t *v, PyObject *key);
+static int prove_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i);
 
 /* The functions marked OT_ALWAYS_INLINE are compiled once for each of the kinds that most
  * containers are of, and once for all others: see prove_exclusive. */
+
+OT_ALWAYS_INLINE bool
+is_frequent(const ot_kind_t *kind)
+{
+    return kind == &ot_kind_dict || kind == &ot_kind_list || kind == &ot_kind_tuple;
+}
 
 /* kind->visit, with what is frequent put in place. */
 OT_ALWAYS_INLINE int
@@ -210,7 +219,8 @@ look_into(ot_proof_t *p, PyObject *o, const ot_kind_t *kind, bool tracked)
     if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)o | (uintptr_t)needs) < 0) {
         return no_memory();
     }
-    if (PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) && ot_proof_instance(p, o, false) < 0) {
+    if (!is_frequent(kind) && PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) &&
+        ot_proof_instance(p, o, false) < 0) {
         return -1;
     }
     if (tracked) {
@@ -309,7 +319,11 @@ prove_kind(ot_proof_t *p, PyObject **slot, const ot_kind_t *kind)
         return admit_one(p, slot);
     }
     p->receipt.moved++;
-    return kind->leaf ? 0 : descend(p, o, kind, ot_gc_is_tracked(o));
+    if (kind->leaf) {
+        return 0;
+    }
+    return descend(p, o, kind,
+                   is_frequent(kind) ? ot_gc_header_is_tracked(o) : ot_gc_is_tracked(o));
 }
 
 /* An object that only this reference reaches. */
@@ -355,22 +369,40 @@ prove_edge(ot_visitor_t *v, PyObject **slot)
     return admit_if_complete(p, i);
 }
 
-/* Keys are counted, their slots are not remembered: the receiver goes over marked dicts. */
+/* A key that was not the last one at its place. */
 static int
-prove_key(ot_visitor_t *v, PyObject *key)
+prove_new_key(ot_proof_t *p, PyObject *key, ot_recent_key_t *recent)
 {
-    ot_proof_t *p = proof_of(v);
     if (ot_str_static(key)) {
         return 0;
     }
-    uint32_t *known = ot_ptrmap_get(&p->index, key);
-    Py_ssize_t i = known != NULL ? (Py_ssize_t)*known : ot_proof_entry(p, key);
+    Py_ssize_t i = ot_proof_entry(p, key);
     if (i < 0) {
         return -1;
     }
-    p->entries.items[i].edges++;
-    p->entries.items[i].key_edges++;
+    ot_entry_t *e = &p->entries.items[i];
+    e->edges++;
+    e->key_edges++;
+    if (e->verdict == OT_INTERNED) {
+        *recent = (ot_recent_key_t){key, (uint32_t)i};
+        return 1;
+    }
     return admit_if_complete(p, i) < 0 ? -1 : 1;
+}
+
+/* Keys are counted, their slots are not remembered: the receiver goes over marked dicts. */
+static int
+prove_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
+{
+    ot_proof_t *p = proof_of(v);
+    ot_recent_key_t *recent = &p->recent_keys[i % OT_RECENT_KEYS];
+    if (recent->key != key) {
+        return prove_new_key(p, key, recent);
+    }
+    ot_entry_t *e = &p->entries.items[recent->entry];
+    e->edges++;
+    e->key_edges++;
+    return 1;
 }
 
 static int
@@ -396,10 +428,11 @@ is_candidate(const ot_entry_t *e)
 }
 
 static int
-ignore_key(ot_visitor_t *v, PyObject *key)
+ignore_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
 {
     (void)v;
     (void)key;
+    (void)i;
     return 0;
 }
 

@@ -19,9 +19,9 @@ typedef struct ot_visitor ot_visitor_t;
 struct ot_visitor {
     /* Called for every reference that is neither None nor an exclusive leaf in our heap. */
     int (*edge)(ot_visitor_t *v, PyObject **slot);
-    /* The same for a str that is a key of an all-str dict; these slots are not remembered one
-     * by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
-    int (*key)(ot_visitor_t *v, PyObject *key);
+    /* The same for a str that is the i-th key of an all-str dict; these slots are not remembered
+     * one by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
+    int (*key)(ot_visitor_t *v, PyObject *key, Py_ssize_t i);
     size_t leaves; /* exclusive leaves passed over */
 };
 
@@ -57,10 +57,11 @@ ot_str_is_movable(PyObject *o)
 static inline bool
 ot_is_exclusive_leaf(PyObject *o)
 {
-    if (Py_REFCNT(o) != 1 || !ot_heap_owns(o)) {
+    if (Py_REFCNT(o) != 1 || !ot_heap_owns(o) ||
+        PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HAVE_GC)) { /* most that are no leaves */
         return false;
     }
-    return ot_is_plain_leaf_type(Py_TYPE(o)) || (PyUnicode_CheckExact(o) && ot_str_is_movable(o));
+    return PyUnicode_CheckExact(o) ? ot_str_is_movable(o) : ot_is_plain_leaf_type(Py_TYPE(o));
 }
 
 enum {
@@ -85,7 +86,7 @@ ot_is_leaf_batch(PyObject **item, PyTypeObject *t, uintptr_t base, size_t span)
 #define OT_ALWAYS_INLINE static inline __attribute__((always_inline))
 
 typedef int (*ot_edge_fn)(ot_visitor_t *, PyObject **);
-typedef int (*ot_key_fn)(ot_visitor_t *, PyObject *);
+typedef int (*ot_key_fn)(ot_visitor_t *, PyObject *, Py_ssize_t);
 
 /* Visits n references in a row; returns how many were exclusive leaves, or -1. This is the fast
  * path of everything, a million floats: no call, no table; the heap's bounds and the type seen
@@ -95,27 +96,34 @@ ot_walk_items(ot_visitor_t *v, PyObject **item, Py_ssize_t n, ot_edge_fn edge)
 {
     const uintptr_t base = ot_heap.base;
     const size_t span = ot_heap.span;
+    const Py_ssize_t last_batch = n - OT_AHEAD - OT_BATCH;
     PyTypeObject *last = &PyFloat_Type;
     Py_ssize_t leaves = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
-        while (i + OT_AHEAD + OT_BATCH <= n && ot_is_leaf_batch(&item[i], last, base, span)) {
-            for (int k = 0; k < OT_BATCH; k++) {
-                ot_prefetch(item[i + OT_AHEAD + k]);
-            }
-            leaves += OT_BATCH;
-            i += OT_BATCH;
-        }
         PyObject *o = item[i];
-        PyTypeObject *t = Py_TYPE(o);
         if (Py_REFCNT(o) == 1 && (uintptr_t)o - base < span) {
-            if (t == last || ot_is_plain_leaf_type(t)) {
-                last = t;
+            PyTypeObject *t = Py_TYPE(o);
+            if (t == last) {
                 leaves++;
+                while (i < last_batch && ot_is_leaf_batch(&item[i + 1], t, base, span)) {
+                    for (int k = 1; k <= OT_BATCH; k++) {
+                        ot_prefetch(item[i + OT_AHEAD + k]);
+                    }
+                    leaves += OT_BATCH;
+                    i += OT_BATCH;
+                }
                 continue;
             }
-            if (t == &PyUnicode_Type && ot_str_is_movable(o)) {
-                leaves++;
-                continue;
+            if (!PyType_HasFeature(t, Py_TPFLAGS_HAVE_GC)) { /* most that are no leaves */
+                if (ot_is_plain_leaf_type(t)) {
+                    last = t;
+                    leaves++;
+                    continue;
+                }
+                if (t == &PyUnicode_Type && ot_str_is_movable(o)) {
+                    leaves++;
+                    continue;
+                }
             }
         }
         if (o != Py_None && edge(v, &item[i]) < 0) {
@@ -163,22 +171,21 @@ ot_walk_str_dict(PyObject *o, ot_visitor_t *v, ot_edge_fn edge, ot_key_fn on_key
     ot_keys_t *keys = ot_dict_keys(o);
     int needs = 0;
     ot_keys_forget_version(keys); /* a cache's tag: dropping it is always right */
-    for (Py_ssize_t i = 0, n = ot_keys_count(keys); i < n; i++) {
-        PyObject **key, **value;
-        ot_keys_str_entry(keys, i, &key, &value);
-        if (*value == NULL) {
+    ot_str_entry_t *e = ot_keys_str_entries(keys);
+    for (Py_ssize_t i = 0, n = ot_keys_count(keys); i < n; i++, e++) {
+        if (e->me_value == NULL) {
             continue; /* deleted */
         }
-        if (ot_is_exclusive_leaf(*key)) {
+        if (ot_is_exclusive_leaf(e->me_key)) {
             v->leaves++;
         } else {
-            int substituted = on_key(v, *key);
+            int substituted = on_key(v, e->me_key, i);
             if (substituted < 0) {
                 return -1;
             }
             needs |= substituted ? OT_NEEDS_KEYS : 0;
         }
-        if (ot_walk_edge(v, value, edge) < 0) {
+        if (ot_walk_edge(v, &e->me_value, edge) < 0) {
             return -1;
         }
     }
