@@ -68,11 +68,8 @@ ot_layout_of(PyTypeObject *type, ot_layout_t *layout)
 static bool
 still_holds(const ot_known_class_t *k)
 {
-    if (k->weakref == NULL) {
-        return true;
-    }
-    return ot_weakref_target(k->weakref) == (PyObject *)k->type &&
-           k->version == ot_type_version(k->type);
+    bool lives = k->weakref == NULL || ot_weakref_target(k->weakref) == (PyObject *)k->type;
+    return lives && k->version == ot_type_version(k->type);
 }
 
 const ot_known_class_t *
@@ -195,9 +192,9 @@ ot_class_learn(ot_class_cache_t *cache, PyTypeObject *type)
         return -1;
     }
     ot_layout_of(type, &k.layout);
+    k.version = ot_type_ensure_version(type);
     if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
         k.weakref = PyWeakref_NewRef((PyObject *)type, NULL);
-        k.version = ot_type_ensure_version(type);
     }
     bool good = k.weakref != NULL || !PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE);
     if (!good || remember_steal(cache, &k) < 0) {

@@ -61,7 +61,7 @@ ot_kind_of_base(PyTypeObject *base)
             kind = c_types[i]->kind;
         }
     }
-    return kind;
+    return kind != NULL ? kind : ot_kind_registered(base);
 }
 
 static int

@@ -13,6 +13,8 @@
 
 #include "tunnel/visit.h"
 
+#include "include/objtunnel_kinds.h" /* after pyversion.h, which must come before Python.h */
+
 /* ---- copying ----------------------------------------------------------------------------- */
 
 typedef struct ot_copier ot_copier_t;
@@ -86,7 +88,7 @@ bool ot_key_is_composite(PyObject *key);
 extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,
     ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes, ot_kind_bytearray, ot_kind_range,
     ot_kind_slice, ot_kind_array, ot_kind_plain_instance, ot_kind_container_instance,
-    ot_kind_other_instance;
+    ot_kind_other_instance, ot_kind_extension;
 
 /* The row for a built-in type that every interpreter shares, NULL if it has none. */
 const ot_kind_t *ot_kind_static(PyTypeObject *type);
@@ -98,6 +100,13 @@ int ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind);
 /* The row for the part of an instance that its solid base (class.h) laid out: NULL for object and
  * for bases that we know nothing of. Runs: -. */
 const ot_kind_t *ot_kind_of_base(PyTypeObject *base);
+
+/* The same if another extension has registered the type, else NULL. Runs: -. */
+const ot_kind_t *ot_kind_registered(PyTypeObject *type);
+
+/* Has instances of an extension's type move as spec says. 0, or -1 with ValueError, TypeError or
+ * RuntimeError. Needs: the GIL of the type's interpreter. */
+int ot_kind_register(PyTypeObject *type, const ot_type_spec_t *spec);
 
 /* A C type of the standard library that each interpreter has its own object for, or that is in a
  * module which must be imported. */
