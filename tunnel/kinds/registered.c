@@ -110,8 +110,8 @@ ot_kind_register(PyTypeObject *type, const ot_type_spec_t *spec)
         PyErr_Format(PyExc_ValueError, "ot_register_type(%s): registered otherwise before",
                      type->tp_name);
     } else if (rc == -2) {
-        PyErr_Format(PyExc_RuntimeError, "ot_register_type(%s): more than %d types",
-                     type->tp_name, MAX_TYPES);
+        PyErr_Format(PyExc_RuntimeError, "ot_register_type(%s): more than %d types", type->tp_name,
+                     MAX_TYPES);
     }
     PyType_Modified(type); /* whatever was learnt about it before holds no more */
     return rc < 0 ? -1 : 0;
