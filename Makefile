@@ -20,7 +20,7 @@ endif
 
 # config.mk is remade, by a bootstrap that is quick when all is there, before every target that
 # needs an interpreter; make reads it again only if it changed.
-NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan test-matrix
+NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix
 ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
 $(BUILD)/config.mk: FORCE
 	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
@@ -38,6 +38,7 @@ C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*.c objt
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
 PY_SOURCES := $(wildcard objtunnel/*.py objtunnel/*.pyi objtunnel/py.typed objtunnel/demo/*.py)
 PY_COPIES := $(PY_SOURCES:objtunnel/%=$(LIB)/%)
+HEADER_COPIES := $(patsubst %,$(LIB)/%,$(wildcard include/*.h))
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
 BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
@@ -63,7 +64,7 @@ TEST_LIBS = $(PY_LIBS) -lcriterion -lc -lmimalloc -lpthread -lm
 # ---- building -------------------------------------------------------------------------------------
 
 .PHONY: all
-all: $(CORE) $(PY_COPIES) drop-stale-copies
+all: $(CORE) $(PY_COPIES) $(HEADER_COPIES) drop-stale-copies
 
 $(CORE): $(OBJECTS)
 	@mkdir -p $(@D)
@@ -81,6 +82,10 @@ $(OBJ)/flags: FORCE
 	@echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' | cmp -s - $@ || echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' > $@
 
 $(PY_COPIES): $(LIB)/%: objtunnel/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(HEADER_COPIES): $(LIB)/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
 
@@ -114,6 +119,9 @@ $(OBJ)/commit: FORCE
 		commit=$$commit$$(test -z "$$(git status --porcelain)" || echo +); \
 	echo "$$commit" | cmp -s - $@ || echo "$$commit" > $@
 
+# Extensions that use our headers: the tests' and the examples'.
+include tests/ext/ext.mk
+
 -include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
 .SECONDARY:
 
@@ -142,8 +150,8 @@ $(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
 
 # ---- tests ----------------------------------------------------------------------------------------
 
-.PHONY: test check check-c check-py check-asan check-tsan check-arm64 test-matrix tests stress
-tests: all $(C_TESTS)
+.PHONY: test check check-c check-py check-asan check-tsan check-arm64 test-matrix tests stress check-nogil
+tests: all $(C_TESTS) extensions
 
 test: tests
 	@tools/run_tests $(BUILD) c python
@@ -151,7 +159,7 @@ check: tests
 	@PYTEST_ARGS='-m "not slow" $(PYTEST_ARGS)' tools/run_tests $(BUILD) c python
 check-c: tests
 	@tools/run_tests $(BUILD) c
-check-py: all
+check-py: all extensions
 	@tools/run_tests $(BUILD) python
 export PYTEST_ARGS
 
@@ -170,6 +178,11 @@ check-arm64:
 
 check-tsan:
 	@CC="$(CC)" tools/run_tsan $(BUILD)/tsan
+
+# The header-only variant on a free-threaded CPython.
+check-nogil:
+	@tools/build_cpython --nogil build/nogil-python
+	@CC="$(CC)" tools/check_nogil build/nogil-python build/nogil
 
 # Trees going round between interpreters; prints its seed.
 THREADS ?= 4
@@ -201,7 +214,7 @@ objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPP
 
 .PHONY: clean distclean help FORCE
 clean:
-	rm -rf $(OBJ) $(BUILD)/clang $(BUILD)/lib $(BUILD)/tests $(BUILD)/benchmarks
+	rm -rf $(OBJ) $(BUILD)/clang $(BUILD)/lib $(BUILD)/ext $(BUILD)/tests $(BUILD)/benchmarks
 # One file system: the matrix's chroot lies in here, and nothing mounted there is ours to delete.
 distclean:
 	rm -rf --one-file-system $(BUILD)
@@ -215,6 +228,7 @@ help:
 	@echo "make check-c       the C tests          make check-py   the Python tests"
 	@echo "make check-asan    under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "make check-tsan    the parts without Python under ThreadSanitizer"
+	@echo "make check-nogil   objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "make check-arm64   atomics/ compiled for arm64 and run under emulation"
 	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"

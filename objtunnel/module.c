@@ -182,7 +182,7 @@ module_exec(PyObject *module)
         return -1;
     }
     return ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
-                   ot_worker_type_add(module, state) < 0
+                   ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0
                ? -1
                : 0;
 }

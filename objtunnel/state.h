@@ -26,6 +26,7 @@ ot_state_t *ot_state_current(void);
 int ot_tunnel_add(PyObject *module, ot_state_t *state);
 int ot_gil_add(PyObject *module, ot_state_t *state);
 int ot_worker_type_add(PyObject *module, ot_state_t *state);
+int ot_capi_add(PyObject *module, ot_state_t *state);
 
 /* A handle of the current interpreter around ch. Steals the channel reference, also on failure.
  * `context` is an ot_state_t. */

@@ -1,0 +1,99 @@
+/* objtunnel.h: objtunnel's C API for other extension modules, through a capsule.
+ *
+ * Purpose: process-wide state as in objtunnel_global.h, which documents the functions, with the one
+ * implementation in objtunnel._core: it shows up in objtunnel.process_globals(), and circles of
+ * waiting threads are found across extensions. objtunnel must be installed at run time;
+ * objtunnel.get_include() says where this file lies.
+ *
+ * Threading: as objtunnel_global.h. ot_import() may run in several interpreters at once: they find
+ * the same table, which lives as long as the process.
+ */
+#ifndef OBJTUNNEL_H
+#define OBJTUNNEL_H
+
+#ifdef OBJTUNNEL_GLOBAL_H
+#error "include objtunnel.h or objtunnel_global.h, not both"
+#endif
+#include <Python.h>
+
+#include "objtunnel_api.h"
+#include "objtunnel_locks.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One for all translation units of the extension; NULL before ot_import. */
+__attribute__((weak, visibility("hidden"))) const ot_api_t *ot_api;
+
+/* Imports objtunnel's table. The functions below that can raise do it by themselves; call it in
+ * Py_mod_exec to have the error there. 0, or -1 with ImportError set. */
+static inline int
+ot_import(void)
+{
+    if (__atomic_load_n(&ot_api, __ATOMIC_ACQUIRE) != NULL) {
+        return 0;
+    }
+    PyObject *module =
+        PyImport_ImportModule("objtunnel._core"); /* PyCapsule_Import sees no cause */
+    const ot_api_t *api =
+        module == NULL ? NULL : (const ot_api_t *)PyCapsule_Import(OT_API_CAPSULE, 0);
+    Py_XDECREF(module);
+    if (api == NULL) {
+        return -1;
+    }
+    if (api->version != OT_API_VERSION || api->size < sizeof(ot_api_t)) {
+        PyErr_Format(
+            PyExc_ImportError,
+            "this extension was built for version %u of objtunnel's C API (%zu bytes), and "
+            "the installed objtunnel has version %u (%u bytes)",
+            OT_API_VERSION, sizeof(ot_api_t), api->version, api->size);
+        return -1;
+    }
+    __atomic_store_n(&ot_api, api, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static inline int
+ot_global_enter(ot_global_t *g, ot_init_t init, void *arg)
+{
+    return ot_import() < 0 ? -1 : ot_api->global_enter(g, init, arg);
+}
+
+/* Nothing was entered while there is no table. */
+static inline int
+ot_global_leave(ot_global_t *g)
+{
+    return ot_api == NULL ? -1 : ot_api->global_leave(g);
+}
+
+static inline int
+ot_global_enter_module(ot_global_t *g, PyObject *module, ot_init_t init)
+{
+    return ot_import() < 0 ? -1 : ot_api->global_enter_module(g, module, init);
+}
+
+static inline void
+ot_global_leave_module(ot_global_t *g, void *module)
+{
+    if (ot_api != NULL) {
+        ot_api->global_leave_module(g, module);
+    }
+}
+
+static inline int
+ot_registry_get(ot_registry_t *r, const char *key, ot_create_t create, void *arg, void **value)
+{
+    return ot_import() < 0 ? -1 : ot_api->registry_get(r, key, create, arg, value);
+}
+
+static inline int
+ot_registry_put(ot_registry_t *r, const char *key)
+{
+    return ot_api == NULL ? -1 : ot_api->registry_put(r, key);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

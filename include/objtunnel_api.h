@@ -1,0 +1,28 @@
+/* objtunnel_api.h: the table of functions behind the capsule objtunnel._core._C_API.
+ *
+ * Main invariant: it only grows. A function is added at the end and never changes its meaning, so
+ * an extension built with an older header works with a newer objtunnel; the other way round
+ * ot_import() refuses, by `size`. `version` changes only if that should ever be broken.
+ * Threading: constant.
+ */
+#ifndef OBJTUNNEL_API_H
+#define OBJTUNNEL_API_H
+
+#include "objtunnel_types.h"
+
+#define OT_API_CAPSULE "objtunnel._core._C_API"
+#define OT_API_VERSION 1
+
+typedef struct {
+    uint32_t version; /* OT_API_VERSION */
+    uint32_t size;    /* sizeof(ot_api_t) of the objtunnel that runs */
+    int (*global_enter)(ot_global_t *g, ot_init_t init, void *arg);
+    int (*global_leave)(ot_global_t *g);
+    int (*global_enter_module)(ot_global_t *g, PyObject *module, ot_init_t init);
+    void (*global_leave_module)(ot_global_t *g, void *module);
+    int (*registry_get)(ot_registry_t *r, const char *key, ot_create_t create, void *arg,
+                        void **value);
+    int (*registry_put)(ot_registry_t *r, const char *key);
+} ot_api_t;
+
+#endif

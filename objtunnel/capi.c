@@ -1,0 +1,32 @@
+/* capi.c: objtunnel's C API: the functions of include/objtunnel_global.h behind a capsule.
+ *
+ * Main invariant: one domain (include/objtunnel_core.h) for the extensions that come this way and
+ * for objtunnel's own process-wide things; the table is constant and as old as the process.
+ * Threading: the table is read by anybody; making the capsule wants the importing interpreter's GIL.
+ */
+#include "objtunnel/state.h"
+
+#include "include/objtunnel_global.h"
+
+#include "include/objtunnel_api.h"
+
+static const ot_api_t api = {
+    .version = OT_API_VERSION,
+    .size = sizeof(ot_api_t),
+    .global_enter = ot_global_enter,
+    .global_leave = ot_global_leave,
+    .global_enter_module = ot_global_enter_module,
+    .global_leave_module = ot_global_leave_module,
+    .registry_get = ot_registry_get,
+    .registry_put = ot_registry_put,
+};
+
+int
+ot_capi_add(PyObject *module, ot_state_t *state)
+{
+    (void)state;
+    PyObject *capsule = PyCapsule_New((void *)&api, OT_API_CAPSULE, NULL);
+    int rc = PyModule_AddObjectRef(module, "_C_API", capsule);
+    Py_XDECREF(capsule);
+    return rc;
+}
