@@ -1,0 +1,388 @@
+/* test_global.c: process-wide state and locks without Python: include/objtunnel_core.h, _locks.h.
+ *
+ * What takes two threads is arranged step by step, so that it happens every time.
+ */
+#define OT_WITHOUT_PYTHON 1
+#include "include/objtunnel_core.h"
+#include "include/objtunnel_locks.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TestSuite(global, .timeout = 60);
+TestSuite(global_lock, .timeout = 60);
+
+static ot_global_t one = OT_GLOBAL_INIT("one", NULL), two = OT_GLOBAL_INIT("two", NULL);
+
+#define CHECK(condition)                                                                           \
+    ((condition)                                                                                   \
+         ? (void)0                                                                                 \
+         : (void)(fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition),        \
+                  abort()))
+
+static ot_enter_result_t
+enter(ot_global_t *g, int64_t interp)
+{
+    ot_waiter_t unused;
+    return ot_core_enter(g, interp, NULL, &unused);
+}
+
+static bool
+sleeps(const ot_global_t *g)
+{
+    ot_core_lock();
+    ot_waiter_t *w = ot_domain.sleepers;
+    while (w != NULL && w->global != g) {
+        w = w->next;
+    }
+    ot_core_unlock();
+    return w != NULL;
+}
+
+static void
+wait_for_sleeper(const ot_global_t *g)
+{
+    while (!sleeps(g)) {
+        sched_yield();
+    }
+}
+
+Test(global, one_interpreter_enters_and_leaves)
+{
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    ot_core_started(&one, 1);
+    cr_assert_eq(enter(&one, 1), OT_ENTERED);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEFT);
+    cr_assert_eq(ot_core_leave(&one, 2, NULL), OT_LEAVE_NO_ENTRY, "it is another's entry");
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_EXIT);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_NO_ENTRY, "exit is under way");
+    ot_core_exited(&one);
+    cr_assert_eq(one.state, OT_GLOBAL_EMPTY);
+    cr_assert_null(ot_domain.globals);
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT, "and again");
+    cr_assert_eq(one.inits, 1);
+}
+
+Test(global, failed_init_leaves_nothing)
+{
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    ot_core_started(&one, 0);
+    cr_assert_null(one.users);
+    cr_assert_eq(one.entries, 0);
+    cr_assert_null(ot_domain.globals);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_NO_ENTRY);
+}
+
+Test(global, module_enters_once)
+{
+    int module;
+    ot_waiter_t unused;
+    cr_assert_eq(ot_core_enter(&one, 1, &module, &unused), OT_ENTER_INIT);
+    ot_core_started(&one, 1);
+    cr_assert_eq(ot_core_enter(&one, 1, &module, &unused), OT_ENTERED);
+    cr_assert_eq(enter(&one, 1), OT_ENTERED, "not the module's");
+    cr_assert_eq(one.entries, 2);
+    cr_assert_eq(ot_core_leave(&one, 1, &module), OT_LEFT);
+    cr_assert_eq(ot_core_leave(&one, 1, &module), OT_LEAVE_NO_ENTRY);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_EXIT);
+}
+
+Test(global, own_init_and_exit_cannot_enter)
+{
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    cr_assert_eq(enter(&one, 1), OT_ENTER_RECURSIVE);
+    cr_assert_eq(enter(&one, 2), OT_ENTER_RECURSIVE, "the thread counts, not the interpreter");
+    ot_core_started(&one, 1);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_EXIT);
+    cr_assert_eq(enter(&one, 1), OT_ENTER_RECURSIVE);
+    ot_core_exited(&one);
+}
+
+/* ---- two threads ----------------------------------------------------------------------------- */
+
+typedef struct {
+    ot_global_t *first, *second;
+    ot_enter_result_t result;
+    ot_sleep_result_t slept;
+} other_t;
+
+/* Is at the init of `first` and wants `second`, for interpreter 2. */
+static void *
+init_first_enter_second(void *arg)
+{
+    other_t *other = arg;
+    CHECK(enter(other->first, 2) == OT_ENTER_INIT);
+    ot_waiter_t waiter;
+    CHECK(ot_core_enter(other->second, 2, NULL, &waiter) == OT_ENTER_WAIT);
+    other->slept = ot_core_sleep(&waiter, -1);
+    other->result = ot_core_enter(other->second, 2, NULL, &waiter);
+    if (other->result == OT_ENTER_INIT) {
+        ot_core_started(other->second, 1);
+    }
+    ot_core_started(other->first, 1);
+    return NULL;
+}
+
+Test(global, circle_of_inits_is_refused)
+{
+    other_t other = {.first = &two, .second = &one};
+    pthread_t thread;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    cr_assert_eq(pthread_create(&thread, NULL, init_first_enter_second, &other), 0);
+    wait_for_sleeper(&one);
+    cr_assert_eq(enter(&two, 1), OT_ENTER_CIRCLE);
+    ot_core_started(&one, 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(other.slept, OT_SLEEP_WOKEN);
+    cr_assert_eq(other.result, OT_ENTER_INIT, "our init failed, so it was its turn");
+    cr_assert_eq(enter(&two, 1), OT_ENTERED, "no circle any more");
+}
+
+static void *
+wait_for_one(void *arg)
+{
+    other_t *other = arg;
+    ot_waiter_t waiter;
+    other->result = ot_core_enter(&one, 2, NULL, &waiter);
+    CHECK(other->result == OT_ENTER_WAIT);
+    other->slept = ot_core_sleep(&waiter, -1);
+    return NULL;
+}
+
+static void
+nothing(int signal)
+{
+    (void)signal;
+}
+
+Test(global, signal_ends_the_wait)
+{
+    other_t other = {0};
+    pthread_t thread;
+    struct sigaction action = {.sa_handler = nothing}; /* no SA_RESTART, as Python's */
+    sigaction(SIGUSR1, &action, NULL);
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    cr_assert_eq(pthread_create(&thread, NULL, wait_for_one, &other), 0);
+    wait_for_sleeper(&one);
+    /* It may be just about to sleep: until it has gone. */
+    while (sleeps(&one)) {
+        pthread_kill(thread, SIGUSR1);
+        sched_yield();
+    }
+    pthread_join(thread, NULL);
+    cr_assert_eq(other.slept, OT_SLEEP_INTERRUPTED);
+    cr_assert_null(ot_domain.sleepers);
+    ot_core_started(&one, 1);
+    cr_assert_eq(one.entries, 1, "who waited has not entered");
+}
+
+Test(global, wait_can_time_out)
+{
+    other_t other = {.first = &two, .second = &one};
+    pthread_t thread;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    cr_assert_eq(pthread_create(&thread, NULL, init_first_enter_second, &other), 0);
+    wait_for_sleeper(&one);
+    ot_core_started(&one, 1);
+    pthread_join(thread, NULL);
+    cr_assert_eq(other.result, OT_ENTERED);
+    ot_core_leave(&one, 1, NULL);
+    cr_assert_eq(ot_core_leave(&one, 2, NULL), OT_LEAVE_EXIT);
+    ot_core_exited(&one);
+    /* Somebody else's init that takes for ever. */
+    one.state = OT_GLOBAL_STARTING;
+    ot_waiter_t waiter;
+    cr_assert_eq(ot_core_enter(&one, 1, NULL, &waiter), OT_ENTER_WAIT);
+    cr_assert_eq(ot_core_sleep(&waiter, 1000), OT_SLEEP_TIMEOUT);
+    cr_assert_null(ot_domain.sleepers);
+}
+
+/* ---- interpreters that end ------------------------------------------------------------------- */
+
+Test(global, settling_takes_all_entries_of_one_interpreter)
+{
+    int module;
+    long entries;
+    int last;
+    ot_waiter_t unused;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    ot_core_started(&one, 1);
+    cr_assert_eq(enter(&one, 1), OT_ENTERED);
+    cr_assert_eq(ot_core_enter(&one, 1, &module, &unused), OT_ENTERED);
+    cr_assert_eq(enter(&one, 2), OT_ENTERED);
+    cr_assert_eq(ot_core_settle(1, &entries, &last), &one);
+    cr_assert_eq(entries, 3);
+    cr_assert_eq(last, 0);
+    cr_assert_null(ot_core_settle(1, &entries, &last));
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_NO_ENTRY);
+    cr_assert_eq(ot_core_settle(2, &entries, &last), &one);
+    cr_assert_eq(entries, 1);
+    cr_assert_eq(last, 1, "nobody is left");
+    cr_assert_eq(one.state, OT_GLOBAL_EXITING);
+    ot_core_exited(&one);
+    cr_assert_null(ot_domain.globals);
+}
+
+static atomic_int forked;
+
+static void *
+init_for_ever(void *arg)
+{
+    (void)arg;
+    CHECK(enter(&two, 3) == OT_ENTER_INIT);
+    atomic_store(&forked, 1);
+    for (;;) {
+        pause();
+    }
+}
+
+Test(global, child_of_a_fork_goes_on)
+{
+    pthread_t threads[2];
+    other_t other = {0};
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    cr_assert_eq(pthread_create(&threads[0], NULL, wait_for_one, &other), 0);
+    cr_assert_eq(pthread_create(&threads[1], NULL, init_for_ever, NULL), 0);
+    wait_for_sleeper(&one);
+    while (!atomic_load(&forked)) {
+        sched_yield();
+    }
+    pid_t pid = fork();
+    cr_assert_geq(pid, 0);
+    if (pid == 0) {
+        CHECK(ot_domain.sleepers == NULL);
+        ot_core_started(&one, 1); /* this thread's own init goes on */
+        CHECK(one.entries == 1);
+        CHECK(enter(&two, 1) == OT_ENTER_INIT); /* the other thread's never will */
+        ot_core_started(&two, 1);
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    cr_assert(sleeps(&one), "the parent is as it was");
+}
+
+/* ---- registries ------------------------------------------------------------------------------ */
+
+static ot_registry_t registry = OT_REGISTRY_INIT("registry", NULL);
+
+Test(global, resources_live_as_long_as_they_are_used)
+{
+    long entries;
+    int last;
+    ot_entry_t *a = ot_core_pin(&registry, "a", 1);
+    cr_assert_eq(enter(&a->global, 1), OT_ENTER_INIT);
+    ot_core_started(&a->global, 1);
+    ot_core_unpin(a);
+    ot_entry_t *b = ot_core_pin(&registry, "b", 1);
+    cr_assert_eq(enter(&b->global, 1), OT_ENTER_INIT);
+    ot_core_started(&b->global, 0);
+    ot_core_unpin(b);
+    cr_assert_eq(ot_core_pin(&registry, "a", 1), a, "it is there already");
+    ot_core_unpin(a);
+    cr_assert_null(ot_core_pin(&registry, "b", 0), "its creation failed");
+    cr_assert_eq(ot_core_settle(1, &entries, &last), &a->global);
+    cr_assert_eq(last, 1);
+    cr_assert_eq(a->pins, 1);
+    ot_core_exited(&a->global);
+    ot_core_unpin(a);
+    cr_assert_null(registry.resources);
+}
+
+Test(global, snapshot_has_a_row_for_each_user)
+{
+    ot_global_row_t *rows;
+    size_t n;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    ot_core_started(&one, 1);
+    cr_assert_eq(enter(&one, 2), OT_ENTERED);
+    cr_assert_eq(enter(&one, 2), OT_ENTERED);
+    ot_entry_t *a = ot_core_pin(&registry, "key", 1);
+    cr_assert_eq(enter(&a->global, 7), OT_ENTER_INIT);
+    cr_assert_eq(ot_core_snapshot(&rows, &n), 0);
+    cr_assert_eq(n, 3);
+    cr_assert_str_eq(rows[0].key, "key");
+    cr_assert_eq(rows[0].state, OT_GLOBAL_STARTING);
+    cr_assert_eq(rows[0].interp, 7);
+    cr_assert_str_eq(rows[1].name, "one");
+    cr_assert_eq(rows[1].interp, 2);
+    cr_assert_eq(rows[1].entries, 2);
+    cr_assert_eq(rows[1].inits, 1);
+    cr_assert_null(rows[1].key);
+    cr_assert_eq(rows[2].interp, 1);
+    cr_assert_eq(rows[2].global, &one);
+    ot_core_free_rows(rows, n);
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+static ot_global_lock_t lock = OT_GLOBAL_LOCK_INIT("the lock");
+static ot_global_rwlock_t rwlock = OT_GLOBAL_RWLOCK_INIT("the rwlock");
+
+static void *
+try_lock(void *arg)
+{
+    *(int *)arg = ot_global_lock_try_acquire(&lock);
+    return NULL;
+}
+
+Test(global_lock, excludes)
+{
+    int got = -1;
+    pthread_t thread;
+    ot_global_lock_acquire(&lock);
+    pthread_create(&thread, NULL, try_lock, &got);
+    pthread_join(thread, NULL);
+    cr_assert_eq(got, 0);
+    ot_global_lock_release(&lock);
+    cr_assert_eq(ot_global_lock_try_acquire(&lock), 1);
+}
+
+Test(global_lock, taken_twice_aborts, .signal = SIGABRT)
+{
+    ot_global_lock_acquire(&lock);
+    ot_global_lock_acquire(&lock);
+}
+
+Test(global_lock, released_unheld_aborts, .signal = SIGABRT)
+{
+    ot_global_lock_release(&lock);
+}
+
+Test(global_lock, written_twice_aborts, .signal = SIGABRT)
+{
+    ot_global_rwlock_acquire_write(&rwlock);
+    ot_global_rwlock_acquire_write(&rwlock);
+}
+
+static atomic_int readers;
+
+static void *
+read_it(void *arg)
+{
+    ot_global_rwlock_acquire_read(&rwlock);
+    atomic_fetch_add(&readers, 1);
+    while (atomic_load(&readers) < 2) { /* both at once, or never */
+        sched_yield();
+    }
+    ot_global_rwlock_release(&rwlock);
+    return arg;
+}
+
+Test(global_lock, has_many_readers)
+{
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&threads[i], NULL, read_it, NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    ot_global_rwlock_acquire_write(&rwlock);
+    ot_global_rwlock_release(&rwlock);
+}
