@@ -192,69 +192,79 @@ ot_glue_watch(int64_t interp)
  * as if the init were a module's lock. Then it sees a circle of the two kinds, whichever thread
  * closes it: its import raises, or we do. A future importlib without these names is not told. */
 typedef struct {
-    PyObject *lock, *blocking;
+    PyObject *lock;    /* a _ModuleLock, owned by who initialises */
+    PyObject *waiting; /* importlib's list of what this thread waits for; NULL: it was not told */
 } ot_import_wait_t;
 
-static inline PyObject *
-ot_glue_call_method(PyObject *o, const char *name)
-{
-    return strcmp(name, "__exit__") == 0
-               ? PyObject_CallMethod(o, name, "OOO", Py_None, Py_None, Py_None)
-               : PyObject_CallMethod(o, name, NULL);
-}
-
+/* No Python code runs here, so no signal handler can keep it from being done. */
 static inline void
 ot_glue_import_wait_end(ot_import_wait_t *wait)
 {
-    if (wait->blocking != NULL) {
+    if (wait->waiting != NULL) {
         PyObject *error = PyErr_GetRaisedException();
-        PyObject *result = ot_glue_call_method(wait->blocking, "__exit__");
-        if (result == NULL) {
-            PyErr_WriteUnraisable(wait->blocking);
+        PyObject *result = PyObject_CallMethod(wait->waiting, "remove", "O", wait->lock);
+        if (result == NULL && !PyErr_ExceptionMatches(PyExc_ValueError)) {
+            PyErr_WriteUnraisable(wait->waiting);
         }
+        PyErr_Clear();
         Py_XDECREF(result);
         PyErr_SetRaisedException(error);
     }
-    Py_CLEAR(wait->blocking);
+    Py_CLEAR(wait->waiting);
     Py_CLEAR(wait->lock);
 }
 
-/* 1: importlib has been told; 0: it has no such names; -1 with an exception set. */
+/* Makes a _ModuleLock that `owner` has. NULL with an exception set. */
+static inline PyObject *
+ot_glue_module_lock(PyObject *importlib, const char *name, uintptr_t owner)
+{
+    PyObject *lock = PyObject_CallMethod(importlib, "_ModuleLock", "s", name);
+    PyObject *id = PyLong_FromUnsignedLongLong(owner); /* PyThread_get_thread_ident() is the same */
+    if (lock == NULL || id == NULL || PyObject_SetAttrString(lock, "owner", id) < 0) {
+        Py_CLEAR(lock);
+    }
+    Py_XDECREF(id);
+    return lock;
+}
+
+/* Returns -1 with an exception set; ot_glue_import_wait_end is due also then. */
 static inline int
 ot_glue_import_wait_begin(ot_import_wait_t *wait, const char *name, uintptr_t owner)
 {
     PyObject *importlib = PyImport_ImportModule("_frozen_importlib");
-    PyObject *id = PyLong_FromUnsignedLongLong(owner);
-    PyObject *result = NULL, *blocking = NULL;
-    if (importlib != NULL && id != NULL) {
-        wait->lock = PyObject_CallMethod(importlib, "_ModuleLock", "s", name);
+    PyObject *manager = NULL, *entered = NULL;
+    wait->lock = importlib == NULL ? NULL : ot_glue_module_lock(importlib, name, owner);
+    if (wait->lock != NULL) {
+        manager = PyObject_CallMethod(importlib, "_BlockingOnManager", "KO",
+                                      (unsigned long long)ot_core_thread(), wait->lock);
     }
-    if (wait->lock != NULL && PyObject_SetAttrString(wait->lock, "owner", id) == 0) {
-        blocking = PyObject_CallMethod(importlib, "_BlockingOnManager", "KO",
-                                       (unsigned long long)PyThread_get_thread_ident(), wait->lock);
+    if (manager != NULL) {
+        entered = PyObject_CallMethod(manager, "__enter__", NULL);
+        PyObject *error = PyErr_GetRaisedException(); /* Ctrl-C: it may be in the list already */
+        wait->waiting = PyObject_GetAttrString(manager, "blocked_on");
+        if (error != NULL) {
+            PyErr_SetRaisedException(error);
+        }
     }
-    if (blocking != NULL) {
-        result = ot_glue_call_method(blocking, "__enter__");
-    }
-    int rc = result != NULL;
-    if (rc) {
-        wait->blocking = Py_NewRef(blocking);
-    } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    int rc = entered != NULL && wait->waiting != NULL ? 0 : -1;
+    if (rc < 0 && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
-    } else {
-        rc = -1;
+        rc = 0;
     }
-    Py_XDECREF(result);
-    Py_XDECREF(blocking);
-    Py_XDECREF(id);
+    Py_XDECREF(entered);
+    Py_XDECREF(manager);
     Py_XDECREF(importlib);
     return rc;
 }
 
+/* 1: the owner waits, in the end, for a module that this thread is importing; -1: an exception. */
 static inline int
 ot_glue_import_circle(ot_import_wait_t *wait)
 {
-    PyObject *result = ot_glue_call_method(wait->lock, "has_deadlock");
+    if (wait->waiting == NULL) {
+        return 0;
+    }
+    PyObject *result = PyObject_CallMethod(wait->lock, "has_deadlock", NULL);
     int circle = result == NULL ? -1 : PyObject_IsTrue(result);
     Py_XDECREF(result);
     return circle;
@@ -275,19 +285,23 @@ static inline int
 ot_glue_wait(ot_global_t *g, ot_waiter_t *waiter, uintptr_t owner)
 {
     ot_import_wait_t import = {NULL, NULL};
-    int told = owner == 0 ? 0 : ot_glue_import_wait_begin(&import, g->name, owner);
-    int circle = told == 1 ? ot_glue_import_circle(&import) : 0;
-    int give_up = told < 0 || circle != 0;
+    int circle = 0;
+    if (owner != 0) {
+        circle = ot_glue_import_wait_begin(&import, g->name, owner);
+        circle = circle < 0 ? -1 : ot_glue_import_circle(&import);
+    }
     ot_sleep_result_t slept;
     Py_BEGIN_ALLOW_THREADS
-    slept = ot_core_sleep(waiter, give_up ? 0 : -1);
+    slept = ot_core_sleep(waiter, circle == 0 ? -1 : 0);
     Py_END_ALLOW_THREADS
+    /* Now: below weak references of importlib's have callbacks, in which Ctrl-C would get lost. */
+    int interrupted = slept == OT_SLEEP_INTERRUPTED && PyErr_CheckSignals() < 0;
     ot_glue_import_wait_end(&import);
-    if (circle == 1) {
+    if (circle > 0) {
         return ot_glue_refuse(g, "the thread that initialises it waits for a module that this "
                                  "thread is importing");
     }
-    return give_up || (slept == OT_SLEEP_INTERRUPTED && PyErr_CheckSignals() < 0) ? -1 : 0;
+    return circle < 0 || interrupted ? -1 : 0;
 }
 
 /* ---- entering and leaving -------------------------------------------------------------------- */

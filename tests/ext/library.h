@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { LIBRARY_MISUSED = 77 };
@@ -64,6 +65,16 @@ library_use(void)
         library_misused("use while it is not initialised");
     }
     atomic_fetch_add(&library.uses, 1);
+}
+
+/* At the process's end, LIBRARY_REPORT in the environment: what came of it. */
+__attribute__((destructor)) static void
+library_report(void)
+{
+    if (getenv("LIBRARY_REPORT") != NULL) {
+        fprintf(stderr, "library: %ld inits, %ld exits\n", atomic_load(&library.inits),
+                atomic_load(&library.exits));
+    }
 }
 
 #endif

@@ -4,6 +4,7 @@ _interpreters is the module below concurrent.interpreters; it is there from 3.13
 """
 
 import sys
+import textwrap
 import threading
 
 import _interpreters
@@ -18,7 +19,7 @@ class World:
 
     def run(self, source):
         """Execute source; what it raised as text, or None."""
-        error = _interpreters.exec(self.id, source)
+        error = _interpreters.exec(self.id, textwrap.dedent(source))
         return None if error is None else error.formatted
 
     def must(self, source):
