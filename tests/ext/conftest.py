@@ -46,3 +46,8 @@ def run_python():
         return result
 
     return run
+
+
+@pytest.fixture
+def free_threaded():
+    return FREE_THREADED

@@ -44,14 +44,14 @@ library_change(int from, int to, const char *twice)
     atomic_store(&library.changing, 0);
 }
 
-static void
+__attribute__((unused)) static void
 library_init(void)
 {
     library_change(0, 1, "init of what is initialised");
     atomic_fetch_add(&library.inits, 1);
 }
 
-static void
+__attribute__((unused)) static void
 library_exit(void)
 {
     library_change(1, 0, "exit of what is not initialised");
