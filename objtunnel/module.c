@@ -182,7 +182,8 @@ module_exec(PyObject *module)
         return -1;
     }
     return ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
-                   ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0
+                   ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||
+                   ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0
                ? -1
                : 0;
 }
@@ -202,6 +203,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->tunnel_empty);
     Py_VISIT(state->tunnel_full);
     Py_VISIT(state->tunnel_closed);
+    Py_VISIT(state->lock_type);
+    Py_VISIT(state->process_global_type);
+    Py_VISIT(state->process_keys);
     return 0;
 }
 
@@ -212,6 +216,7 @@ module_free(void *self)
 {
     ot_state_t *state = ot_state_of_module(self);
     ot_class_cache_clear(&state->classes);
+    ot_globals_leave(state);
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
     Py_CLEAR(state->interp.shared_reference_error);
@@ -223,6 +228,8 @@ module_free(void *self)
     Py_CLEAR(state->tunnel_empty);
     Py_CLEAR(state->tunnel_full);
     Py_CLEAR(state->tunnel_closed);
+    Py_CLEAR(state->lock_type);
+    Py_CLEAR(state->process_global_type);
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -12,7 +12,9 @@ typedef struct {
     ot_class_cache_t classes;
     PyObject *module; /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
+    PyTypeObject *lock_type, *process_global_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;
+    PyObject *process_keys; /* list: what this interpreter has of process_global() */
 } ot_state_t;
 
 /* The module's state. Borrowed, as good as the module is. */
@@ -27,6 +29,11 @@ int ot_tunnel_add(PyObject *module, ot_state_t *state);
 int ot_gil_add(PyObject *module, ot_state_t *state);
 int ot_worker_type_add(PyObject *module, ot_state_t *state);
 int ot_capi_add(PyObject *module, ot_state_t *state);
+int ot_lock_add(PyObject *module, ot_state_t *state);
+int ot_globals_add(PyObject *module, ot_state_t *state);
+
+/* Ends this interpreter's uses of process_global()'s values. */
+void ot_globals_leave(ot_state_t *state);
 
 /* A handle of the current interpreter around ch. Steals the channel reference, also on failure.
  * `context` is an ot_state_t. */
