@@ -32,8 +32,9 @@ def require_header(header, package):
 
 
 setup(
-    packages=["objtunnel", "objtunnel.demo"],
-    package_data={"objtunnel": ["py.typed", "*.pyi"]},
+    packages=["objtunnel", "objtunnel.demo", "objtunnel.include"],
+    package_dir={"objtunnel.include": "include"},  # objtunnel.get_include()
+    package_data={"objtunnel": ["py.typed", "*.pyi"], "objtunnel.include": ["*.h"]},
     include_package_data=False,
     exclude_package_data={"objtunnel": ["*.c", "*.h"]},
     ext_modules=[
