@@ -202,7 +202,7 @@ lint:
 	@tools/bootstrap $(BUILD) lint
 	@failed=0; tools/lint $(C_FILES) || failed=1; \
 	echo "== clang -Wall -Wextra -Werror"; \
-	$(MAKE) CC=clang OBJ=$(BUILD)/clang objects || failed=1; exit $$failed
+	$(MAKE) CC=clang OBJ=$(BUILD)/clang EXT=$(BUILD)/clang/ext objects extensions || failed=1; exit $$failed
 
 format:
 	clang-format -i $(C_FILES)

@@ -417,11 +417,13 @@ ot_glue_create(void *arg)
 }
 
 /* Has the current interpreter use the resource with this key: the first user of all creates it,
- * others wait for it. As ot_global_enter otherwise. *value is good until the matching put. */
+ * others wait for it. As ot_global_enter otherwise. *value is good until the matching put; NULL if
+ * it fails. */
 static inline int
 ot_registry_get(ot_registry_t *r, const char *key, ot_create_t create, void *arg, void **value)
 {
     ot_entry_t *e = ot_core_pin(r, key, 1);
+    *value = NULL;
     if (e == NULL) {
         PyErr_NoMemory();
         return -1;

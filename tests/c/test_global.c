@@ -79,7 +79,7 @@ Test(global, failed_init_leaves_nothing)
 
 Test(global, module_enters_once)
 {
-    int module;
+    int module = 0; /* any address */
     ot_waiter_t unused;
     cr_assert_eq(ot_core_enter(&one, 1, &module, &unused), OT_ENTER_INIT);
     ot_core_started(&one, 1);
@@ -205,7 +205,7 @@ Test(global, wait_can_time_out)
 
 Test(global, settling_takes_all_entries_of_one_interpreter)
 {
-    int module;
+    int module = 0; /* any address */
     long entries;
     int last;
     ot_waiter_t unused;

@@ -49,5 +49,11 @@ def run_python():
 
 
 @pytest.fixture
+def ext_folder():
+    """Where the extensions were built to."""
+    return FOLDER
+
+
+@pytest.fixture
 def free_threaded():
     return FREE_THREADED

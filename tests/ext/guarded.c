@@ -399,6 +399,10 @@ static PyMethodDef functions[] = {
 static int
 add_types(PyObject *module)
 {
+    if (getenv("GUARDED_EXEC_FAILS") != NULL) {
+        PyErr_SetString(PyExc_OSError, "exec failed after the library was entered");
+        return -1;
+    }
     PyObject *type = PyType_FromModuleAndSpec(module, &handle_spec, NULL);
     int rc = PyModule_AddObjectRef(module, "Handle", type);
     Py_XDECREF(type);

@@ -1,29 +1,31 @@
 """examples/: ODBC connections with one environment for the process, and a table loaded once."""
 
 import json
+import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import FOLDER, FREE_THREADED
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 @pytest.fixture(params=["tinyodbc_alone"] if FREE_THREADED else ["tinyodbc", "tinyodbc_alone"])
-def odbc(request):
-    missing = Path(FOLDER, "odbc.missing")
+def odbc(request, ext_folder):
+    missing = Path(ext_folder, "odbc.missing")
     if missing.exists():
         pytest.skip(missing.read_text().strip())
     return request.param
 
 
 @pytest.fixture
-def run_counted(run_python, tmp_path):
+def run_counted(run_python, ext_folder, tmp_path):
     """run_counted(source, *args): the same with count_calls.so between the program and the driver
     manager; what it counted."""
 
     def run(source, *args, **options):
         counts = tmp_path / "counts.json"
         run_python(source, *args, **options, env={
-            "LD_PRELOAD": str(Path(FOLDER, "count_calls.so")), "ODBC_COUNTS": str(counts),
+            "LD_PRELOAD": str(Path(ext_folder, "count_calls.so")), "ODBC_COUNTS": str(counts),
             # count_calls.so comes before an instrumented Python's own runtime, and may.
             "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0:abort_on_error=1"})
         return json.loads(counts.read_text())

@@ -49,6 +49,24 @@ def test_failed_init_is_its_callers_and_the_next_one_tries(variant, run_python):
     """, variant)
 
 
+def test_module_that_fails_later_has_left(variant, run_python):
+    run_python("""
+        import sys
+        name = sys.argv[1]
+        from worlds import World
+        a = World()
+        a.must("import os; os.environ['GUARDED_EXEC_FAILS'] = '1'")
+        error = a.run(f"import {name}")
+        assert "after the library was entered" in error, error
+        a.must("import gc; gc.collect(); del os.environ['GUARDED_EXEC_FAILS']")
+        m = __import__(name)
+        counts = m.counts()
+        assert (counts["inits"], counts["exits"]) == (2, 1), counts
+        a.end()
+        m.use()
+    """, variant)
+
+
 def test_interpreter_that_never_leaves_is_settled(variant, run_python):
     result = run_python("""
         import sys
