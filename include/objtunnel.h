@@ -93,6 +93,16 @@ ot_registry_put(ot_registry_t *r, const char *key)
     return ot_api == NULL ? -1 : ot_api->registry_put(r, key);
 }
 
+/* Has instances of the type move through tunnels instead of being pickled: see
+ * objtunnel_kinds.h. Call it in Py_mod_exec, in each interpreter, with the same spec.
+ * 0, or -1 with ImportError, TypeError, ValueError or RuntimeError (256 types) set.
+ * Refs: type is borrowed. Needs: the GIL. */
+static inline int
+ot_register_type(PyTypeObject *type, const ot_type_spec_t *spec)
+{
+    return ot_import() < 0 ? -1 : ot_api->register_type(type, spec);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,7 @@
 #ifndef OBJTUNNEL_API_H
 #define OBJTUNNEL_API_H
 
+#include "objtunnel_kinds.h"
 #include "objtunnel_types.h"
 
 #define OT_API_CAPSULE "objtunnel._core._C_API"
@@ -23,6 +24,7 @@ typedef struct {
     int (*registry_get)(ot_registry_t *r, const char *key, ot_create_t create, void *arg,
                         void **value);
     int (*registry_put)(ot_registry_t *r, const char *key);
+    int (*register_type)(PyTypeObject *type, const ot_type_spec_t *spec);
 } ot_api_t;
 
 #endif

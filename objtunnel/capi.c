@@ -1,4 +1,5 @@
-/* capi.c: objtunnel's C API: the functions of include/objtunnel_global.h behind a capsule.
+/* capi.c: objtunnel's C API: the functions of include/objtunnel_global.h, and registering movable
+ * types (tunnel/kinds/registered.c), behind a capsule.
  *
  * Main invariant: one domain (include/objtunnel_core.h) for the extensions that come this way and
  * for objtunnel's own process-wide things; the table is constant and as old as the process.
@@ -19,6 +20,7 @@ static const ot_api_t api = {
     .global_leave_module = ot_global_leave_module,
     .registry_get = ot_registry_get,
     .registry_put = ot_registry_put,
+    .register_type = ot_kind_register,
 };
 
 int

@@ -732,6 +732,37 @@ ot_values_free(ot_values_t *v)
     }
 }
 
+/* A copy in a block of its own, with the same references (not counted). NULL without memory. */
+static inline ot_values_t *
+ot_values_clone(const ot_values_t *v)
+{
+    size_t size = offsetof(ot_values_t, values) + v->capacity * (sizeof(PyObject *) + 1);
+    ot_values_t *clone = PyMem_Malloc(size);
+    if (clone != NULL) {
+        memcpy(clone, v, size);
+    }
+    return clone;
+}
+
+/* A new untracked dict that holds what the split dict d holds, which is left empty; `values` is
+ * what its values are in from now on (d's own, or a clone of them). NULL with MemoryError, and
+ * then d is as before. */
+static inline PyObject *
+ot_dict_take_over_split(PyObject *d, ot_values_t *values, ot_keys_t *empty)
+{
+    PyDictObject *from = (PyDictObject *)d;
+    PyDictObject *to = (PyDictObject *)ot_py_new_container(&PyDict_Type, 0);
+    if (to != NULL) {
+        size_t head = offsetof(PyDictObject, ma_used);
+        memcpy((char *)to + head, (char *)from + head, sizeof *to - head);
+        to->ma_values = values;
+        from->ma_keys = empty;
+        from->ma_values = NULL;
+        from->ma_used = 0;
+    }
+    return (PyObject *)to;
+}
+
 /* Has a split dict end its sharing: it takes over what `combined` holds, which is left empty. What
  * the split one held, and its part in the shared keys' count, must be accounted for already. */
 static inline void

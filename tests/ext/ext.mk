@@ -11,7 +11,7 @@ COMPILE_EXT = $(CC) -shared -std=c11 $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPI
 
 ext-paths = $(1:%=$(EXT)/%$(EXT_SUFFIX))
 NAIVE := $(call ext-paths,$(patsubst tests/ext/naive/%.c,%,$(wildcard tests/ext/naive/*.c)))
-WITH_CAPSULE := $(call ext-paths,guarded model)
+WITH_CAPSULE := $(call ext-paths,guarded model grid)
 ALONE := $(call ext-paths,guarded_alone model_alone) $(NAIVE)
 ODBC := $(call ext-paths,$(if $(LIB),tinyodbc) tinyodbc_alone) $(EXT)/count_calls.so
 
@@ -33,6 +33,8 @@ $(call ext-paths,guarded_alone): tests/ext/guarded.c tests/ext/guarded_more.c $(
 $(NAIVE): $(EXT)/%$(EXT_SUFFIX): tests/ext/naive/%.c $(EXT_NEEDS)
 	$(call compile-ext,$<)
 $(call ext-paths,model): examples/model/model.c $(EXT_NEEDS)
+	$(call compile-ext,$<)
+$(call ext-paths,grid): examples/grid/grid.c $(EXT_NEEDS)
 	$(call compile-ext,$<)
 $(call ext-paths,model_alone): examples/model/model.c $(EXT_NEEDS)
 	$(call compile-ext,-DMODEL_ALONE $<)

@@ -81,10 +81,43 @@ visit_attributes(PyObject *o, ot_visitor_t *v)
 static bool
 split_dict_is_private(PyObject *o, PyObject *dict)
 {
-    ot_values_t *values = ot_dict_values(dict);
-    return Py_REFCNT(dict) == 1 && !ot_dict_is_watched(dict) && ot_heap_owns(dict) &&
-           (ot_values_embedded(values) || ot_heap_owns(values)) &&
+    return Py_REFCNT(dict) == 1 && !ot_dict_is_watched(dict) &&
            ot_dict_keys(dict) == ot_type_shared_keys(Py_TYPE(o));
+}
+
+/* Has the instance's private split dict lie in the shared heap: it may come from a free list, with
+ * a block from before. The new one takes the old one's place, which nobody can tell. False without
+ * memory; nothing has changed then. */
+static bool
+bring_home(PyObject *o, PyObject *dict)
+{
+    ot_values_t *old = ot_dict_values(dict), *values = old;
+    bool values_home = ot_values_embedded(old) || ot_heap_owns(old);
+    if (values_home && ot_heap_owns(dict)) {
+        return true;
+    }
+    ot_keys_t *empty = ot_empty_keys();
+    if (empty == NULL || (!values_home && (values = ot_values_clone(old)) == NULL)) {
+        PyErr_Clear();
+        return false;
+    }
+    PyObject *home = ot_dict_take_over_split(dict, values, empty);
+    if (home == NULL) {
+        PyErr_Clear();
+        if (values != old) {
+            PyMem_Free(values);
+        }
+        return false;
+    }
+    if (ot_gc_is_tracked(dict)) {
+        PyObject_GC_Track(home);
+    }
+    *ot_instance_dict(o) = home;
+    if (values != old) {
+        PyMem_Free(old);
+    }
+    Py_DECREF(dict);
+    return true;
 }
 
 static ot_inspection_t
@@ -95,7 +128,7 @@ inspect_attributes(PyObject *o)
     }
     PyObject *dict = dict_of(o);
     bool split = dict != NULL && ot_dict_values(dict) != NULL;
-    if (split && !split_dict_is_private(o, dict)) {
+    if (split && !(split_dict_is_private(o, dict) && bring_home(o, dict))) {
         return OT_PINNED;
     }
     if (!ot_heap_owns(o)) {
