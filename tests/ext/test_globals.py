@@ -439,5 +439,5 @@ def test_headers_alone_compile(header, language, tmp_path):
 @pytest.mark.parametrize("rounds", [30, pytest.param(400, marks=pytest.mark.slow)])
 def test_stress(variant, run_python, rounds):
     result = run_python("import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
-                        HERE / "stress.py", variant, "--rounds", rounds, timeout=500)
+                        HERE / "stress_globals.py", variant, "--rounds", rounds, timeout=500)
     assert result.stdout.endswith("ok\n"), result.stdout

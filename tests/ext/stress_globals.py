@@ -1,6 +1,6 @@
 """Stress: interpreters come and go, in threads, around one process-wide library.
 
-    python tests/ext/stress.py MODULE [--threads N] [--rounds N] [--seed X]
+    python tests/ext/stress_globals.py MODULE [--threads N] [--rounds N] [--seed X]
 
 MODULE is guarded or guarded_alone, on sys.path. Each thread makes interpreters, imports the module
 in some of those that live (whose init fails at random, one time in three), uses it, leaks it at
