@@ -43,6 +43,9 @@ C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
 BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
 BENCH_REFCOUNT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/refcount/*.c))
+BENCH_TUNNEL := $(BUILD)/benchmarks/tunnel
+BENCH_TUNNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/tunnel/*.c))
+BENCH_TUNNEL_MODULES = $(BENCH_TUNNEL_OBJECTS:$(OBJ)/benchmarks/tunnel/%.o=$(BENCH_TUNNEL)/%$(EXT_SUFFIX))
 
 # A debug build of CPython has its assertions on, and so have we.
 ifeq ($(SANITIZE)$(filter 1,$(PY_DEBUG)),)
@@ -106,6 +109,12 @@ $(BENCH_REFCOUNT): $(BENCH_REFCOUNT_OBJECTS)
 	@echo "link  $@"
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(PY_LIBS) -lpthread -lm
 
+# Small modules of their own, which no user needs.
+$(BENCH_TUNNEL)/%$(EXT_SUFFIX): $(OBJ)/benchmarks/tunnel/%.o
+	@mkdir -p $(@D)
+	@echo "link  $@"
+	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $<
+
 # The benchmark tells what it was made of. Its flags, without what only warns or finds headers:
 BENCH_FLAGS = $(filter-out -W% -I% -isystem $(PY_INCLUDE),$(wordlist 2,99,$(COMPILE))) -fPIE
 $(OBJ)/benchmarks/refcount/machine.o: OWN_FLAGS = -fPIE \
@@ -122,7 +131,8 @@ $(OBJ)/commit: FORCE
 # Extensions that use our headers: the tests' and the examples'.
 include tests/ext/ext.mk
 
--include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
+-include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(BENCH_TUNNEL_OBJECTS:.o=.d)
+-include $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
 .SECONDARY:
 
 # ---- running --------------------------------------------------------------------------------------
@@ -131,8 +141,8 @@ include tests/ext/ext.mk
 run demo: all
 	$(VENV_PYTHON) -m objtunnel demo $(DEMO_ARGS)
 
-bench bench-tunnel: all
-	$(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
+bench bench-tunnel: all $(BENCH_TUNNEL_MODULES)
+	PYTHONPATH=$(abspath $(BENCH_TUNNEL)) $(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
 
 # What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
 .PHONY: bench-refcount bench-refcount-smoke
@@ -145,6 +155,9 @@ bench-refcount-smoke: $(BENCH_REFCOUNT)
 .PHONY: report
 report: $(BUILD)/venv/matplotlib.stamp
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(REPORT_ARGS)
+.PHONY: report-tunnel
+report-tunnel: all
+	@$(VENV_PYTHON) benchmarks/tunnel/page.py $(REPORT_ARGS)
 $(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
 	@tools/get_matplotlib $(BUILD)
 
@@ -208,7 +221,7 @@ format:
 	clang-format -i $(C_FILES)
 
 .PHONY: objects
-objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS)
+objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS) $(BENCH_TUNNEL_OBJECTS)
 
 # ---- the rest -------------------------------------------------------------------------------------
 
@@ -235,6 +248,7 @@ help:
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/refcount-*.json; REPORT_ARGS=..."
+	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
 	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings"
 	@echo "make format        clang-format in place"
 	@echo "make clean         remove objects, package and tests     make distclean  remove $(BUILD)/"

@@ -13,15 +13,23 @@ from statistics import median, quantiles
 
 from objtunnel.demo.control import Control
 
+import heap
+import json_trees
 import machine
 import measure
+import memory
 import report
 import small
-from payloads import PAYLOADS
+import targets
+from payloads import PAYLOADS, QUICK_DIVISOR, SMOKE_DIVISOR
 
-PING_PONG, THROUGHPUT = "ping_pong", "throughput"
-NAMES = [*PAYLOADS, PING_PONG, THROUGHPUT]
-PING_PONG_TARGET = 50e-6
+FORMAT = 2  # of the JSON; 1 had no such number
+MEMORY, HEAP, PING_PONG, THROUGHPUT = "memory", "heap", "ping_pong", "throughput"
+NAMES = [*PAYLOADS, MEMORY, HEAP, PING_PONG, THROUGHPUT]
+HEAP_PAYLOADS = ("floats_1e6", "rows_1e5", "matrices_2e5")
+PING_PONG_TARGET = 10e-6  # seconds
+THROUGHPUT_TARGET = 1e6  # messages a second
+MEMORY_TARGET = {"container": 16, "leaf": 0.1}  # bytes; a tenth stands for nothing
 ROUNDS, WARM_UP_ROUNDS, MESSAGES = 5000, 500, 100_000
 
 
@@ -50,8 +58,11 @@ def parse_options():
     parser.add_argument("--filter", default="", metavar="REGEX", help="only cases that match")
     parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each case (9)")
     parser.add_argument("--json", metavar="FILE", help="write the machine and all samples to FILE")
-    parser.add_argument("--smoke", action="store_true",
-                        help="one repetition of small sizes, to see that it runs")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true",
+                      help="sizes divided by ten, three repetitions: under a minute")
+    size.add_argument("--smoke", action="store_true",
+                      help="one repetition of small sizes, to see that it runs")
     parser.add_argument("--gc", action="store_true",
                         help="leave the garbage collector on while timing")
     parser.add_argument("--cold", action="store_true",
@@ -70,7 +81,8 @@ class Run:
 
     def __init__(self, options):
         self.smoke = options.smoke
-        self.repeat = options.repeat or (1 if options.smoke else 9)
+        self.divisor = SMOKE_DIVISOR if options.smoke else QUICK_DIVISOR if options.quick else 1
+        self.repeat = options.repeat or {1: 9, QUICK_DIVISOR: 3, SMOKE_DIVISOR: 1}[self.divisor]
         self.collecting = options.gc
         self.warm = not options.cold
         self.cpus = os.sched_getaffinity(0)
@@ -82,11 +94,18 @@ class Run:
         """Measure and print; return the record for the JSON."""
         description = machine.describe()
         self.announce(description)
-        record = {"machine": description, "repeat": self.repeat, "smoke": self.smoke,
+        record = {"format": FORMAT, "machine": description, "json": json_trees.SOURCE,
+                  "repeat": self.repeat, "sizes_divided_by": self.divisor,
                   "collector_on": self.collecting, "warm": self.warm,
                   "pinned": [self.sender_cpu, self.receiver_cpu], "transfers": {}, "skipped": []}
         self.control.sample()
         self.run_transfers([PAYLOADS[name] for name in names if name in PAYLOADS], record)
+        if MEMORY in names:
+            record[MEMORY] = self.run_memory(record)
+            report.print_memory(record[MEMORY])
+        if HEAP in names:
+            record[HEAP] = self.run_heap()
+            report.print_heap(record[HEAP])
         if PING_PONG in names:
             record[PING_PONG] = self.run_ping_pong()
             report.print_round_trips(record[PING_PONG])
@@ -94,6 +113,7 @@ class Run:
             record[THROUGHPUT] = self.run_throughput()
             report.print_streams(record[THROUGHPUT])
         record["control"] = {"threads": self.control.threads, "samples": self.control.samples}
+        report.print_targets(targets.figures(record))
         report.print_control(record["control"])
         return record
 
@@ -109,8 +129,11 @@ class Run:
               f"{'on' if self.collecting else 'off'} from then on,\n"
               f"for tunnel and pickle alike; {'code warmed up' if self.warm else 'caches cold'}. "
               f"Tunnel and pickle alternate. Threads {threads}.")
+        print(f"JSON: {json_trees.SOURCE}.")
         if self.smoke:
             print("Smoke run: sizes divided by a thousand; the figures mean nothing.")
+        elif self.divisor > 1:
+            print(f"Quick run: sizes divided by {self.divisor}; quote figures of a full one.")
 
     def sample_control(self):
         """The control, with its threads free to run anywhere."""
@@ -125,10 +148,10 @@ class Run:
         try:
             with self.connect() as link:
                 for payload in payloads:
-                    if not self.smoke and machine.free_memory() < payload.memory:
-                        record["skipped"].append(payload.name)
-                        print(f"{payload.name}: skipped, it needs {payload.memory / 1e9:.1f} GB "
-                              f"of memory, {machine.free_memory() / 1e9:.1f} GB are free")
+                    if machine.free_memory() < payload.memory // self.divisor:
+                        self.skip(record, payload.name,
+                                  f"it needs {payload.memory / 1e9:.1f} GB of memory, "
+                                  f"{machine.free_memory() / 1e9:.1f} GB are free")
                         continue
                     cases[payload.name] = self.run_transfer(link, payload)
                     self.sample_control()
@@ -145,13 +168,15 @@ class Run:
 
     def run_transfer(self, link, payload):
         """All ways of one payload, alternating; times in seconds."""
-        size = payload.scaled(self.smoke)
+        size = payload.scaled(self.divisor)
         ways = {"tunnel": lambda: link.measure_tunnel(payload, size),
                 "pickle": lambda: measure.measure_pickle(payload, size, self.collecting,
                                                            self.warm),
                 "own": lambda: link.measure_own(payload, size)}
         if measure.interpreters is not None and payload.queue:
             ways["queue"] = lambda: link.measure_queue(payload, size)
+        if measure.bareloop is not None and payload.flat:
+            ways["loop"] = lambda: measure.measure_loop(payload, size, self.collecting, self.warm)
         link.check(payload, size)
         samples = {way: [] for way in ways}
         order = list(ways)
@@ -162,14 +187,61 @@ class Run:
         case = {way: collect(samples[way]) for way in ways}
         case["receipt"] = {key: samples["tunnel"][-1][key] for key in measure.COUNTS}
         case["pickle_bytes"] = samples["pickle"][-1]["bytes"]
-        # What is to be reached is meant for the real sizes.
-        targets = (None, None) if self.smoke else (payload.target_ratio, payload.target_seconds)
-        return {"size": size, "target_ratio": targets[0], "target_seconds": targets[1], **case}
+        return {"size": size, "targets": self.applying(payload.targets), **case}
+
+    def applying(self, target):
+        """What is to be reached is not meant for the sizes of a smoke run."""
+        return None if self.smoke else target
+
+    def skip(self, record, name, why):
+        record["skipped"].append(name)
+        print(f"{name}: skipped, {why}")
+
+    # ---- memory
+
+    def run_memory(self, record):
+        """Bytes that send() takes beside the tree."""
+        if memory.allocations is None:
+            self.skip(record, MEMORY, "`make bench-tunnel` builds what it takes")
+            return {"cases": {}}
+        cases = {}
+        gc.disable()
+        for payload in PAYLOADS.values():
+            if payload.containers is not None:
+                size = payload.scaled(self.divisor)
+                cases[payload.name] = {"containers": payload.containers(size), "size": size,
+                                       **memory.measure(payload, size)}
+        gc.enable()
+        return {"cases": cases, "targets": self.applying(MEMORY_TARGET)}
+
+    def run_heap(self):
+        """Building and deleting where the builder or the receiver deletes; times in seconds."""
+        cases = {}
+        measure.pin(self.sender_cpu)
+        try:
+            with self.connect() as link:
+                for payload in map(PAYLOADS.get, HEAP_PAYLOADS):
+                    cases[payload.name] = self.run_heap_case(link, payload)
+                    self.sample_control()
+        finally:
+            os.sched_setaffinity(0, self.cpus)
+            gc.enable()
+        return cases
+
+    def run_heap_case(self, link, payload):
+        size = payload.scaled(self.divisor)
+        samples = {way: [] for way in heap.WAYS}
+        order = list(heap.WAYS)
+        for _ in range(self.repeat):
+            for way in order:
+                samples[way].append(heap.measure(link, payload, size, way))
+            order.reverse()
+        return {"size": size, **{way: collect(samples[way]) for way in heap.WAYS}}
 
     # ---- small messages
 
     def run_ping_pong(self):
-        divisor = 100 if self.smoke else 1
+        divisor = min(100, self.divisor)
         outcome = {way: {"times": [], "medians": []} for way in small.PING_PONG_WAYS}
         for way, opener, share in self.alternate(small.PING_PONG_WAYS):
             rounds = max(5, int(ROUNDS * share) // divisor)
@@ -182,10 +254,10 @@ class Run:
             times = samples.pop("times")
             cuts = quantiles(times, n=100, method="inclusive")
             samples.update(rounds=len(times), p50=cuts[49], p90=cuts[89], p99=cuts[98])
-        return {"target_seconds": PING_PONG_TARGET, "ways": outcome}
+        return {"target_seconds": self.applying(PING_PONG_TARGET), "ways": outcome}
 
     def run_throughput(self):
-        divisor = 100 if self.smoke else 1
+        divisor = min(100, self.divisor)
         outcome = {way: {"times": []} for way in small.THROUGHPUT_WAYS}
         for way, opener, share in self.alternate(small.THROUGHPUT_WAYS):
             messages = max(5, int(MESSAGES * share) // divisor)
@@ -193,7 +265,7 @@ class Run:
                 small.stream(send, receive, max(5, messages // 10))
                 outcome[way]["times"].append(small.stream(send, receive, messages) / 1e9)
             outcome[way]["messages"] = messages
-        return {"ways": outcome}
+        return {"target_rate": self.applying(THROUGHPUT_TARGET), "ways": outcome}
 
     def alternate(self, ways):
         """All ways in each repetition, back and forth, a control before each repetition."""

@@ -9,7 +9,7 @@ caches in a state that no user's program sends from.
 
 Building 800 MB flushes the caches; then even a call that does nothing takes some 10 us, and a
 moved array would show that and nothing else. So right before the timed section a payload of eight
-elements goes the same way (tunnel, pickle or queue): the code is warm, the data are as building
+elements goes the same way (tunnel, pickle, queue, loop): the code is warm, the data are as building
 left them. --cold leaves that out.
 """
 
@@ -27,10 +27,14 @@ try:
     from concurrent import interpreters  # 3.14
 except ImportError:
     interpreters = None
+try:
+    import bareloop  # bareloop.c, which `make bench-tunnel` builds
+except ImportError:
+    bareloop = None
 
 # Keys of the samples: what adds up to a total, all that is in nanoseconds, what send() counted.
-TOTALS = ("send", "recv", "dumps", "loads", "put", "get")
-TIMES = (*TOTALS, "first_pass", "delete")
+TOTALS = ("send", "recv", "dumps", "loads", "put", "get", "look")
+TIMES = (*TOTALS, "first_pass", "delete", "build")
 COUNTS = ("moved", "copied", "pickled")
 
 
@@ -90,6 +94,14 @@ def receive(data, payload_name, size, warm):
     return [took, *use_up(box, PAYLOADS[payload_name].touch)]
 
 
+def delete(data, _payload_name, _size, _warm):
+    """Nanoseconds of deleting what comes, untouched."""
+    tree = data.recv()
+    began = perf_counter_ns()
+    del tree
+    return perf_counter_ns() - began
+
+
 def own(data, payload_name, size, _warm):
     """The last two for a tree of this interpreter's own making."""
     payload = PAYLOADS[payload_name]
@@ -122,21 +134,21 @@ def get(data, payload_name, size, warm, queue_id):
 
 def warm_tunnel(payload):
     tunnel = Tunnel()
-    tunnel.send(payload.make(8))
+    tunnel.send(payload.make(payload.warm_size))
     tunnel.recv()
 
 
 def warm_queue(payload):
     queue = interpreters.create_queue()
-    queue.put(payload.make(8))
+    queue.put(payload.make(payload.warm_size))
     queue.get()
 
 
 def warm_pickle(payload):
-    pickle.loads(pickle.dumps(payload.make(8), 5))
+    pickle.loads(pickle.dumps(payload.make(payload.warm_size), 5))
 
 
-_ORDERS = {"check": check, "receive": receive, "own": own, "get": get}
+_ORDERS = {"check": check, "receive": receive, "delete": delete, "own": own, "get": get}
 
 
 # ---- the sending interpreter --------------------------------------------------------------------
@@ -167,7 +179,7 @@ class Link:
         self._data.send(tree)
         if not self.order("check", payload, size):
             raise AssertionError(f"{payload.name}: something else than was sent has arrived")
-        if kept is not None and kept != list(payload.make(size)):
+        if kept is not None and kept != payload.keep(payload.make(size)):
             raise AssertionError(f"{payload.name}: what the sender kept has changed")
 
     def measure_tunnel(self, payload, size):
@@ -200,6 +212,11 @@ class Link:
         put = perf_counter_ns() - began
         return {"put": put, "get": self.order("get", payload, size, queue.id)}
 
+    def send_to_delete(self, payload, size, tree):
+        """Nanoseconds that the receiver took to delete the tree."""
+        self._data.send(tree)
+        return self.order("delete", payload, size)
+
     def close(self):
         self._orders.close()
         self._interpreter.close()
@@ -226,7 +243,18 @@ def measure_pickle(payload, size, collecting, warm):
     return {"dumps": dumped - began, "loads": done - dumped, "bytes": len(data)}
 
 
+def measure_loop(payload, size, collecting, warm):
+    """Nanoseconds of the loop in C that reads each item's refcount and type: {"look"}."""
+    collect_garbage(collecting)
+    tree, _ = build(payload, size)
+    if warm:
+        bareloop.look(payload.make(payload.warm_size))
+    began = perf_counter_ns()
+    bareloop.look(tree)
+    return {"look": perf_counter_ns() - began}
+
+
 def build(payload, size):
-    """A fresh tree and, where the case is about that, a list of references to its elements."""
+    """A fresh tree and, where the case is about that, a list of references into it."""
     tree = payload.make(size)
-    return tree, list(tree) if payload.kept else None
+    return tree, payload.keep(tree) if payload.keep is not None else None

@@ -1,56 +1,83 @@
-"""What is sent. Both interpreters import this: the sender builds, the receiver checks."""
+"""What is sent. Both interpreters import this: the sender builds, the receiver checks. What is
+built how is in flat.py, rows.py, instances.py and json_trees.py; the targets are issue 4's."""
 
-from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
-SMOKE_DIVISOR = 1000
+from flat import make_array, make_bytearray, make_bytes, make_floats
+from instances import make_matrices, make_samples, touch_matrices, touch_samples
+from json_trees import make_json
+from rows import keep_names, make_rows, touch_rows
+
+SMOKE_DIVISOR, QUICK_DIVISOR = 1000, 10
+MB, GB = 1_000_000, 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Payload:
-    """One case. make(size) builds a fresh tree; touch(tree) is one pass over it, None where that
-    would only measure arithmetic; kept: whether the sender keeps references into what it sends."""
+    """One case. make(size) builds a fresh tree.
+
+    touch(tree) is one pass over it; None where that would only measure arithmetic.
+    keep(tree) is what the sender goes on referring to.
+    containers(size): how many of the tree's objects are no leaves, where the memory that send()
+    takes is to be measured.
+    """
 
     name: str
     size: int
     make: Callable
     touch: Callable | None = None
-    kept: bool = False
-    target_ratio: float | None = None  # times faster than pickle
-    target_seconds: float | None = None
+    keep: Callable | None = None
+    containers: Callable | None = None
+    # At least so many times faster than "pickle" and "queue", at most so many times "loop", and
+    # less than so many "seconds".
+    targets: dict = field(default_factory=dict)
     memory: int = 0  # bytes that must be free, where that is worth asking
     queue: bool = True  # whether to show concurrent.interpreters.Queue, too
+    flat: bool = False  # a list of leaves, over which the bare loop goes
+    warm_size: int = 8
 
-    def scaled(self, smoke):
-        return max(1, self.size // SMOKE_DIVISOR) if smoke else self.size
-
-
-def make_floats(n):
-    return [i / 7 for i in range(n)]
+    def scaled(self, divisor):
+        return max(1, self.size // divisor)
 
 
-def make_rows(n):
-    """Nothing but the keys and None is shared between rows, nor known beforehand."""
-    return [{"id": i + 1000, "name": f"row {i}", "xs": [i / 3, i / 7],
-             "t": (i / 11, None, b"%d bytes" % i)} for i in range(n)]
+def keep_all(tree):
+    return list(tree)
 
 
-def make_array(n):
-    return array("d", [0.5]) * n
+def keep_1_percent(tree):
+    return tree[::100]
 
 
-def touch_rows(rows):
-    return sum(row["id"] + row["xs"][1] + row["t"][0] + len(row["name"]) for row in rows)
+def buffer(name, size, make, **more):
+    return Payload(name, size, make, targets={"seconds": 5e-6}, **more)
 
+
+# The payload, its pickle, what is loaded from that; and half as much to spare.
+HUGE = {"memory": 4_500_000_000, "queue": False}
 
 PAYLOADS = {p.name: p for p in (
-    Payload("floats_1e6", 1_000_000, make_floats, touch=sum, target_ratio=15),
-    Payload("rows_1e5", 100_000, make_rows, touch=touch_rows, target_ratio=15),
-    Payload("array_8MB", 1_000_000, make_array, target_seconds=20e-6),
-    # The payload, its pickle, and what is loaded from that; half as much to spare.
-    Payload("array_800MB", 100_000_000, make_array, target_seconds=20e-6,
-            memory=3_600_000_000, queue=False),
-    Payload("floats_1e6_copied", 1_000_000, make_floats, touch=sum, kept=True),
-    Payload("rows_1e5_copied", 100_000, make_rows, touch=touch_rows, kept=True),
+    Payload("floats_1e6", 1_000_000, make_floats, touch=sum, containers=lambda n: 1, flat=True,
+            targets={"pickle": 30, "queue": 100, "loop": 2}),
+    Payload("rows_1e5", 100_000, make_rows, touch=touch_rows, containers=lambda n: 1 + 3 * n,
+            targets={"pickle": 30, "queue": 60}),
+    Payload("matrices_2e5", 200_000, make_matrices, touch=touch_matrices,
+            containers=lambda n: 1 + 6 * n, targets={"pickle": 15}, memory=1_500_000_000),
+    Payload("dataclasses_1e5", 100_000, make_samples, touch=touch_samples,
+            containers=lambda n: 1 + n, targets={"pickle": 20}),
+    Payload("json_files", 6, make_json, targets={"pickle": 20}, warm_size=0),
+    buffer("array_8MB", 8 * MB, make_array),
+    buffer("bytes_8MB", 8 * MB, make_bytes),
+    buffer("bytearray_8MB", 8 * MB, make_bytearray),
+    buffer("array_1GB", GB, make_array, **HUGE),
+    buffer("bytes_1GB", GB, make_bytes, **HUGE),
+    buffer("bytearray_1GB", GB, make_bytearray, **HUGE),
+    Payload("floats_1e6_1pct_kept", 1_000_000, make_floats, touch=sum, keep=keep_1_percent,
+            targets={"pickle": 15}),
+    Payload("rows_1e5_1pct_kept", 100_000, make_rows, touch=touch_rows, keep=keep_1_percent,
+            targets={"pickle": 15}),
+    Payload("rows_1e5_1pct_leaves_kept", 100_000, make_rows, touch=touch_rows, keep=keep_names,
+            targets={"pickle": 15}),
+    Payload("floats_1e6_all_kept", 1_000_000, make_floats, touch=sum, keep=keep_all),
+    Payload("rows_1e5_all_kept", 100_000, make_rows, touch=touch_rows, keep=keep_all),
 )}
