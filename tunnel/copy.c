@@ -51,7 +51,7 @@ clone_object(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
         return PyErr_NoMemory();
     }
     if (PyType_HasFeature(Py_TYPE(copy), Py_TPFLAGS_HEAPTYPE)) {
-        p->tree->rehash = true; /* a class of its own may hash by address */
+        p->tree->rehash |= !kind->keeps_hash; /* a class of its own may hash by address */
         if (ot_proof_instance(p, copy, true) < 0) {
             p->jobs.len--;
             ot_gc_set_finalized(copy);
@@ -96,16 +96,17 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     }
     const ot_kind_t *kind = ot_proof_kind(p, o);
     bool once = Py_REFCNT(o) == 1 && !(kind == &ot_kind_str && ot_str_interned(o));
-    if (once && kind != NULL && kind->clone != NULL) {
+    bool copied = kind != NULL && ot_kind_copies(kind, o);
+    if (once && copied) {
         return clone_object(p, o, kind);
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0) {
         return NULL;
     }
-    bool pickled = kind != NULL && kind->clone == NULL;
-    bool undecided = p->entries.items[i].verdict != OT_INSIDE;
-    if (pickled && undecided && ot_proof_make_foreign(p, i) < 0) {
+    ot_verdict_t verdict = p->entries.items[i].verdict;
+    bool undecided = verdict != OT_INSIDE && verdict != OT_THERE;
+    if (kind != NULL && !copied && undecided && ot_proof_make_foreign(p, i) < 0) {
         return NULL;
     }
     ot_entry_t *e = &p->entries.items[i];
@@ -113,6 +114,8 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     case OT_FOREIGN:
     case OT_HANDLE:
         return leave_to_receiver(p, slot, e->foreign, e->verdict == OT_HANDLE);
+    case OT_THERE:
+        return Py_NewRef(o);
     case OT_INSIDE:
     case OT_REHOMED:
         PyErr_Format(PyExc_SystemError,

@@ -194,7 +194,8 @@ check_strict(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
 {
     PyObject *culprit = NULL;
     Py_ssize_t outside = 0;
-    if (!take_over && kind != NULL && !kind->leaf && !ot_is_process_static(p->root)) {
+    bool is_static = ot_is_process_static(p->root) || ot_is_module_static(p->root);
+    if (!take_over && kind != NULL && !kind->leaf && !is_static) {
         culprit = Py_NewRef(p->root);
     } else {
         const ot_entry_t *e = find_shared(p);
@@ -239,7 +240,7 @@ commit_edges(ot_proof_t *p, ot_leftovers_t *leftovers)
     for (size_t i = 0; i < p->edges.len; i++) {
         ot_edge_t *edge = &p->edges.items[i];
         ot_entry_t *e = &p->entries.items[edge->entry];
-        if (e->verdict == OT_INSIDE) {
+        if (e->verdict == OT_INSIDE || e->verdict == OT_THERE) {
             continue;
         }
         leftovers->items[leftovers->len++] = *edge->slot;

@@ -22,13 +22,21 @@ ot_kind_static(PyTypeObject *t)
         PyTypeObject *type;
         const ot_kind_t *kind;
     } rows[] = {
-        {&PyDict_Type, &ot_kind_dict},           {&PyList_Type, &ot_kind_list},
-        {&PyTuple_Type, &ot_kind_tuple},         {&PyUnicode_Type, &ot_kind_str},
-        {&PyFloat_Type, &ot_kind_float},         {&PyLong_Type, &ot_kind_int},
-        {&PyBytes_Type, &ot_kind_bytes},         {&PySet_Type, &ot_kind_set},
-        {&PyFrozenSet_Type, &ot_kind_set},       {&PyComplex_Type, &ot_kind_complex},
-        {&PyRange_Type, &ot_kind_range},         {&PySlice_Type, &ot_kind_slice},
+        {&PyDict_Type, &ot_kind_dict},
+        {&PyList_Type, &ot_kind_list},
+        {&PyTuple_Type, &ot_kind_tuple},
+        {&PyUnicode_Type, &ot_kind_str},
+        {&PyFloat_Type, &ot_kind_float},
+        {&PyLong_Type, &ot_kind_int},
+        {&PyBytes_Type, &ot_kind_bytes},
+        {&PySet_Type, &ot_kind_set},
+        {&PyFrozenSet_Type, &ot_kind_set},
+        {&PyComplex_Type, &ot_kind_complex},
+        {&PyRange_Type, &ot_kind_range},
+        {&PySlice_Type, &ot_kind_slice},
         {&PyByteArray_Type, &ot_kind_bytearray},
+        {&PyODict_Type, &ot_kind_odict},
+        {&PyDictProxy_Type, &ot_kind_mappingproxy},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(rows); i++) {
         if (t == rows[i].type) {
@@ -40,7 +48,11 @@ ot_kind_static(PyTypeObject *t)
 
 /* ---- types of modules -------------------------------------------------------------------- */
 
-static const ot_c_type_t *const c_types[] = {&ot_c_type_array};
+static const ot_c_type_t *const c_types[] = {
+    &ot_c_type_array,    &ot_c_type_deque,  &ot_c_type_defaultdict, &ot_c_type_decimal,
+    &ot_c_type_date,     &ot_c_type_time,   &ot_c_type_datetime,    &ot_c_type_timedelta,
+    &ot_c_type_timezone, &ot_c_type_tzinfo,
+};
 
 /* How those are recognised that were looked at and found as expected: a static type by itself,
  * the heap types that each interpreter has for one by their tp_dealloc. Written with one value. */
@@ -77,6 +89,23 @@ learn_c_type(PyTypeObject *type)
         }
     }
     return 0;
+}
+
+PyObject *
+ot_c_type_here(const void *mark)
+{
+    size_t i = 0;
+    while (i < Py_ARRAY_LENGTH(c_types) && c_marks[i] != mark) {
+        i++;
+    }
+    const char *name = i < Py_ARRAY_LENGTH(c_types) ? c_types[i]->tp_name : "unknown.type";
+    const char *dot = strrchr(name, '.');
+    PyObject *module_name = PyUnicode_FromStringAndSize(name, dot - name);
+    PyObject *module = module_name == NULL ? NULL : PyImport_Import(module_name);
+    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, dot + 1);
+    Py_XDECREF(module_name);
+    Py_XDECREF(module);
+    return type;
 }
 
 static const ot_kind_t *
@@ -164,8 +193,12 @@ ot_key_is_composite(PyObject *key)
         PyBool_Check(key) || key == Py_None) {
         return false;
     }
-    /* A NaN hashes by its address, which a copy does not share. */
-    return !PyFloat_CheckExact(key) || isnan(PyFloat_AS_DOUBLE(key));
+    if (PyFloat_CheckExact(key)) {
+        return isnan(
+            PyFloat_AS_DOUBLE(key)); /* hashes by its address, which a copy does not share */
+    }
+    const ot_kind_t *kind = PyTuple_CheckExact(key) ? NULL : ot_kind_of_base(Py_TYPE(key));
+    return kind == NULL || !kind->keeps_hash;
 }
 
 /* ---- set-up ------------------------------------------------------------------------------ */
@@ -201,8 +234,22 @@ find_statics(void)
     return 0;
 }
 
+/* Built in, but laid out privately. */
+static int
+check_built_in(const char *name, int good)
+{
+    if (good == 0) {
+        PyErr_Format(PyExc_ImportError, "objtunnel: %s of this Python is not laid out as in %s",
+                     name, PY_VERSION);
+    }
+    return good > 0 ? 0 : -1;
+}
+
 int
 ot_kinds_init(void)
 {
-    return find_statics();
+    if (find_statics() < 0 || check_built_in("OrderedDict", ot_odict_check()) < 0) {
+        return -1;
+    }
+    return check_built_in("mappingproxy", ot_mappingproxy_check());
 }

@@ -38,9 +38,14 @@ typedef struct ot_kind {
     bool leaf;         /* refers to nothing */
     bool emptiable;    /* as a root it is taken over and left empty, as std::move does in C++ */
     bool subclassable; /* shell and clone make objects of o's own type, also of a subclass */
+    bool keeps_hash;   /* a copy hashes as the original does, or neither can be hashed */
 
     /* Of an object with no outside references. */
     ot_inspection_t (*inspect)(PyObject *o);
+
+    /* Whether clone and shell know what to do with o; those of others are pickled, and `inspect`
+     * calls them pinned. NULL: with all. Runs: -. */
+    bool (*copies)(PyObject *o);
 
     /* Calls v->edge for each reference. Returns OT_NEEDS_KEYS/REHASH bits, or -1. */
     int (*visit)(PyObject *o, ot_visitor_t *v);
@@ -70,6 +75,16 @@ typedef struct ot_kind {
 /* Whether o is the same object in every interpreter (None, small ints, static types...). */
 bool ot_is_process_static(PyObject *o);
 
+/* The same of interpreters that have imported its module (timezone.utc, timedelta(0)). */
+bool ot_is_module_static(PyObject *o);
+
+/* Whether an object that follows the row can be copied; else it is pickled if it cannot move. */
+static inline bool
+ot_kind_copies(const ot_kind_t *kind, PyObject *o)
+{
+    return kind->clone != NULL && (kind->copies == NULL || kind->copies(o));
+}
+
 /* Takes note of static objects' addresses.
  * Returns 0, or -1 with an exception set. Call once an interpreter, at import. */
 int ot_kinds_init(void);
@@ -87,7 +102,8 @@ bool ot_key_is_composite(PyObject *key);
 
 extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,
     ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes, ot_kind_bytearray, ot_kind_range,
-    ot_kind_slice, ot_kind_array, ot_kind_plain_instance, ot_kind_container_instance,
+    ot_kind_slice, ot_kind_array, ot_kind_deque, ot_kind_defaultdict, ot_kind_odict,
+    ot_kind_decimal, ot_kind_mappingproxy, ot_kind_plain_instance, ot_kind_container_instance,
     ot_kind_other_instance, ot_kind_extension;
 
 /* The row for a built-in type that every interpreter shares, NULL if it has none. */
@@ -108,6 +124,11 @@ const ot_kind_t *ot_kind_registered(PyTypeObject *type);
  * RuntimeError. Needs: the GIL of the type's interpreter. */
 int ot_kind_register(PyTypeObject *type, const ot_type_spec_t *spec);
 
+/* This interpreter's C type whose objects look like those of a known one of another interpreter,
+ * which was deallocated by `mark` (ot_layout_t's base): imports its module. A new reference, or
+ * NULL with an exception. Runs: e. */
+PyObject *ot_c_type_here(const void *mark);
+
 /* A C type of the standard library that each interpreter has its own object for, or that is in a
  * module which must be imported. */
 typedef struct {
@@ -118,7 +139,22 @@ typedef struct {
     int (*check)(PyTypeObject *type);
 } ot_c_type_t;
 
-extern const ot_c_type_t ot_c_type_array;
+extern const ot_c_type_t ot_c_type_array, ot_c_type_deque, ot_c_type_defaultdict, ot_c_type_decimal,
+    ot_c_type_date, ot_c_type_time, ot_c_type_datetime, ot_c_type_timedelta, ot_c_type_tzinfo,
+    ot_c_type_timezone;
+
+/* Whether OrderedDict and mappingproxy, which are built in, look as their rows expect: as a check
+ * does. */
+int ot_odict_check(void);
+int ot_mappingproxy_check(void);
+
+/* The tzinfo of an aware time or datetime, else NULL; o is of one of datetime's types. Borrowed. */
+PyObject *ot_tzinfo_of(PyObject *o);
+
+/* For rehashing: the items in order, a new list of pairs, looked up by no key; NULL with
+ * MemoryError. And swapping what two hold. */
+PyObject *ot_odict_items(PyObject *o);
+void ot_odict_swap(PyObject *a, PyObject *b);
 
 /* The inspect of three rows that are asked for every object (see prove.c). */
 

@@ -1,21 +1,21 @@
 /* path.c: see path.h.
  *
  * Depth-first with an explicit stack of open containers; each is entered once. Only runs when a
- * send has failed already, so it is written for clearness, not for speed: it uses the public
- * API, iterates over list copies of containers, and may be slow on huge trees.
+ * send has failed already, so it is written for clearness, not for speed: it iterates over list
+ * copies of containers, and may be slow on huge trees. What a subclass says about iteration is
+ * not asked: the objects are those that its C base holds, and the attributes.
  * Threading: the GIL of the current interpreter.
  */
 #include "tunnel/path.h"
 
 #include "tunnel/class.h"
 
-/* An open container: children[next] is looked at next. The first n_items are what it holds as a
- * container, labelled by `labels` or by their index; the others are attributes. */
+/* An open container: children[next] is looked at next. First its items, then attributes. */
 typedef struct {
     PyObject *children; /* owned list */
-    PyObject *labels;   /* owned list of keys, or NULL: the index */
-    PyObject *names;    /* owned list: the attributes' names */
-    Py_ssize_t n_items, next;
+    PyObject *keys;     /* owned list of the items' keys, or NULL: the index */
+    PyObject *names;    /* owned list of the attributes' names; "" is not written */
+    Py_ssize_t items, next;
     const char *format; /* how an item is written behind its parent */
 } frame_t;
 
@@ -25,99 +25,155 @@ static void
 close_frame(frame_t *f)
 {
     Py_CLEAR(f->children);
-    Py_CLEAR(f->labels);
+    Py_CLEAR(f->keys);
     Py_CLEAR(f->names);
 }
 
-/* Lists what o holds as a container, subclasses included. 0, or -1 with an exception. */
-static int
-list_items(PyObject *o, frame_t *f)
-{
-    f->format = "[%S]";
-    if (PyList_Check(o) || PyTuple_Check(o)) {
-        f->children = PySequence_List(o);
-    } else if (PyDict_Check(o)) {
-        f->children = PyDict_Values(o);
-        f->labels = PyDict_Keys(o);
-        f->format = "[%R]";
-    } else if (PyAnySet_Check(o)) {
-        f->children = PySequence_List(o);
-        f->format = ".<element %S>";
-    } else if (Py_IS_TYPE(o, &PySlice_Type)) {
-        PySliceObject *s = (PySliceObject *)o;
-        f->children = Py_BuildValue("[OOO]", s->start, s->stop, s->step);
-        f->labels = Py_BuildValue("[sss]", "start", "stop", "step");
-        f->format = ".%S";
-    } else if (strcmp(Py_TYPE(o)->tp_name, "collections.deque") == 0) {
-        f->children = PySequence_List(o);
-    } else {
-        f->children = PyList_New(0);
-    }
-    bool labelled = PyDict_Check(o) || Py_IS_TYPE(o, &PySlice_Type);
-    return f->children == NULL || (labelled && f->labels == NULL) ? -1 : 0;
-}
+/* ---- what a container holds ------------------------------------------------------------------ */
 
+/* 0, or -1 with an exception; NULL is no attribute. */
 static int
 add_attribute(frame_t *f, PyObject *name, PyObject *value)
 {
-    return PyList_Append(f->names, name) < 0 || PyList_Append(f->children, value) < 0 ? -1 : 0;
+    if (value == NULL) {
+        return 0;
+    }
+    return name == NULL || PyList_Append(f->names, name) < 0 ? -1
+                                                             : PyList_Append(f->children, value);
 }
 
-/* Lists the values of an instance's __slots__ and of its __dict__. 0, or -1 with an exception. */
 static int
-list_attributes(PyObject *o, frame_t *f)
+add_named(frame_t *f, const char *name, PyObject *value)
 {
-    f->names = PyList_New(0);
-    int rc = f->names == NULL ? -1 : 0;
-    for (PyTypeObject *t = Py_TYPE(o); rc == 0 && ot_type_is_python(t); t = t->tp_base) {
-        PyMemberDef *member = ot_type_members(t);
-        for (Py_ssize_t i = 0; rc == 0 && i < Py_SIZE(t); i++, member++) {
-            PyObject *value = *(PyObject **)((char *)o + member->offset);
-            PyObject *name = PyUnicode_FromString(member->name);
-            rc = name == NULL || (value != NULL && add_attribute(f, name, value) < 0) ? -1 : 0;
-            Py_XDECREF(name);
-        }
-    }
-    if (rc < 0 || !ot_type_is_python(Py_TYPE(o)) || !ot_type_manages_dict(Py_TYPE(o))) {
-        return rc;
-    }
-    PyObject *dict = PyObject_GenericGetDict(o, NULL), *name, *value;
-    Py_ssize_t pos = 0;
-    rc = dict == NULL ? -1 : 0;
-    while (rc == 0 && PyDict_Next(dict, &pos, &name, &value)) {
-        rc = add_attribute(f, name, value);
-    }
-    Py_XDECREF(dict);
+    PyObject *o = PyUnicode_FromString(name);
+    int rc = add_attribute(f, o, value);
+    Py_XDECREF(o);
     return rc;
 }
 
-/* Lists the children of o; 0 if it has none, 1 if `f` was filled, or -1. */
+static int
+add_dict(frame_t *f, PyObject *dict)
+{
+    Py_ssize_t at = 0;
+    PyObject *name, *value;
+    while (dict != NULL && PyDict_Next(dict, &at, &name, &value)) {
+        if (add_attribute(f, name, value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The __slots__ and __dict__ of an instance of a Python class, as far as they are there. */
+static int
+add_attributes(frame_t *f, PyObject *o)
+{
+    for (PyTypeObject *t = Py_TYPE(o); ot_type_is_python(t); t = t->tp_base) {
+        PyMemberDef *member = ot_type_members(t);
+        for (Py_ssize_t n = Py_SIZE(t); n > 0; n--, member++) {
+            if (member->type == Py_T_OBJECT_EX &&
+                add_named(f, member->name, *(PyObject **)((char *)o + member->offset)) < 0) {
+                return -1;
+            }
+        }
+    }
+    if (!ot_type_manages_dict(Py_TYPE(o))) {
+        return 0;
+    }
+    ot_values_t *values = ot_instance_values(o);
+    if (*ot_instance_dict(o) != NULL || values == NULL) {
+        return add_dict(f, *ot_instance_dict(o));
+    }
+    for (int i = 0; i < values->size; i++) {
+        int place = ot_values_place(values, i);
+        PyObject *name = ot_shared_key(ot_type_shared_keys(Py_TYPE(o)), place);
+        if (add_attribute(f, name, values->values[place]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* What else an object of that base refers to. */
+static int
+add_fields(frame_t *f, PyObject *o, PyTypeObject *base)
+{
+    const ot_kind_t *kind = ot_kind_of_base(base);
+    if (kind == &ot_kind_slice) {
+        PySliceObject *s = (PySliceObject *)o;
+        return add_named(f, "start", s->start) < 0 || add_named(f, "stop", s->stop) < 0
+                   ? -1
+                   : add_named(f, "step", s->step);
+    }
+    if (kind == &ot_kind_defaultdict) {
+        return add_named(f, "default_factory", ((ot_defaultdict_t *)o)->default_factory);
+    }
+    if (kind == &ot_kind_odict) {
+        return add_dict(f, ((ot_odict_t *)o)->inst_dict);
+    }
+    if (kind == &ot_kind_mappingproxy) {
+        return add_named(f, "", ((ot_mappingproxy_t *)o)->mapping);
+    }
+    return strncmp(base->tp_name, "datetime.", 9) == 0 ? add_named(f, "tzinfo", ot_tzinfo_of(o))
+                                                       : 0;
+}
+
+static int
+add_items(frame_t *f, PyObject *o, PyTypeObject *base)
+{
+    if (PyDict_Check(o)) {
+        f->format = "[%R]";
+        f->children = PyDict_Values(o);
+        f->keys = PyDict_Keys(o);
+        return f->children == NULL || f->keys == NULL ? -1 : 0;
+    }
+    bool is_set = PyAnySet_Check(o);
+    f->format = is_set ? ".<element %S>" : "[%S]";
+    if (!is_set && !PyList_Check(o) && !PyTuple_Check(o) &&
+        ot_kind_of_base(base) != &ot_kind_deque) {
+        f->children = PyList_New(0);
+    } else {
+        PyObject *items = base->tp_iter(o);
+        f->children = items == NULL ? NULL : PySequence_List(items);
+        Py_XDECREF(items);
+    }
+    return f->children == NULL ? -1 : 0;
+}
+
+/* Lists the children of a container we know; 0 if it has none, 1 if `f` was filled, or -1. */
 static int
 open_container(PyObject *o, frame_t *f)
 {
-    *f = (frame_t){0};
-    int rc = list_items(o, f);
+    PyTypeObject *base = ot_type_solid_base(Py_TYPE(o));
+    if (PyType_Check(o) || (ot_kind_of_base(base) == NULL && base != &PyBaseObject_Type)) {
+        return 0;
+    }
+    *f = (frame_t){.names = PyList_New(0)};
+    int rc = f->names == NULL ? -1 : add_items(f, o, base);
     if (rc == 0) {
-        f->n_items = PyList_GET_SIZE(f->children);
-        rc = list_attributes(o, f);
+        f->items = PyList_GET_SIZE(f->children);
+        rc = add_fields(f, o, base) < 0 || add_attributes(f, o) < 0 ? -1 : 1;
     }
-    if (rc < 0 || PyList_GET_SIZE(f->children) == 0) {
+    if (rc < 0) {
         close_frame(f);
-        return rc;
     }
-    return 1;
+    return rc;
 }
 
-/* What the current child adds to the path. New reference. */
+/* ---- the search ------------------------------------------------------------------------------ */
+
+/* What the frame's current child adds to the path. */
 static PyObject *
 spell_step(const frame_t *f)
 {
     Py_ssize_t i = f->next - 1;
-    if (i >= f->n_items) {
-        return PyUnicode_FromFormat(".%S", PyList_GET_ITEM(f->names, i - f->n_items));
+    if (i >= f->items) {
+        PyObject *name = PyList_GET_ITEM(f->names, i - f->items);
+        bool silent = PyUnicode_Check(name) && PyUnicode_GET_LENGTH(name) == 0;
+        return PyUnicode_FromFormat(silent ? "%S" : ".%S", name);
     }
     PyObject *label =
-        f->labels != NULL ? Py_NewRef(PyList_GET_ITEM(f->labels, i)) : PyLong_FromSsize_t(i);
+        f->keys != NULL ? Py_NewRef(PyList_GET_ITEM(f->keys, i)) : PyLong_FromSsize_t(i);
     PyObject *step = label == NULL ? NULL : PyUnicode_FromFormat(f->format, label);
     Py_XDECREF(label);
     return step;
@@ -168,7 +224,7 @@ search(frames_t *frames, PyObject *entered, PyObject *target)
         if (child == target) {
             return spell(frames);
         }
-        if (f->labels != NULL && i < f->n_items && PyList_GET_ITEM(f->labels, i) == target) {
+        if (i < f->items && f->keys != NULL && PyList_GET_ITEM(f->keys, i) == target) {
             PyObject *path = spell(frames);
             PyUnicode_AppendAndDel(&path, PyUnicode_FromString(" (the key)"));
             return path;

@@ -18,6 +18,7 @@ typedef enum {
     OT_INTERNED, /* a str of the sender's intern table: copied */
     OT_FOREIGN,  /* of a type we do not know: pickled */
     OT_HANDLE,   /* a Tunnel: its channel travels */
+    OT_THERE,    /* of a module, and the same object in the receiver's: left as it is */
 } ot_verdict_t;
 
 /* An object that needs more than a glance: referenced more than once, or not movable as it is.

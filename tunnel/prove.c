@@ -110,8 +110,11 @@ first_verdict(ot_proof_t *p, ot_entry_t *e)
     if (e->kind == &ot_kind_str && ot_str_interned(o)) {
         return OT_INTERNED;
     }
+    if (ot_is_module_static(o)) {
+        return OT_THERE;
+    }
     ot_inspection_t inspection = e->kind->inspect(o);
-    if (inspection != OT_MOVABLE && e->kind->clone == NULL) {
+    if (inspection != OT_MOVABLE && !ot_kind_copies(e->kind, o)) {
         return OT_FOREIGN; /* it cannot travel as it is, and we cannot copy it */
     }
     if (inspection == OT_PINNED) {
@@ -465,7 +468,7 @@ static bool
 stays(const ot_kind_t *kind, PyObject *o)
 {
     ot_inspection_t inspection = kind->inspect(o);
-    return inspection == OT_PINNED || (inspection == OT_REHOME && kind->clone == NULL);
+    return inspection == OT_PINNED || (inspection == OT_REHOME && !ot_kind_copies(kind, o));
 }
 
 static int
@@ -573,7 +576,7 @@ ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
         if (e->verdict == OT_PENDING) {
             e->verdict = OT_OUTSIDE; /* a leaf with references elsewhere */
         }
-        if (e->verdict == OT_OUTSIDE && e->kind->clone == NULL &&
+        if (e->verdict == OT_OUTSIDE && !ot_kind_copies(e->kind, e->obj) &&
             ot_proof_make_foreign(p, (Py_ssize_t)i) < 0) {
             return -1;
         }

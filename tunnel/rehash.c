@@ -9,6 +9,8 @@
  */
 #include "tunnel/rehash.h"
 
+#include "tunnel/kinds.h"
+
 /* Forgets the cached hashes of tuples on the way to an element. */
 static int
 forget_hashes(PyObject *key)
@@ -68,6 +70,20 @@ refill_set(PyObject *o)
 }
 
 static PyObject *
+refill_odict(PyObject *o)
+{
+    PyObject *items = ot_odict_items(o), *fresh = items == NULL ? NULL : PyODict_New();
+    for (Py_ssize_t i = 0; fresh != NULL && i < PyList_GET_SIZE(items); i++) {
+        PyObject *pair = PyList_GET_ITEM(items, i), *key = PyTuple_GET_ITEM(pair, 0);
+        if (forget_hashes(key) < 0 || PyODict_SetItem(fresh, key, PyTuple_GET_ITEM(pair, 1)) < 0) {
+            Py_CLEAR(fresh);
+        }
+    }
+    Py_XDECREF(items);
+    return fresh;
+}
+
+static PyObject *
 refill_dict(PyObject *o)
 {
     PyObject *fresh = PyDict_New(), *key, *value;
@@ -88,17 +104,18 @@ refill_dict(PyObject *o)
 static int
 rehash_one(PyObject *o)
 {
-    if (PyDict_CheckExact(o)) {
-        PyObject *fresh = refill_dict(o);
+    if (PyDict_Check(o)) {
+        bool ordered = PyODict_Check(o);
+        PyObject *fresh = ordered ? refill_odict(o) : refill_dict(o);
         if (fresh == NULL) {
             return -1;
         }
-        ot_dict_swap(o, fresh);
+        (ordered ? ot_odict_swap : ot_dict_swap)(o, fresh);
         Py_DECREF(fresh);
         return 0; /* nobody hashes a dict */
     }
     Py_hash_t before = 0;
-    bool frozen = PyFrozenSet_CheckExact(o);
+    bool frozen = PyFrozenSet_Check(o);
     if (frozen && (before = PyObject_Hash(o)) == -1) {
         return -1;
     }

@@ -235,15 +235,19 @@ find_undertaker(const ot_interp_t *interp, const ot_tree_class_t *c)
         return (PyTypeObject *)Py_NewRef((PyObject *)type); /* the modules may be gone already */
     }
     PyErr_Clear();
-    if (c->base == NULL || c->type != NULL) {
+    PyObject *base =
+        c->base == NULL ? ot_c_type_here(c->layout.base) : Py_NewRef((PyObject *)c->base);
+    if (base == NULL || c->type != NULL) {
+        Py_XDECREF(base);
         PyErr_Format(PyExc_TypeError, "cannot free instances of %U.%U: no such class here",
                      c->module, c->qualname);
         return NULL;
     }
-    PyObject *o = PyObject_CallFunction(interp->classes->stand_in, "OnOO", c->base,
+    PyObject *o = PyObject_CallFunction(interp->classes->stand_in, "OnOO", base,
                                         (Py_ssize_t)c->layout.n_slots,
                                         flags & Py_TPFLAGS_MANAGED_DICT ? Py_True : Py_False,
                                         flags & Py_TPFLAGS_MANAGED_WEAKREF ? Py_True : Py_False);
+    Py_DECREF(base);
     ot_layout_t layout;
     if (o == NULL) {
         return NULL;

@@ -288,6 +288,57 @@ visit_set(PyObject *o, void (*visit)(PyObject *o, void *arg), void *arg)
     }
 }
 
+static void
+visit_odict(PyObject *o, void (*visit)(PyObject *o, void *arg), void *arg)
+{
+    visit_dict(o, visit, arg);
+    for (ot_odict_node_t *node = ((ot_odict_t *)o)->first; node != NULL; node = node->next) {
+        visit(node->key, arg);
+    }
+}
+
+static void
+visit_deque(PyObject *o, void (*visit)(PyObject *o, void *arg), void *arg)
+{
+    ot_deque_t *d = (ot_deque_t *)o;
+    ot_deque_block_t *b = d->first;
+    for (Py_ssize_t i = d->first_index, n = Py_SIZE(o); n > 0; n--, i++) {
+        if (i == OT_DEQUE_BLOCK) {
+            b = b->right;
+            i = 0;
+        }
+        visit(b->item[i], arg);
+    }
+}
+
+static bool
+is_a(PyObject *o, const char *tp_name)
+{
+    return strcmp(Py_TYPE(o)->tp_name, tp_name) == 0;
+}
+
+static void
+visit_c_type(PyObject *o, void (*visit)(PyObject *o, void *arg), void *arg)
+{
+    PyObject *field[2] = {0};
+    if (is_a(o, "collections.deque")) {
+        visit_deque(o, visit, arg);
+    } else if (is_a(o, "collections.defaultdict")) {
+        visit_dict(o, visit, arg);
+        field[0] = ((ot_defaultdict_t *)o)->default_factory;
+    } else if (is_a(o, "datetime.timezone")) {
+        field[0] = ((ot_timezone_t *)o)->offset;
+        field[1] = ((ot_timezone_t *)o)->name;
+    } else if (is_a(o, "datetime.time") || is_a(o, "datetime.datetime")) {
+        field[0] = ot_tzinfo_of(o);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (field[i] != NULL) {
+            visit(field[i], arg);
+        }
+    }
+}
+
 void
 graph_visit(PyObject *o, void (*visit)(PyObject *o, void *arg), void *arg)
 {
@@ -307,6 +358,12 @@ graph_visit(PyObject *o, void (*visit)(PyObject *o, void *arg), void *arg)
         visit(((PySliceObject *)o)->start, arg);
         visit(((PySliceObject *)o)->stop, arg);
         visit(((PySliceObject *)o)->step, arg);
+    } else if (PyODict_CheckExact(o)) {
+        visit_odict(o, visit, arg);
+    } else if (Py_IS_TYPE(o, &PyDictProxy_Type)) {
+        visit(((ot_mappingproxy_t *)o)->mapping, arg);
+    } else {
+        visit_c_type(o, visit, arg);
     }
 }
 
@@ -325,7 +382,7 @@ static void
 enter(PyObject *o, void *arg)
 {
     graph_t *g = arg;
-    if (ot_is_process_static(o)) {
+    if (ot_is_process_static(o) || ot_is_module_static(o)) {
         return;
     }
     node_t *known = find_node(g, o);
@@ -369,7 +426,7 @@ side_block(PyObject *o)
     if (PyList_CheckExact(o)) {
         return ((PyListObject *)o)->ob_item;
     }
-    if (PyDict_CheckExact(o)) {
+    if (PyDict_Check(o)) {
         return ot_keys_static(ot_dict_keys(o)) ? NULL : ot_dict_keys(o);
     }
     if (PyAnySet_CheckExact(o)) {
@@ -382,17 +439,45 @@ side_block(PyObject *o)
     if (PyUnicode_CheckExact(o)) {
         return ot_str_side_block(o);
     }
-    if (strcmp(Py_TYPE(o)->tp_name, "array.array") == 0) {
+    if (is_a(o, "array.array")) {
         return ((ot_array_t *)o)->ob_item;
     }
+    if (is_a(o, "decimal.Decimal")) {
+        ot_decimal_t *d = (ot_decimal_t *)o;
+        return d->data == d->word ? NULL : d->data;
+    }
     return NULL;
+}
+
+/* The blocks that side_block does not know. */
+static bool
+chain_is_home(PyObject *o)
+{
+    bool home = true;
+    if (PyODict_CheckExact(o)) {
+        ot_odict_t *od = (ot_odict_t *)o;
+        for (ot_odict_node_t *node = od->first; node != NULL; node = node->next) {
+            home = home && ot_heap_owns(node);
+        }
+        home = home && (od->node == NULL || ot_heap_owns(od->node));
+    } else if (is_a(o, "collections.deque")) {
+        ot_deque_t *d = (ot_deque_t *)o;
+        for (ot_deque_block_t *b = d->first; b != d->last; b = b->right) {
+            home = home && ot_heap_owns(b);
+        }
+        home = home && ot_heap_owns(d->last);
+        for (Py_ssize_t i = 0; i < d->n_free; i++) {
+            home = home && ot_heap_owns(d->free[i]);
+        }
+    }
+    return home;
 }
 
 bool
 graph_is_home(PyObject *o)
 {
     void *side = side_block(o);
-    return ot_heap_owns(o) && (side == NULL || ot_heap_owns(side));
+    return ot_heap_owns(o) && (side == NULL || ot_heap_owns(side)) && chain_is_home(o);
 }
 
 /* An interned string must be the one that this interpreter's table has. */

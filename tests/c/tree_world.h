@@ -17,11 +17,15 @@ enter(PyThreadState *t)
 }
 
 /* Makers of objects that nothing else refers to: no constants, no interned or cached ones. */
-static const char makers[] = "import array, gc, sys, types\n"
+static const char makers[] = "import array, collections, datetime, decimal, gc, sys, types\n"
                              "def f(n): return (n + 10) / 7\n"
                              "def s(n): return 'text-%d' % n\n"
                              "def i(n): return 10 ** 20 + n\n"
                              "def b(n): return b'%d bytes' % n\n";
+
+/* A receiver that need not import anything for these: that imports fail without memory is
+ * none of our business. */
+static const char receiving[] = "import objtunnel, collections, datetime, decimal\n";
 
 static inline void
 open_world(void)
@@ -29,7 +33,7 @@ open_world(void)
     python_start();
     bystander = PyThreadState_Get();
     receiver = interpreter_new();
-    python_run("import objtunnel");
+    python_run(receiving);
     sender = interpreter_new();
     python_run("import objtunnel");
     python_run(makers);
@@ -41,6 +45,8 @@ open_old_world(const char *source)
 {
     python_start_bare_with_own_heap();
     bystander = PyThreadState_Get();
+    /* Its types belong to who imports it first: with pymalloc, 3.13.0 crashes if that ends. */
+    python_run("import datetime");
     sender = interpreter_new();
     python_run(makers);
     python_run(source);
@@ -48,7 +54,7 @@ open_old_world(const char *source)
     python_run("import objtunnel");
     cr_assert_eq(ot_heap.mode, OT_HEAP_OWN);
     receiver = interpreter_new();
-    python_run("import objtunnel");
+    python_run(receiving);
     enter(sender);
     python_run("import objtunnel");
 }
@@ -100,6 +106,15 @@ attach(ot_tree_t *tree)
     CHECK(root != NULL && tree == NULL);
     return root;
 }
+
+#define STDLIB_KINDS                                                                               \
+    "collections.deque(f(n) for n in range(100)), collections.deque([s(9)], 3),"                   \
+    " collections.defaultdict(list, {s(10): f(9)}), collections.OrderedDict("                      \
+    "[(s(11), [f(10)]), (i(5), f(11)), ((f(12), s(12)), s(13)), ('key', f(13))]),"                 \
+    " collections.OrderedDict(), decimal.Decimal('1.5'), decimal.Decimal(i(6)) ** 5,"              \
+    " datetime.date(2024, 2, 29), datetime.time(1, 2, 3), datetime.timedelta(1, 2, 3),"            \
+    " datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone(datetime.timedelta(1, -1), s(14)))," \
+    " datetime.time(1, tzinfo=datetime.timezone.utc), types.MappingProxyType({s(15): f(14)})"
 
 /* Elements of a list, one of every kind and nothing that is pickled. */
 #define EVERY_KIND                                                                                 \

@@ -3,6 +3,9 @@ hypothesis does not load in subinterpreters."""
 
 from hypothesis import strategies as st
 
+ZONES = st.sampled_from([None, None, "utc", "zoneinfo", 90, -61])
+CLOCK = (st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999_999))
+
 ATOMS = st.one_of(
     st.tuples(st.just("none")),
     st.tuples(st.just("bool"), st.booleans()),
@@ -20,7 +23,16 @@ ATOMS = st.one_of(
     st.tuples(st.just("array"), st.sampled_from("bBhHiIlLqQfd"), st.integers(0, 40)),
     st.tuples(st.just("range"), st.integers(-9, 9), st.integers(-10**20, 10**20),
               st.integers(1, 5)),
+    st.tuples(st.just("decimal"), st.decimals(allow_nan=False).map(str)),
+    st.tuples(st.just("decimal"), st.sampled_from(["NaN", "0", "-0", "1e-300", "7" * 99 + ".25"])),
+    st.tuples(st.just("date"), st.integers(1, 9999), st.integers(1, 12), st.integers(1, 28)),
+    st.tuples(st.just("time"), *CLOCK, ZONES.filter(lambda z: z != "zoneinfo"), st.integers(0, 1)),
+    st.tuples(st.just("datetime"), st.integers(1, 9999), st.integers(1, 12), st.integers(1, 28),
+              st.integers(0, 23), ZONES, st.integers(0, 1)),
+    st.tuples(st.just("timedelta"), st.integers(-9999, 9999), st.integers(-9, 9)),
+    st.tuples(st.just("timezone"), st.sampled_from(["utc", 0, 30, 61, -720])),
 )
+MAPPINGS = ["dict", "defaultdict", "odict"]
 
 
 @st.composite
@@ -32,11 +44,17 @@ def recipes(draw, max_nodes=24):
         earlier = st.lists(st.integers(0, i - 1), max_size=5)
         anywhere = st.lists(st.integers(0, max_nodes - 1), max_size=5)
         kind = draw(st.sampled_from(["list", "list", "dict", "dict", "strdict", "tuple", "set",
-                                     "frozenset", "slice"]))
+                                     "frozenset", "slice", "deque", "defaultdict", "odict",
+                                     "mappingproxy"]))
         if kind in ("list", "strdict"):
             nodes.append((kind, draw(anywhere)))
-        elif kind == "dict":
-            nodes.append((kind, draw(earlier), draw(anywhere)))
+        elif kind == "deque":
+            many = st.lists(st.integers(0, max_nodes - 1), max_size=150)
+            children = draw(st.one_of(anywhere, many))
+            nodes.append((kind, children, draw(st.sampled_from([None, None, 0, 3, 70]))))
+        elif kind in MAPPINGS:
+            options = {"defaultdict": [None, "list", "int"]}.get(kind, [False, True])
+            nodes.append((kind, draw(earlier), draw(anywhere), draw(st.sampled_from(options))))
         else:
             nodes.append((kind, draw(earlier)))
     return nodes

@@ -7,10 +7,17 @@ and by their worker interpreters.
 """
 
 import array
+import copy
 import gc
 import math
+import pickle
 import struct
 import sys
+import zoneinfo
+from collections import OrderedDict, defaultdict, deque
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from types import MappingProxyType
 
 # ---- building -------------------------------------------------------------------------------
 
@@ -39,7 +46,27 @@ def _atom(kind, *args):
         return bytearray(args[0])
     if kind == "array":
         return array.array(args[0], [i % 100 for i in range(args[1])])
+    if kind in _STDLIB_ATOMS:
+        return _STDLIB_ATOMS[kind](*args)
     return range(*args)
+
+
+def _zone(name):
+    if name in (None, "utc"):
+        return name and timezone.utc
+    if name == "zoneinfo":
+        return zoneinfo.ZoneInfo("UTC")
+    return timezone(timedelta(minutes=name), *([f"{name} min"] if name % 2 else []))
+
+
+_STDLIB_ATOMS = {
+    "decimal": Decimal,
+    "date": date,
+    "time": lambda *args: time(*args[:4], tzinfo=_zone(args[4]), fold=args[5]),
+    "datetime": lambda *args: datetime(*args[:4], tzinfo=_zone(args[4]), fold=args[5]),
+    "timedelta": timedelta,
+    "timezone": _zone,
+}
 
 
 def _hashable(nodes):
@@ -51,6 +78,11 @@ def _hashable(nodes):
             continue
         good.append(node)
     return good
+
+
+def _setter(o, keys):
+    """Appends a value under the next of the keys, as long as there are some."""
+    return lambda value: keys and o.__setitem__(keys.pop(), value)
 
 
 def build(recipe):
@@ -73,6 +105,22 @@ def build(recipe):
             o = set(_hashable([nodes[i] for i in args[0]]))
         elif kind == "frozenset":
             o = frozenset(_hashable([nodes[i] for i in args[0]]))
+        elif kind == "deque":
+            o = deque(maxlen=args[1])
+            later.append((o.append, args[0]))
+        elif kind == "defaultdict":
+            o = defaultdict(args[2] and {"list": list, "int": int}[args[2]])
+            later.append((_setter(o, _hashable([nodes[i] for i in args[0]])), args[1]))
+        elif kind == "odict":
+            o = OrderedDict()
+            keys = _hashable([nodes[i] for i in args[0]])
+            o.update(dict.fromkeys(keys))
+            if o and args[2]:
+                o.move_to_end(next(iter(o)))
+                o.popitem(last=False)
+            later.append((_setter(o, keys), args[1]))
+        elif kind == "mappingproxy":
+            o = MappingProxyType({f"k{i}": nodes[i] for i in args[0]})
         elif kind == "slice":
             o = slice(*(([nodes[i] for i in args[0]] + [None] * 3)[:3]))
         else:
@@ -86,7 +134,7 @@ def build(recipe):
 
 # ---- comparing ------------------------------------------------------------------------------
 
-_SHARED_BY_IDENTITY = (list, dict, set, frozenset, bytearray, array.array)
+_SHARED_BY_IDENTITY = (list, dict, set, frozenset, bytearray, array.array, deque)
 
 
 def _equal_leaf(a, b):
@@ -96,13 +144,25 @@ def _equal_leaf(a, b):
         return (a == b) or (math.isnan(abs(a)) and math.isnan(abs(b)))
     if isinstance(a, slice):
         return True  # its parts are compared by the walk
+    if isinstance(a, Decimal):
+        return a.as_tuple() == b.as_tuple()
+    if isinstance(a, (date, time, timedelta, timezone)):
+        same_zone = type(getattr(a, "tzinfo", None)) is type(getattr(b, "tzinfo", None))
+        return a == b and repr(a) == repr(b) and hash(a) == hash(b) and same_zone
     return a == b
 
 
+def _form(o):
+    """What a container has besides its content."""
+    if isinstance(o, deque):
+        return o.maxlen
+    return o.default_factory if isinstance(o, defaultdict) else None
+
+
 def _children(o):
-    if isinstance(o, (list, tuple)):
+    if isinstance(o, (list, tuple, deque)):
         return list(o)
-    if isinstance(o, dict):
+    if isinstance(o, (dict, MappingProxyType)):
         return [x for item in o.items() for x in item]
     if isinstance(o, slice):
         return [o.start, o.stop, o.step]
@@ -142,6 +202,7 @@ def assert_same(got, expected):
         if not children:
             assert _equal_leaf(a, b), (path, a, b)
         others = _children(b)
+        assert _form(a) == _form(b), (path, a, b)
         assert len(children) == len(others), (path, a, b)
         if isinstance(a, dict):
             assert all(k in a and a[k] is v for k, v in a.items()), (path, "a key is lost")
@@ -154,7 +215,8 @@ def containers(tree):
     found, stack = {}, [tree]
     while stack:
         o = stack.pop()
-        if isinstance(o, (list, dict, set, frozenset, tuple, slice, bytearray, array.array)):
+        if isinstance(o, (list, dict, set, frozenset, tuple, slice, bytearray, array.array, deque,
+                          MappingProxyType)):
             if id(o) in found:
                 continue
             found[id(o)] = o
@@ -171,7 +233,54 @@ def _leaf_work(o):
         return o + 1, o * 2, hash(o), repr(o)
     if isinstance(o, (bytes, range)):
         return hash(o), len(o) if not isinstance(o, range) else o[:1], repr(o)
+    if isinstance(o, Decimal) and o.is_finite():
+        return o + 1, o * o, hash(o), -o, repr(o), copy.copy(o), pickle.loads(pickle.dumps(o))
+    if isinstance(o, (date, time, timedelta, timezone)):
+        assert pickle.loads(pickle.dumps(o)) == o == copy.deepcopy(o)
+        return hash(o), repr(o), {o: 1}[o], [o] < [o], _date_work(o)
     return None
+
+
+def _date_work(o):
+    if isinstance(o, timedelta):
+        return abs(o) // 2, -o, o.total_seconds()
+    if isinstance(o, datetime) and o.tzinfo is not None and 2 < o.year < 9998:
+        assert o.astimezone(timezone.utc) == o.astimezone(timezone(timedelta(hours=3)))
+    return o.isoformat() if isinstance(o, (date, time)) else o.utcoffset(None)
+
+
+def _abuse_dict_type(o):
+    if isinstance(o, OrderedDict):
+        first, last = next(iter(o)), next(reversed(o))
+        o.move_to_end(first)
+        o.move_to_end(last, last=False)
+        assert next(iter(o)) is last and next(reversed(o)) is first
+        assert o.popitem()[0] is first
+        o.pop(last)
+        o |= {"more": 1}
+        assert len(list(o)) == len(o) == len(o.copy())
+    elif isinstance(o, defaultdict):
+        try:
+            assert o["missing"] == o.default_factory() and "missing" in o
+        except KeyError:
+            assert o.default_factory is None
+
+
+def _abuse_deque(o):
+    o.rotate(2)
+    o.rotate(-2)
+    o.extend(range(300))
+    o.extendleft([{"fresh": [1.5]}])
+    o.append(o)
+    if o:
+        o.popleft()
+        o.appendleft(o.pop())
+        o.insert(0, o.pop())
+    list(reversed(o)), o.copy(), o.count(7)
+    if o.maxlen is None:
+        del o[150]
+        for _ in range(200):
+            o.popleft()
 
 
 def abuse(tree):
@@ -194,6 +303,11 @@ def abuse(tree):
             o["self"] = o
             list(o.items())
             o.copy()
+            _abuse_dict_type(o)
+        elif isinstance(o, deque):
+            _abuse_deque(o)
+        elif isinstance(o, MappingProxyType):
+            repr(o), o | {"y": 1}, o.copy(), "x" in o
         elif isinstance(o, set):
             o.update(range(1000, 1040))
             o.discard(1001)
@@ -212,7 +326,7 @@ def abuse(tree):
             memoryview(o).release()
     gc.collect()
     for o in everything:
-        if isinstance(o, (list, dict, set, bytearray)):
+        if isinstance(o, (list, dict, set, bytearray, deque)):
             o.clear()
         elif isinstance(o, array.array):
             del o[:]

@@ -126,6 +126,7 @@ array_check(PyTypeObject *type)
 const ot_kind_t ot_kind_array = {
     .name = "array.array",
     .emptiable = true,
+    .keeps_hash = true,
     .inspect = array_inspect,
     .visit = array_visit,
     .shell = array_shell,

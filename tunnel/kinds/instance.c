@@ -346,9 +346,16 @@ sub_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
     return needs < 0 || fill_attributes(clone, o, c) < 0 ? -1 : needs;
 }
 
+static bool
+sub_copies(PyObject *o)
+{
+    return ot_kind_copies(base_of(o), o);
+}
+
 const ot_kind_t ot_kind_container_instance = {
     .name = "instance of a subclass",
     .inspect = sub_inspect,
+    .copies = sub_copies,
     .visit = sub_visit,
     .shell = sub_shell,
     .disown = sub_disown,
