@@ -92,14 +92,16 @@ learn_c_type(PyTypeObject *type)
 }
 
 PyObject *
-ot_c_type_here(const void *mark)
+ot_c_type_here(const void *mark, PyTypeObject *built_in)
 {
     size_t i = 0;
     while (i < Py_ARRAY_LENGTH(c_types) && c_marks[i] != mark) {
         i++;
     }
-    const char *name = i < Py_ARRAY_LENGTH(c_types) ? c_types[i]->tp_name : "unknown.type";
-    const char *dot = strrchr(name, '.');
+    if (i == Py_ARRAY_LENGTH(c_types)) {
+        return Py_XNewRef((PyObject *)built_in);
+    }
+    const char *name = c_types[i]->tp_name, *dot = strrchr(name, '.');
     PyObject *module_name = PyUnicode_FromStringAndSize(name, dot - name);
     PyObject *module = module_name == NULL ? NULL : PyImport_Import(module_name);
     PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, dot + 1);

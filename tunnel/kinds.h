@@ -124,10 +124,10 @@ const ot_kind_t *ot_kind_registered(PyTypeObject *type);
  * RuntimeError. Needs: the GIL of the type's interpreter. */
 int ot_kind_register(PyTypeObject *type, const ot_type_spec_t *spec);
 
-/* This interpreter's C type whose objects look like those of a known one of another interpreter,
- * which was deallocated by `mark` (ot_layout_t's base): imports its module. A new reference, or
- * NULL with an exception. Runs: e. */
-PyObject *ot_c_type_here(const void *mark);
+/* The C type of a module that `mark` (ot_layout_t's base) stands for, in this interpreter, which may
+ * have to import the module; else `built_in`. A new reference; NULL with an exception, but without
+ * one if there is nothing by that mark. Runs: e. */
+PyObject *ot_c_type_here(const void *mark, PyTypeObject *built_in);
 
 /* A C type of the standard library that each interpreter has its own object for, or that is in a
  * module which must be imported. */

@@ -235,8 +235,7 @@ find_undertaker(const ot_interp_t *interp, const ot_tree_class_t *c)
         return (PyTypeObject *)Py_NewRef((PyObject *)type); /* the modules may be gone already */
     }
     PyErr_Clear();
-    PyObject *base =
-        c->base == NULL ? ot_c_type_here(c->layout.base) : Py_NewRef((PyObject *)c->base);
+    PyObject *base = ot_c_type_here(c->layout.base, c->base);
     if (base == NULL || c->type != NULL) {
         Py_XDECREF(base);
         PyErr_Format(PyExc_TypeError, "cannot free instances of %U.%U: no such class here",

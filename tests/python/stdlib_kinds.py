@@ -1,0 +1,194 @@
+"""What test_kinds_stdlib.py and its workers share: subclasses, and a tree of every kind of the
+standard library. Imported by both sides, so that classes are found by name."""
+
+import gc
+import zoneinfo
+from collections import OrderedDict, defaultdict, deque
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from types import MappingProxyType
+
+import trees
+
+
+class Line(deque):
+    pass
+
+
+class Groups(defaultdict):
+    pass
+
+
+class Ordered(OrderedDict):
+    pass
+
+
+class SlottedOrdered(OrderedDict):
+    __slots__ = ("extra",)
+
+
+class Moment(datetime):
+    pass
+
+
+class Day(date):
+    __slots__ = ("note",)
+
+
+class Span(timedelta):
+    pass
+
+
+class Money(Decimal):
+    __slots__ = ("currency",)
+
+
+class Zone(tzinfo):
+    def __init__(self, hours=0):
+        self.offset = timedelta(hours=hours)
+
+    def utcoffset(self, dt):
+        return self.offset
+
+    def dst(self, dt):
+        return timedelta(0)
+
+    def tzname(self, dt):
+        return "zone"
+
+
+class Plain(dict):
+    pass
+
+
+class Key:
+    """Equal by value, and pickled where it stands."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __eq__(self, other):
+        return isinstance(other, Key) and self.n == other.n
+
+    def __hash__(self):
+        return hash(("Key", self.n))
+
+    def __reduce__(self):
+        return Key, (self.n,)
+
+
+class ById:
+    """Hashes by its address, which a copy does not share."""
+
+
+def number(n):
+    return (n + 10) / 7
+
+
+def text(n):
+    return f"text-{n}"
+
+
+def with_attributes(o, **attributes):
+    for name, value in attributes.items():
+        setattr(o, name, value)
+    return o
+
+
+def rotated(n, by):
+    o = deque([number(i)] for i in range(n))
+    o.rotate(by)
+    return o
+
+
+def reordered(o):
+    o.move_to_end(next(iter(o)))
+    return o
+
+
+MAKERS = {
+    "deque": lambda: deque([[number(i)] for i in range(200)]),
+    "short deque": lambda: deque([text(1)]),
+    "empty deque": deque,
+    "bounded deque": lambda: deque((number(i) for i in range(300)), maxlen=130),
+    "deque of length 0": lambda: deque([1], maxlen=0),
+    "rotated deque": lambda: rotated(130, 50),
+    "deque subclass": lambda: with_attributes(Line([text(i) for i in range(70)], 90), name=text(0)),
+    "defaultdict": lambda: defaultdict(list, {text(i): [number(i)] for i in range(20)}),
+    "empty defaultdict": lambda: defaultdict(int),
+    "defaultdict without factory": lambda: defaultdict(None, {number(1): text(1)}),
+    "defaultdict of a class": lambda: defaultdict(Plain, {text(1): Plain()}),
+    "defaultdict subclass": lambda: with_attributes(Groups(set, {text(1): {number(2)}}), n=text(2)),
+    "OrderedDict": lambda: reordered(OrderedDict((text(i), [number(i)]) for i in range(40))),
+    "OrderedDict of many keys": lambda: reordered(OrderedDict(
+        [(number(1), 1), ((number(2), text(2)), 2), (text(3), 3), ("name", 4), (None, 5),
+         (10**20, 6), (Decimal(7), 7), (date(2024, 2, 8), 8), (b"nine" * 3, 9)])),
+    "empty OrderedDict": OrderedDict,
+    "OrderedDict with attributes": lambda: with_attributes(OrderedDict({text(1): 1}), note=text(2)),
+    "OrderedDict subclass": lambda: with_attributes(
+        reordered(Ordered((text(i), number(i)) for i in range(9))), note=[text(2)]),
+    "slotted OrderedDict": lambda: with_attributes(SlottedOrdered({text(1): 1}), extra=[text(2)]),
+    "Decimal": lambda: Decimal("12345.678"),
+    "long Decimal": lambda: Decimal("7" * 200 + ".5"),
+    "Decimal infinity": lambda: Decimal("-Infinity"),
+    "Decimal subclass": lambda: with_attributes(Money("19.99"), currency=text(3)),
+    "long Decimal subclass": lambda: with_attributes(Money("3" * 99), currency=text(3)),
+    "date": lambda: date(2024, 2, 29),
+    "date subclass": lambda: with_attributes(Day(2024, 2, 29), note=text(4)),
+    "time": lambda: time(1, 2, 3, 4),
+    "time with fold": lambda: time(1, 2, 3, 4, fold=1),
+    "aware time": lambda: time(1, tzinfo=timezone(timedelta(hours=2), text(5))),
+    "datetime": lambda: datetime(2024, 2, 29, 1, 2, 3, 4),
+    "datetime in UTC": lambda: datetime(2024, 2, 29, tzinfo=timezone.utc),
+    "datetime with fold": lambda: datetime(2024, 2, 29, fold=1, tzinfo=timezone(timedelta(1, -1))),
+    "datetime in a ZoneInfo": lambda: datetime(2024, 2, 29, tzinfo=zoneinfo.ZoneInfo("UTC")),
+    "datetime in a zone of ours": lambda: datetime(2024, 2, 29, tzinfo=Zone(3)),
+    "datetime subclass": lambda: with_attributes(Moment(2024, 2, 29, tzinfo=Zone(1)), at=text(6)),
+    "timedelta": lambda: timedelta(1, 2, 3),
+    "timedelta of nothing": lambda: timedelta(0),
+    "timedelta subclass": lambda: Span(5),
+    "timezone": lambda: timezone(timedelta(hours=-3)),
+    "timezone.utc": lambda: timezone.utc,
+    "zone of ours": lambda: Zone(2),
+    "mappingproxy": lambda: MappingProxyType({text(1): [number(1)]}),
+    "mappingproxy of an OrderedDict": lambda: MappingProxyType(OrderedDict({text(1): number(1)})),
+}
+
+
+def attributes(o):
+    found = dict(getattr(o, "__dict__", {}))
+    for cls in type(o).__mro__:
+        for name in cls.__dict__.get("__slots__", ()):
+            found[name] = getattr(o, name)
+    return found
+
+
+def assert_same(got, expected):
+    """As trees.assert_same, and what instances have besides."""
+    if isinstance(expected, Zone):
+        assert type(got) is Zone and got.offset == expected.offset
+        return
+    if isinstance(expected, (datetime, time)) and isinstance(expected.tzinfo, Zone):
+        assert_same(got.tzinfo, expected.tzinfo)
+        assert type(got) is type(expected) and got == expected
+    else:
+        trees.assert_same(got, expected)
+    assert attributes(got) == attributes(expected)
+
+
+def make_and_send(tunnel, names):
+    """In a worker."""
+    tunnel.send([MAKERS[name]() for name in names])
+    return True
+
+
+def receive_and_use(tunnel, names):
+    """In a worker: what comes equals what is made here, and stands hard use."""
+    got = tunnel.recv(timeout=60)
+    for o, name in zip(got, names, strict=True):
+        assert_same(o, MAKERS[name]())
+    gc.collect()
+    trees.abuse(got)
+    del got, o
+    gc.collect()
+    return True
