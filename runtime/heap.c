@@ -1,9 +1,9 @@
 /* heap.c: mimalloc behind PyMem_SetAllocator, over one reserved address range.
  *
- * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half;
- * any other one belongs to the
- * allocator that was there before us. So free and realloc decide by one range compare, and
- * blocks from before the import live on until their owners free them.
+ * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half,
+ * or lockinc_heap.c's in the uppermost quarter if OBJTUNNEL_HEAP asks for those; any other one
+ * belongs to the allocator that was there before us. So free and realloc decide by one range
+ * compare, and blocks from before the import live on until their owners free them.
  *
  * Threading: mimalloc is thread-safe, `previous` is written before the first of our functions
  * is visible. Interpreters may run while we install: see install_in_order.
@@ -11,6 +11,7 @@
 #include "runtime/heap.h"
 
 #include "runtime/bigblock.h"
+#include "runtime/lockinc_heap.h"
 
 #include <linux/membarrier.h>
 #include <mimalloc.h>
@@ -125,11 +126,151 @@ obj_realloc(void *ctx, void *block, size_t size)
     return realloc_in(&previous[1], block, size);
 }
 
+/* ---- the experiment of OBJTUNNEL_HEAP=lockinc: small blocks from pools, all others as above.
+ * Functions of their own, so that the default pays nothing for it. ------------------------- */
+
+static void *
+pooled_malloc(void *ctx, size_t size)
+{
+    void *block = size <= OT_LOCKINC_MOST ? ot_lockinc_alloc(size) : NULL;
+    return block != NULL ? block : heap_malloc(ctx, size);
+}
+
+static void *
+pooled_calloc(void *ctx, size_t count, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total) || total > OT_LOCKINC_MOST) {
+        return heap_calloc(ctx, count, size);
+    }
+    void *block = pooled_malloc(ctx, total);
+    return block != NULL ? memset(block, 0, total) : NULL;
+}
+
+static void
+pooled_free_in(const PyMemAllocatorEx *before, void *block)
+{
+    if (ot_lockinc_owns(block)) {
+        ot_lockinc_free(block);
+    } else {
+        free_in(before, block);
+    }
+}
+
+/* A block stays where it is when at most a quarter of it is lost, as in obmalloc. */
+static void *
+pooled_realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
+{
+    if (block == NULL) {
+        return pooled_malloc(NULL, size);
+    }
+    if (!ot_lockinc_owns(block)) {
+        return realloc_in(before, block, size);
+    }
+    size_t old = ot_lockinc_size(block);
+    if (size <= old && 4 * size > 3 * old) {
+        return block;
+    }
+    void *moved = pooled_malloc(NULL, size);
+    if (moved != NULL) {
+        memcpy(moved, block, old < size ? old : size);
+        ot_lockinc_free(block);
+    }
+    return moved;
+}
+
+static void
+pooled_mem_free(void *ctx, void *block)
+{
+    (void)ctx;
+    pooled_free_in(&previous[0], block);
+}
+
+static void
+pooled_obj_free(void *ctx, void *block)
+{
+    (void)ctx;
+    pooled_free_in(&previous[1], block);
+}
+
+static void *
+pooled_mem_realloc(void *ctx, void *block, size_t size)
+{
+    (void)ctx;
+    return pooled_realloc_in(&previous[0], block, size);
+}
+
+static void *
+pooled_obj_realloc(void *ctx, void *block, size_t size)
+{
+    (void)ctx;
+    return pooled_realloc_in(&previous[1], block, size);
+}
+
+/* ---- backends: what OBJTUNNEL_HEAP may say --------------------------------------------------- */
+
+typedef struct {
+    const char *name, *description;
+    bool pools;
+    ot_lockinc_locks_t locks;
+    void *(*malloc)(void *, size_t);
+    void *(*calloc)(void *, size_t, size_t);
+    void (*frees[2])(void *, void *); /* by domain */
+    void *(*reallocs[2])(void *, void *, size_t);
+} backend_t;
+
+static const backend_t backends[] = {
+    {"mimalloc",
+     "objtunnel (mimalloc)",
+     false,
+     OT_LOCKINC_ONE_LOCK,
+     heap_malloc,
+     heap_calloc,
+     {mem_free, obj_free},
+     {mem_realloc, obj_realloc}},
+    {"lockinc",
+     "objtunnel (LOCK INC pools, one lock)",
+     true,
+     OT_LOCKINC_ONE_LOCK,
+     pooled_malloc,
+     pooled_calloc,
+     {pooled_mem_free, pooled_obj_free},
+     {pooled_mem_realloc, pooled_obj_realloc}},
+    {"lockinc-classes",
+     "objtunnel (LOCK INC pools, a lock per size class)",
+     true,
+     OT_LOCKINC_LOCK_PER_CLASS,
+     pooled_malloc,
+     pooled_calloc,
+     {pooled_mem_free, pooled_obj_free},
+     {pooled_mem_realloc, pooled_obj_realloc}},
+};
+
+/* The first if nothing is said. NULL with ImportError set if it is none of them. */
+static const backend_t *
+choose_backend(void)
+{
+    const char *name = getenv("OBJTUNNEL_HEAP");
+    if (name == NULL || name[0] == '\0') {
+        return &backends[0];
+    }
+    for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
+        if (strcmp(name, backends[i].name) == 0) {
+            return &backends[i];
+        }
+    }
+    PyErr_Format(PyExc_ImportError,
+                 "objtunnel: OBJTUNNEL_HEAP=%s: it may be mimalloc, lockinc or lockinc-classes",
+                 name);
+    return NULL;
+}
+
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-/* 256 GiB of addresses, no memory, half for mimalloc, half for blocks too big for it; less where the address space is limited (ulimit -v). */
+/* 256 GiB of addresses, no memory, half for mimalloc, half for blocks too big for it (and of that
+ * half for pools if the backend has them); less where the address space is limited (ulimit -v). */
 static int
-reserve_range(void)
+reserve_range(const backend_t *backend)
 {
     const size_t alignment = (size_t)64 << 20;
     for (size_t span = (size_t)256 << 30; span >= (size_t)1 << 30; span >>= 1) {
@@ -146,7 +287,10 @@ reserve_range(void)
             return -1;
         }
         mi_option_set(mi_option_limit_os_alloc, 1); /* from the range, or not at all */
-        ot_big_init(base + span / 2, span / 2);
+        ot_big_init(base + span / 2, backend->pools ? span / 4 : span / 2);
+        if (backend->pools) {
+            ot_lockinc_init(base + span / 4 * 3, span / 4, backend->locks);
+        }
         ot_heap.base = base;
         ot_heap.span = span;
         return 0;
@@ -191,21 +335,19 @@ barrier_all_threads(void)
  * and then realloc learn about our blocks, and only when every thread sees that does anybody
  * get one. Each step rewrites the other fields with what they hold already. */
 static void
-install_in_order(void)
+install_in_order(const backend_t *backend)
 {
-    static void (*const frees[2])(void *, void *) = {mem_free, obj_free};
-    static void *(*const reallocs[2])(void *, void *, size_t) = {mem_realloc, obj_realloc};
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < 2; i++) {
             PyMemAllocatorEx a;
             PyMem_GetAllocator(domains[i], &a);
             if (step == 0) {
-                a.free = frees[i];
+                a.free = backend->frees[i];
             } else if (step == 1) {
-                a.realloc = reallocs[i];
+                a.realloc = backend->reallocs[i];
             } else {
-                a.malloc = heap_malloc;
-                a.calloc = heap_calloc;
+                a.malloc = backend->malloc;
+                a.calloc = backend->calloc;
             }
             PyMem_SetAllocator(domains[i], &a);
         }
@@ -250,7 +392,18 @@ install_locked(void)
     if (ot_heap.mode != OT_HEAP_NONE) {
         return 0;
     }
+    const backend_t *backend = choose_backend();
+    if (backend == NULL) {
+        return -1;
+    }
     const char *name = process_wide_allocator();
+    if (name != NULL && backend->pools) {
+        PyErr_Format(PyExc_ImportError,
+                     "objtunnel: OBJTUNNEL_HEAP=%s, but this process runs on %s already; start it "
+                     "without PYTHONMALLOC and without 'python -m objtunnel'",
+                     backend->name, name);
+        return -1;
+    }
     if (name != NULL) {
         ot_heap.base = 0;
         ot_heap.span = SIZE_MAX;
@@ -258,14 +411,14 @@ install_locked(void)
         ot_heap.mode = OT_HEAP_PROCESS;
         return 0;
     }
-    if (ot_heap.span == 0 && (reserve_range() < 0 || check_range() < 0)) {
+    if (ot_heap.span == 0 && (reserve_range(backend) < 0 || check_range() < 0)) {
         return -1;
     }
     PyMem_GetAllocator(domains[0], &previous[0]);
     PyMem_GetAllocator(domains[1], &previous[1]);
     barrier_all_threads();
-    install_in_order();
-    ot_heap.allocator = "objtunnel (mimalloc)";
+    install_in_order(backend);
+    ot_heap.allocator = backend->description;
     ot_heap.mode = OT_HEAP_OWN;
     return 0;
 }

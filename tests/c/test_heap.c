@@ -1,20 +1,44 @@
-/* test_heap.c: one object heap for all interpreters, installed while they run. */
+/* test_heap.c: one object heap for all interpreters, installed while they run. One body runs over
+ * all backends that OBJTUNNEL_HEAP can choose. */
 #include "support.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
 TestSuite(heap, .fini = python_finish, .timeout = 120);
+TestSuite(heap_lockinc, .fini = python_finish, .timeout = 120);
+TestSuite(heap_lockinc_classes, .fini = python_finish, .timeout = 120);
+
+/* A test of each backend. */
+#define HEAP_TEST(name)                                                                            \
+    static void name(void);                                                                        \
+    Test(heap, name)                                                                               \
+    {                                                                                              \
+        name();                                                                                    \
+    }                                                                                              \
+    Test(heap_lockinc, name)                                                                       \
+    {                                                                                              \
+        setenv("OBJTUNNEL_HEAP", "lockinc", 1);                                                    \
+        name();                                                                                    \
+    }                                                                                              \
+    Test(heap_lockinc_classes, name)                                                               \
+    {                                                                                              \
+        setenv("OBJTUNNEL_HEAP", "lockinc-classes", 1);                                            \
+        name();                                                                                    \
+    }                                                                                              \
+    static void name(void)
 
 /* ---- modes -------------------------------------------------------------------------------- */
 
-Test(heap, pymalloc_gives_way_to_our_own_heap)
+HEAP_TEST(pymalloc_gives_way_to_our_own_heap)
 {
     python_start_with_own_heap();
     cr_assert_eq(ot_heap.mode, OT_HEAP_OWN);
     cr_assert_geq(ot_heap.span, (size_t)1 << 30);
     cr_assert(python_true("objtunnel.heap_info().installed"));
     cr_assert(python_true("objtunnel.heap_info().span > 0"));
+    const char *backend = getenv("OBJTUNNEL_HEAP");
+    cr_assert_eq(backend != NULL, strstr(ot_heap.allocator, "LOCK INC") != NULL);
 }
 
 Test(heap, a_process_wide_allocator_stays)
@@ -36,7 +60,33 @@ Test(heap, a_process_wide_allocator_stays)
     cr_assert(python_true("objtunnel.heap_info().span is None"));
 }
 
-Test(heap, is_installed_once)
+Test(heap, the_environment_chooses_the_backend)
+{
+    python_start_bare_with_own_heap();
+    setenv("OBJTUNNEL_HEAP", "jemalloc", 1);
+    python_run("try:\n    import objtunnel\n"
+               "except ImportError as e:\n    assert 'lockinc-classes' in str(e), e\n"
+               "else:\n    raise AssertionError('installed')");
+    cr_assert_eq(ot_heap.mode, OT_HEAP_NONE);
+    setenv("OBJTUNNEL_HEAP", "lockinc-classes", 1); /* nothing of the failed import is in the way */
+    python_run("import objtunnel");
+    cr_assert_str_eq(ot_heap.allocator, "objtunnel (LOCK INC pools, a lock per size class)");
+}
+
+Test(heap, pools_are_refused_where_nothing_is_installed)
+{
+    setenv("PYTHONMALLOC", "malloc", 1);
+    setenv("OBJTUNNEL_HEAP", "lockinc", 1);
+    python_start_bare();
+    python_run("try:\n    import objtunnel\n"
+               "except ImportError as e:\n    assert 'runs on malloc' in str(e), e\n"
+               "else:\n    raise AssertionError('imported')");
+    cr_assert_eq(ot_heap.mode, OT_HEAP_NONE);
+    setenv("OBJTUNNEL_HEAP", "", 1);
+    python_run("import objtunnel"); /* as the suite's end expects */
+}
+
+HEAP_TEST(is_installed_once)
 {
     python_start_with_own_heap();
     ot_heap_t first = ot_heap;
@@ -50,7 +100,7 @@ Test(heap, is_installed_once)
     interpreter_end(other, main);
 }
 
-Test(heap, is_not_installed_under_tracemalloc)
+HEAP_TEST(is_not_installed_under_tracemalloc)
 {
     python_start_bare_with_own_heap();
     python_run("import tracemalloc\n"
@@ -68,7 +118,7 @@ Test(heap, is_not_installed_under_tracemalloc)
 static const size_t sizes[] = {0,    1,     8,      16,      17,      100,      512,     513,
                                4096, 32768, 100000, 1 << 20, 3 << 20, 16 << 20, 64 << 20};
 
-Test(heap, blocks_of_all_sizes_lie_in_the_range)
+HEAP_TEST(blocks_of_all_sizes_lie_in_the_range)
 {
     python_start_with_own_heap();
     for (size_t i = 0; i < Py_ARRAY_LENGTH(sizes); i++) {
@@ -88,7 +138,7 @@ Test(heap, blocks_of_all_sizes_lie_in_the_range)
     }
 }
 
-Test(heap, new_objects_lie_in_the_range)
+HEAP_TEST(new_objects_lie_in_the_range)
 {
     python_start_with_own_heap();
     /* Many of each, for the first ones may come from free lists with blocks of the old allocator. */
@@ -100,7 +150,7 @@ Test(heap, new_objects_lie_in_the_range)
     cr_assert(python_true("all(objtunnel._core._owns(o) for o in made)"));
 }
 
-Test(heap, the_range_ends_where_it_says)
+HEAP_TEST(the_range_ends_where_it_says)
 {
     python_start_with_own_heap();
     cr_assert(ot_heap_owns((void *)ot_heap.base));
@@ -111,7 +161,7 @@ Test(heap, the_range_ends_where_it_says)
     cr_assert_not(ot_heap_owns(&ot_heap));
 }
 
-Test(heap, resident_grows_with_what_is_touched)
+HEAP_TEST(resident_grows_with_what_is_touched)
 {
     python_start_with_own_heap();
     enum { MIB = 1 << 20 };
@@ -145,7 +195,7 @@ is_filled(const unsigned char *block, size_t size, unsigned char with)
     return true;
 }
 
-Test(heap, blocks_from_before_are_freed_and_grown_afterwards)
+HEAP_TEST(blocks_from_before_are_freed_and_grown_afterwards)
 {
     python_start_bare_with_own_heap();
     static unsigned char *mem[OLD_BLOCKS], *obj[OLD_BLOCKS];
@@ -171,7 +221,7 @@ Test(heap, blocks_from_before_are_freed_and_grown_afterwards)
     }
 }
 
-Test(heap, objects_from_before_live_on)
+HEAP_TEST(objects_from_before_live_on)
 {
     python_start_bare_with_own_heap();
     python_run("old = [[float(i), str(i), {i: [i]}, bytearray(i)] for i in range(5000)]");
@@ -186,7 +236,7 @@ Test(heap, objects_from_before_live_on)
         "gc.collect()");
 }
 
-Test(heap, realloc_keeps_the_content)
+HEAP_TEST(realloc_keeps_the_content)
 {
     python_start_with_own_heap();
     unsigned char *mem = NULL, *obj = NULL;
@@ -209,7 +259,7 @@ Test(heap, realloc_keeps_the_content)
     PyObject_Free(obj);
 }
 
-Test(heap, calloc_is_zeroed_after_reuse)
+HEAP_TEST(calloc_is_zeroed_after_reuse)
 {
     python_start_with_own_heap();
     for (size_t i = 1; i < Py_ARRAY_LENGTH(sizes); i++) {
@@ -222,7 +272,7 @@ Test(heap, calloc_is_zeroed_after_reuse)
     }
 }
 
-Test(heap, what_cannot_be_had_is_null)
+HEAP_TEST(what_cannot_be_had_is_null)
 {
     python_start_with_own_heap();
     cr_assert_null(PyMem_Malloc((size_t)1 << 46));
@@ -283,7 +333,7 @@ exchange_blocks(void *arg)
     return NULL;
 }
 
-Test(heap, blocks_of_one_interpreter_are_freed_by_another)
+HEAP_TEST(blocks_of_one_interpreter_are_freed_by_another)
 {
     python_start_with_own_heap();
     static exchange_t x;
@@ -356,7 +406,7 @@ all_busy(void *arg)
     return atomic_load(&((load_t *)arg)->busy) == LOADED;
 }
 
-Test(heap, installing_while_other_interpreters_allocate)
+HEAP_TEST(installing_while_other_interpreters_allocate)
 {
     python_start_bare_with_own_heap();
     load_t l = {0};
@@ -380,7 +430,7 @@ Test(heap, installing_while_other_interpreters_allocate)
 }
 
 /* Ordinary threads of the main interpreter and of a legacy one run Python code meanwhile. */
-Test(heap, installing_while_threads_and_a_legacy_interpreter_run)
+HEAP_TEST(installing_while_threads_and_a_legacy_interpreter_run)
 {
     static const char start[] = "import threading\n"
                                 "stop = False\n"
@@ -424,7 +474,7 @@ import_first(void *arg)
     return NULL;
 }
 
-Test(heap, interpreters_that_import_at_once_get_one_heap)
+HEAP_TEST(interpreters_that_import_at_once_get_one_heap)
 {
     python_start_bare_with_own_heap();
     pthread_t threads[EXCHANGERS];
