@@ -20,7 +20,7 @@ endif
 
 # config.mk is remade, by a bootstrap that is quick when all is there, before every target that
 # needs an interpreter; make reads it again only if it changed.
-NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix
+NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix lab lab-test
 ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
 $(BUILD)/config.mk: FORCE
 	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
@@ -161,6 +161,25 @@ report-tunnel: all
 $(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
 	@tools/get_matplotlib $(BUILD)
 
+# ---- the laboratory: CPython itself with atomic refcounts -----------------------------------------
+
+# Variants of CPython into build/lab/, one folder for all of BUILD= and PYTHON=: they are their own.
+LAB ?= build/lab
+VARIANT ?= all
+
+.PHONY: lab lab-test lab-bench
+lab:
+	@lab/build $(LAB) $(VARIANT)
+
+# A part of CPython's own tests on each variant, and stale pointers; ours on those with a GIL.
+lab-test: lab
+	@lab/test $(LAB) $(VARIANT)
+
+# Ours, built for the stock variant: for the heaps. The control is this build's.
+lab-bench: all lab
+	@$(MAKE) BUILD=$(LAB)/objtunnel/stock PYTHON=$(abspath $(LAB))/stock/bin/python3 all
+	@$(VENV_PYTHON) lab/bench.py --lab $(LAB) --package $(abspath $(LAB))/objtunnel/stock/lib $(BENCH_ARGS)
+
 # ---- tests ----------------------------------------------------------------------------------------
 
 .PHONY: test check check-c check-py check-asan check-tsan check-arm64 test-matrix tests stress check-nogil
@@ -249,6 +268,9 @@ help:
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/refcount-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
+	@echo "make lab           CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
+	@echo "make lab-test      some of CPython's own tests on them, stale pointers; VARIANT=..."
+	@echo "make lab-bench     what refcounts cost in CPython, ten minutes; BENCH_ARGS=... (--quick)"
 	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings"
 	@echo "make format        clang-format in place"
 	@echo "make clean         remove objects, package and tests     make distclean  remove $(BUILD)/"

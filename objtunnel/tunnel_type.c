@@ -209,7 +209,7 @@ fill_receipt(PyObject *receipt, const ot_receipt_t *r)
 }
 
 static PyObject *
-send(PyObject *self, PyObject *obj, bool strict, int64_t deadline)
+send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, int64_t deadline)
 {
     ot_state_t *state = state_of(self);
     ot_channel_t *ch = as_tunnel(self)->channel;
@@ -220,7 +220,8 @@ send(PyObject *self, PyObject *obj, bool strict, int64_t deadline)
     }
     ot_receipt_t counts;
     ot_leftovers_t leftovers;
-    ot_tree_t *tree = ot_tree_detach(&state->interp, obj, strict, &counts, &leftovers);
+    ot_tree_t *tree =
+        ot_tree_detach_sharing(&state->interp, obj, strict, share, &counts, &leftovers);
     if (tree == NULL) {
         ot_channel_cancel(ch);
         Py_DECREF(receipt);
@@ -231,12 +232,37 @@ send(PyObject *self, PyObject *obj, bool strict, int64_t deadline)
     return fill_receipt(receipt, &counts);
 }
 
-/* send(obj, *, strict=False, timeout=None), parsed by hand: small messages go by the million. */
+/* What share=... asks for. Returns -1 with an exception set. */
+static int
+share_from(PyObject *value, ot_share_t *share)
+{
+    bool containers = PyUnicode_Check(value) && PyUnicode_EqualToUTF8(value, "unsafe");
+    int any = PyObject_IsTrue(value);
+    if (any < 0) {
+        return -1;
+    }
+    *share = containers ? OT_SHARE_CONTAINERS : any ? OT_SHARE_LEAVES : OT_SHARE_NOTHING;
+    if (any && !containers && value != Py_True) {
+        PyErr_Format(PyExc_ValueError, "share must be False, True or 'unsafe', not %R", value);
+        return -1;
+    }
+    if (any && !ot_py_counts_atomically()) {
+        PyErr_SetString(PyExc_NotImplementedError,
+                        "share needs a CPython whose reference counts are atomic, and this one's "
+                        "are not: build one with `make lab VARIANT=lock`; without share, what "
+                        "something outside refers to is copied");
+        return -1;
+    }
+    return 0;
+}
+
+/* send(obj, *, strict=False, share=False, timeout=None), parsed by hand: small messages go by the million. */
 static PyObject *
 parse_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
            const char *name, bool may_wait)
 {
     int strict = 0;
+    ot_share_t share = OT_SHARE_NOTHING;
     int64_t deadline = may_wait ? OT_FOREVER : OT_DONT_WAIT;
     PyObject *obj = nargs == 1 ? args[0] : NULL;
     if (nargs > 1) {
@@ -247,6 +273,10 @@ parse_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *na
         PyObject *key = PyTuple_GET_ITEM(names, i), *value = args[nargs + i];
         if (PyUnicode_EqualToUTF8(key, "strict")) {
             if ((strict = PyObject_IsTrue(value)) < 0) {
+                return NULL;
+            }
+        } else if (PyUnicode_EqualToUTF8(key, "share")) {
+            if (share_from(value, &share) < 0) {
                 return NULL;
             }
         } else if (may_wait && PyUnicode_EqualToUTF8(key, "timeout")) {
@@ -263,7 +293,7 @@ parse_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *na
     if (obj == NULL) {
         return PyErr_Format(PyExc_TypeError, "%s() missing 1 required argument: 'obj'", name);
     }
-    return send(self, obj, strict, deadline);
+    return send(self, obj, strict, share, deadline);
 }
 
 static PyObject *
@@ -516,18 +546,23 @@ get_shared(PyThreadState *tstate, PyObject *self, ot_xidata_t *data)
 
 static PyMethodDef tunnel_methods[] = {
     {"send", (PyCFunction)(void (*)(void))tunnel_send, METH_FASTCALL | METH_KEYWORDS,
-     "send($self, obj, *, strict=False, timeout=None)\n--\n\n"
+     "send($self, obj, *, strict=False, share=False, timeout=None)\n--\n\n"
      "Hand an object tree over; return Receipt(moved, copied, pickled).\n\n"
      "What only the tree can reach is moved: no copy, same objects. What something else can\n"
      "still reach is copied. Types the tunnel does not know are pickled, alone, in their place.\n"
      "A list, dict, set, bytearray or array.array given as obj is left empty.\n\n"
      "strict: raise SharedReferenceError instead of copying what is referenced from outside.\n"
+     "share: only on builds of CPython with atomic reference counts (lab/), else\n"
+     "NotImplementedError. True: an int, float, complex or bytes that something else refers to\n"
+     "is not copied, both sides have it. 'unsafe': lists, tuples, dicts and sets as well; until\n"
+     "the receiver is done with them you may only double and drop your old references, must not\n"
+     "drop the last one, and must keep your garbage collector off, or the process crashes.\n"
      "timeout: seconds to wait for a place in a full tunnel, None for ever.\n\n"
      "Raises TunnelFull, TunnelClosed, SharedReferenceError, or TypeError naming the path of an\n"
      "object that cannot be sent; the sender then still has everything.\n\n"
      ">>> t = Tunnel(); x = [1.5, 'a']; t.send(x).moved > 0, x\n(True, [])"},
     {"send_nowait", (PyCFunction)(void (*)(void))tunnel_send_nowait, METH_FASTCALL | METH_KEYWORDS,
-     "send_nowait($self, obj, *, strict=False)\n--\n\n"
+     "send_nowait($self, obj, *, strict=False, share=False)\n--\n\n"
      "Like send, but raise TunnelFull instead of waiting."},
     {"recv", (PyCFunction)(void (*)(void))tunnel_recv, METH_VARARGS | METH_KEYWORDS,
      "recv($self, timeout=None)\n--\n\n"

@@ -131,6 +131,29 @@ ot_py_immortal(PyObject *o)
     return _Py_IsImmortal(o);
 }
 
+/* Whether reference counts are atomic, as in the variants of CPython that lab/ builds: then
+ * references to one object may be taken and given back under several GILs at once. */
+static inline bool
+ot_py_counts_atomically(void)
+{
+#ifdef OT_ATOMIC_REFCOUNTS
+    return true;
+#else
+    return false;
+#endif
+}
+
+/* Of a mortal object. */
+static inline void
+ot_py_add_refs(PyObject *o, Py_ssize_t n)
+{
+#ifdef OT_ATOMIC_REFCOUNTS
+    ot_refcnt_add(&o->ob_refcnt, n);
+#else
+    Py_SET_REFCNT(o, Py_REFCNT(o) + n);
+#endif
+}
+
 /* Gives back n references at once. May free o: the caller is ready for what a dealloc of a str
  * or a type does, and for nothing else. */
 static inline void
@@ -139,7 +162,7 @@ ot_py_release(PyObject *o, Py_ssize_t n)
     if (n <= 0 || _Py_IsImmortal(o)) {
         return;
     }
-    Py_SET_REFCNT(o, Py_REFCNT(o) - (n - 1));
+    ot_py_add_refs(o, 1 - n);
     Py_DECREF(o);
 }
 
@@ -148,7 +171,7 @@ static inline void
 ot_py_retain(PyObject *o, Py_ssize_t n)
 {
     if (!_Py_IsImmortal(o)) {
-        Py_SET_REFCNT(o, Py_REFCNT(o) + n);
+        ot_py_add_refs(o, n);
     }
 }
 

@@ -95,6 +95,9 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
         return Py_NewRef(o);
     }
     const ot_kind_t *kind = ot_proof_kind(p, o);
+    if (kind != NULL && kind->leaf && ot_proof_shares(p, o, kind)) {
+        return Py_NewRef(o);
+    }
     bool once = Py_REFCNT(o) == 1 && !(kind == &ot_kind_str && ot_str_interned(o));
     bool copied = kind != NULL && ot_kind_copies(kind, o);
     if (once && copied) {
@@ -117,6 +120,10 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     case OT_THERE:
         return Py_NewRef(o);
     case OT_INSIDE:
+        if (ot_proof_shares(p, o, kind)) {
+            return Py_NewRef(o);
+        }
+        /* fall through */
     case OT_REHOMED:
         PyErr_Format(PyExc_SystemError,
                      "objtunnel: a %s proved exclusive is reachable from outside",

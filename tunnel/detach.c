@@ -438,13 +438,21 @@ ot_tree_t *
 ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict, ot_receipt_t *receipt,
                ot_leftovers_t *leftovers)
 {
+    return ot_tree_detach_sharing(interp, root, strict, OT_SHARE_NOTHING, receipt, leftovers);
+}
+
+ot_tree_t *
+ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
+                       ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+{
     *leftovers = (ot_leftovers_t){0};
     ot_tree_t *tree = PyMem_RawCalloc(1, sizeof *tree);
     if (tree == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    ot_proof_t p = {.interp = interp, .root = root, .tree = tree, .foreigners = PyList_New(0)};
+    ot_proof_t p = {
+        .interp = interp, .share = share, .root = root, .tree = tree, .foreigners = PyList_New(0)};
     int rc = p.foreigners == NULL ? -1 : detach(&p, strict, leftovers);
     *receipt = p.receipt;
     if (rc < 0) {

@@ -23,7 +23,7 @@ typedef enum {
 
 /* An object that needs more than a glance: referenced more than once, or not movable as it is.
  * Invariant: edges <= refcount while OT_PENDING; verdict OT_INSIDE or OT_REHOMED only if
- * edges == refcount in the end. copy is owned, NULL unless the verdict calls for one. */
+ * edges == refcount in the end, or the object is shared. copy is owned, NULL unless the verdict calls for one. */
 typedef struct {
     PyObject *obj;         /* borrowed */
     const ot_kind_t *kind; /* NULL: unknown */
@@ -59,6 +59,7 @@ typedef struct {
     ot_visitor_t visitor; /* first: prove's callbacks find the proof by it */
     ot_copier_t copier;
     const ot_interp_t *interp;
+    ot_share_t share;
     PyObject *root;
     ot_tree_t *tree;
     ot_receipt_t receipt;
@@ -105,6 +106,22 @@ int ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy);
 
 /* Has entry i's object pickled, though its type is known. 0, or -1 with MemoryError set. */
 int ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i);
+
+/* Whether the receiver gets o itself, whatever else refers to it. By name, not "all that are not
+ * str": a kind that is added tomorrow is not shared because nobody thought of it. */
+static inline bool
+ot_proof_shares(const ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
+{
+    if (p->share == OT_SHARE_NOTHING || kind == NULL) {
+        return false;
+    }
+    bool leaf = kind == &ot_kind_int || kind == &ot_kind_float || kind == &ot_kind_complex ||
+                kind == &ot_kind_bytes;
+    bool container = kind == &ot_kind_list || kind == &ot_kind_tuple || kind == &ot_kind_dict ||
+                     kind == &ot_kind_set;
+    bool wanted = leaf || (container && p->share == OT_SHARE_CONTAINERS);
+    return wanted && kind->inspect(o) == OT_MOVABLE;
+}
 
 /* Finds or adds the entry of o; its index, or -1 with MemoryError set, or without an exception if
  * o's type is to be learnt first (p->strangers). Everything that calls this passes that on. */

@@ -351,7 +351,9 @@ static int
 admit_if_complete(ot_proof_t *p, Py_ssize_t i)
 {
     ot_entry_t *e = &p->entries.items[i];
-    return e->verdict == OT_PENDING && e->edges == Py_REFCNT(e->obj) ? admit(p, i) : 0;
+    bool ours = e->verdict == OT_PENDING &&
+                (e->edges == Py_REFCNT(e->obj) || ot_proof_shares(p, e->obj, e->kind));
+    return ours ? admit(p, i) : 0;
 }
 
 static int

@@ -64,9 +64,9 @@ typedef struct {
 enum { OT_IS_COPY = 1, OT_NO_VALUES = 255 };
 
 /* Invariants in transit: every object reachable from root is off all collectors' lists, lies in
- * the shared heap or is static, and has as many references as the tree has edges to it; but for
- * slots in fixes (None), keys of dicts marked OT_NEEDS_KEYS (maybe addresses from `keys`), and the
- * ob_type of `classes`' instances (NULL). */
+ * the shared heap or is static, and has as many references as the tree has edges to it (more, if
+ * it is shared, see ot_share_t); but for slots in fixes (None), keys of dicts marked OT_NEEDS_KEYS
+ * (maybe addresses from `keys`), and the ob_type of `classes`' instances (NULL). */
 typedef struct {
     ot_node_t node;               /* first: a tree is a channel's message */
     PyObject *root;               /* owned */
@@ -93,6 +93,22 @@ typedef struct {
     size_t len;
 } ot_leftovers_t;
 
+/* What the sender may keep references to and the receiver gets all the same, instead of a copy.
+ * Only where counts are atomic (ot_py_counts_atomically).
+ *
+ * LEAVES are sound in any order of death: nobody writes to an int, float, complex or bytes, no
+ * collector knows them, and the heap takes their block from any thread. Not str: interning
+ * changes its count without LOCK, and ties it to one interpreter's table.
+ * CONTAINERS (list, tuple, dict, set, frozenset) in addition are the 2006 way, and up to the user: until the
+ * receiver is done, the sender may do nothing with its old pointers but double and drop them; it
+ * must not drop the last reference (the container is on the receiver's collector's lists); and
+ * its collector must not run (it would write into the container's header). */
+typedef enum {
+    OT_SHARE_NOTHING,
+    OT_SHARE_LEAVES,
+    OT_SHARE_CONTAINERS,
+} ot_share_t;
+
 /* Takes the tree out of the current interpreter.
  * Refs: root is borrowed; a list, dict, set, bytearray or array root is left empty.
  * Runs: e, but only before anything is changed: pickling.
@@ -101,6 +117,11 @@ typedef struct {
  * changed. On success the caller must call ot_tree_settle. */
 ot_tree_t *ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict,
                           ot_receipt_t *receipt, ot_leftovers_t *leftovers);
+
+/* The same, sharing what may be shared. Needs: atomic counts, unless OT_SHARE_NOTHING. */
+ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict,
+                                  ot_share_t share, ot_receipt_t *receipt,
+                                  ot_leftovers_t *leftovers);
 
 /* Runs: e. */
 void ot_tree_settle(ot_leftovers_t *leftovers);

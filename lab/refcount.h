@@ -1,0 +1,134 @@
+/* refcount.h: what Py_INCREF and Py_DECREF do to a count in the variants of CPython that lab/ builds.
+ *
+ * Purpose: lab/refcount.patch replaces CPython's own statements by calls of these functions, and
+ * lab/build installs this file as ot_refcount.h beside Python.h, so extensions count the same way.
+ * OT_LAB_VARIANT, which lab/build writes into the variant's pyconfig.h, chooses; without it (or
+ * with OT_LAB_STOCK) the statements are CPython's own.
+ *
+ * Main invariant: in every variant an object is immortal if the low half of its count, read as a
+ * signed number, is negative. LOCK_ALL therefore counts immortal objects in the *high* half: the
+ * same instruction on the same cache line, and the test stays true. (Counting in the low half
+ * would not do: since 3.12 `return None` takes no reference, so the counts drift.)
+ *
+ * Threading: in the variants that define OT_ATOMIC_REFCOUNTS any thread that has a reference may
+ * take and give back more of them without any GIL. Everything else about an object still belongs
+ * to whoever holds its interpreter's GIL.
+ */
+#ifndef OT_REFCOUNT_H
+#define OT_REFCOUNT_H
+
+#define OT_LAB_STOCK 0
+#define OT_LAB_C11_RELAXED 1 /* fetch_add, relaxed both ways: the cheapest that C11 offers */
+#define OT_LAB_C11_ACQ_REL 2 /* relaxed up, acquire-release down: the weakest that is right */
+#define OT_LAB_LOCK 3        /* LOCK INC, LOCK DEC; immortal objects are skipped, as in stock */
+#define OT_LAB_LOCK_ALL 4    /* the same, and immortal objects pay too: the world of 2006 */
+
+#ifndef OT_LAB_VARIANT
+#define OT_LAB_VARIANT OT_LAB_STOCK
+#endif
+
+#if OT_LAB_VARIANT == OT_LAB_STOCK
+
+static inline Py_ALWAYS_INLINE int
+ot_refcnt_dec_is_zero(Py_ssize_t *count)
+{
+    return --*count == 0;
+}
+
+static inline Py_ALWAYS_INLINE void
+ot_refcnt_add(Py_ssize_t *count, Py_ssize_t n)
+{
+    *count += n;
+}
+
+#else
+
+#ifdef __cplusplus
+#error "the variants of lab/ are for C: <stdatomic.h> says nothing to C++"
+#endif
+#if defined(Py_GIL_DISABLED) || SIZEOF_VOID_P != 8 || defined(WORDS_BIGENDIAN)
+#error "the variants of lab/ are for little-endian 64-bit machines and builds with a GIL"
+#endif
+
+#include "atomics/locked.h"
+
+/* Asked for by objtunnel: references may be counted by several interpreters at once. */
+#define OT_ATOMIC_REFCOUNTS 1
+
+#if OT_LAB_VARIANT == OT_LAB_C11_RELAXED || OT_LAB_VARIANT == OT_LAB_C11_ACQ_REL
+
+#if OT_LAB_VARIANT == OT_LAB_C11_RELAXED
+#define OT_LAB_DEC_ORDER memory_order_relaxed
+#else
+#define OT_LAB_DEC_ORDER memory_order_acq_rel
+#endif
+
+static inline Py_ALWAYS_INLINE void
+ot_refcnt_inc(Py_ssize_t *count)
+{
+    atomic_fetch_add_explicit((atomic_long *)count, 1, memory_order_relaxed);
+}
+
+static inline Py_ALWAYS_INLINE int
+ot_refcnt_dec_is_zero(Py_ssize_t *count)
+{
+    return atomic_fetch_sub_explicit((atomic_long *)count, 1, OT_LAB_DEC_ORDER) == 1;
+}
+
+#else
+
+static inline Py_ALWAYS_INLINE void
+ot_refcnt_inc(Py_ssize_t *count)
+{
+    ot_locked_inc((atomic_long *)count);
+}
+
+static inline Py_ALWAYS_INLINE int
+ot_refcnt_dec_is_zero(Py_ssize_t *count)
+{
+    return ot_locked_dec_is_zero((atomic_long *)count);
+}
+
+#endif
+
+/* Rare (list repetition and the like): one instruction in all of them. */
+static inline Py_ALWAYS_INLINE void
+ot_refcnt_add(Py_ssize_t *count, Py_ssize_t n)
+{
+    (void)ot_locked_xadd((atomic_long *)count, n);
+}
+
+#endif
+
+/* What an immortal object's count suffers. */
+#if OT_LAB_VARIANT == OT_LAB_LOCK_ALL
+
+static inline Py_ALWAYS_INLINE void
+ot_immortal_inc(Py_ssize_t *count)
+{
+    ot_locked_inc32((atomic_uint *)count + 1);
+}
+
+static inline Py_ALWAYS_INLINE void
+ot_immortal_dec(Py_ssize_t *count)
+{
+    (void)ot_locked_dec32_is_zero((atomic_uint *)count + 1);
+}
+
+#else
+
+static inline Py_ALWAYS_INLINE void
+ot_immortal_inc(Py_ssize_t *count)
+{
+    (void)count;
+}
+
+static inline Py_ALWAYS_INLINE void
+ot_immortal_dec(Py_ssize_t *count)
+{
+    (void)count;
+}
+
+#endif
+
+#endif

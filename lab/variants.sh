@@ -1,0 +1,34 @@
+# The variants of CPython that lab/ builds. Sourced by lab/build and lab/test, not run.
+# shellcheck shell=bash
+
+# Oldest question last: what is built first is what everything else is compared with.
+LAB_VARIANTS=(stock lock lock-all c11-relaxed c11-acq-rel free-threaded)
+
+# The OT_LAB_VARIANT of refcount.h; nothing for the one that is upstream's own.
+lab_refcount() {
+    case $1 in
+    stock) echo OT_LAB_STOCK ;;
+    lock) echo OT_LAB_LOCK ;;
+    lock-all) echo OT_LAB_LOCK_ALL ;;
+    c11-relaxed) echo OT_LAB_C11_RELAXED ;;
+    c11-acq-rel) echo OT_LAB_C11_ACQ_REL ;;
+    free-threaded) ;;
+    *) return 1 ;;
+    esac
+}
+
+# Of `all` or a list with blanks or commas, each variant's name, or a message and failure.
+lab_choose() {
+    local name
+    if [[ -z $1 || $1 == all ]]; then
+        echo "${LAB_VARIANTS[@]}"
+        return
+    fi
+    for name in ${1//,/ }; do
+        lab_refcount "$name" >/dev/null || die "no variant '$name': there are ${LAB_VARIANTS[*]}"
+        echo "$name"
+    done
+}
+
+# The atomic variants with a GIL: objtunnel runs on these and on stock.
+lab_is_atomic() { [[ $1 == lock || $1 == lock-all || $1 == c11-* ]]; }
