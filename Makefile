@@ -151,10 +151,12 @@ bench-refcount: $(BENCH_REFCOUNT)
 bench-refcount-smoke: $(BENCH_REFCOUNT)
 	@$(BENCH_REFCOUNT) --smoke $(BENCH_ARGS)
 
-# Pages and plots from the results files: all docs/results/refcount-*.json, or REPORT_ARGS.
+# Pages and plots from the results files: all docs/results/{refcount,lab}-*.json; or, of refcounts
+# alone, REPORT_ARGS.
 .PHONY: report
 report: $(BUILD)/venv/matplotlib.stamp
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(REPORT_ARGS)
+	@$(if $(REPORT_ARGS),,MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py)
 .PHONY: report-tunnel
 report-tunnel: all
 	@$(VENV_PYTHON) benchmarks/tunnel/page.py $(REPORT_ARGS)
@@ -266,7 +268,7 @@ help:
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
-	@echo "make report        pages and plots from docs/results/refcount-*.json; REPORT_ARGS=..."
+	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
 	@echo "make lab           CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "make lab-test      some of CPython's own tests on them, stale pointers; VARIANT=..."

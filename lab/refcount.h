@@ -115,6 +115,13 @@ ot_immortal_dec(Py_ssize_t *count)
     (void)ot_locked_dec32_is_zero((atomic_uint *)count + 1);
 }
 
+/* What Py_REFCNT says: of an immortal object what it says everywhere, not how often it was used. */
+static inline Py_ALWAYS_INLINE Py_ssize_t
+ot_refcnt_seen(Py_ssize_t count)
+{
+    return (int)count < 0 ? (Py_ssize_t)UINT_MAX : count;
+}
+
 #else
 
 static inline Py_ALWAYS_INLINE void
@@ -127,6 +134,12 @@ static inline Py_ALWAYS_INLINE void
 ot_immortal_dec(Py_ssize_t *count)
 {
     (void)count;
+}
+
+static inline Py_ALWAYS_INLINE Py_ssize_t
+ot_refcnt_seen(Py_ssize_t count)
+{
+    return count;
 }
 
 #endif

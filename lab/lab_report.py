@@ -1,0 +1,97 @@
+"""Turns results of `make lab-bench` into a page, plots and findings.
+
+    make report                                     # every docs/results/lab-*.json, and the others
+    build/venv/bin/python lab/lab_report.py out.json -o /tmp
+
+Writes, named after each JSON: NAME.md with the findings, NAME.html with all of it in one file, and
+the plots NAME-{cost,scaling,heap}.{png,svg}. The same results give the same bytes.
+"""
+
+import argparse
+import sys
+from html import escape
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[1:1] = [str(HERE), str(HERE.parent / "benchmarks" / "refcount")]
+import lab_plots  # noqa: E402
+from lab_findings import Findings, how_to_read, to_markdown  # noqa: E402
+from lab_results import BadResults, Results  # noqa: E402
+from page import STYLE, _heading, _list, _table, _text  # noqa: E402
+
+DEFAULT_FOLDER = HERE.parent / "docs" / "results"
+
+
+def main(arguments=None):
+    options = parse_options(arguments)
+    failed = 0
+    for path in options.results or sorted(DEFAULT_FOLDER.glob("lab-*.json")):
+        try:
+            results = Results.load(path)
+        except (BadResults, OSError) as error:
+            print(f"report: {path}: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        for made in write(results, path.stem, options.output or path.parent):
+            print(f"report: {made}")
+    return failed
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
+                        help="results files (default: docs/results/lab-*.json)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
+                        help="where to write (default: beside each results file)")
+    return parser.parse_args(arguments)
+
+
+def write(results, name, folder):
+    """All files of one run; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    findings, pictures = Findings(results), lab_plots.render(results)
+    files = {}
+    for key, (png, svg) in pictures.items():
+        files[f"{name}-{key}.png"] = png
+        files[f"{name}-{key}.svg"] = svg.encode()
+    linked = {key: f"{name}-{key}.png" for key in pictures}
+    files[f"{name}.md"] = to_markdown(findings, name, linked).encode()
+    inline = {key: svg for key, (_, svg) in pictures.items()}
+    files[f"{name}.html"] = to_html(findings, name, inline).encode()
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    return [folder / file for file in files]
+
+
+def to_html(findings, name, plots):
+    parts = [f"<h1>{_text(name)}</h1>",
+             '<p class="lead">What refcounts cost in CPython itself, measured by <code>make '
+             "lab-bench</code>. Every number is computed from its JSON file.</p>",
+             _table("", [], findings.facts, "text")]
+    if findings.cautions:
+        parts.append(f'<div class="care">{_list(findings.cautions)}</div>')
+    parts.append(f'<p class="note">{_text(how_to_read(findings.results))}</p>')
+    for chapter in findings.chapters:
+        parts += [_heading(chapter.title), f'<p class="lead">{_text(chapter.lead)}</p>',
+                  _list(chapter.sentences)]
+        if chapter.plot in plots:
+            parts.append(_figure(chapter.plot, plots[chapter.plot]))
+        parts += [_table(*table) for table in chapter.tables]
+    workloads = [f"`{name}`: {text}" for name, text in findings.results.workloads.items()]
+    parts += [_heading("The workloads"), _list(workloads)]
+    body = "\n".join(part for part in parts if part)
+    return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{_text(name)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+            f"{body}\n</body>\n</html>\n")
+
+
+def _figure(key, svg):
+    svg = svg[svg.index("<svg"):]  # without XML declaration and doctype
+    caption = lab_plots.CAPTIONS[key]
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(caption)}" ', 1)
+    return f"<figure>\n{svg}<figcaption>{_text(caption)}</figcaption>\n</figure>"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
