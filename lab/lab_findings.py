@@ -282,6 +282,27 @@ def to_markdown(findings, name, files):
     return "\n".join(lines) + "\n"
 
 
+def to_excerpt(findings, name):
+    """The claims alone, for docs/lock-inc.md. Of the interpreters side by side the table says it
+    shorter."""
+    results = findings.results
+    lines = [f"### {name}", "",
+             f"{results.machine['cpu']}, {results.cpus} CPUs, {results.date[:10]}, commit "
+             f"{results.commit or 'not known'}; all of it with plots: "
+             f"[results/{name}.md](results/{name}.md).", ""]
+    if findings.cautions:
+        lines += [f"- Read with care: {text}" for text in findings.cautions] + [""]
+    lines += [how_to_read(results), ""]
+    for chapter in findings.chapters:
+        lines += [f"**{chapter.title}.** {chapter.lead}", ""]
+        if chapter.plot == "scaling":
+            for caption, header, rows in chapter.tables:
+                lines += table(header, rows) + [""]
+        else:
+            lines += [f"- {text}" for text in chapter.sentences] + [""]
+    return "\n".join(lines)
+
+
 def table(header, rows):
     return ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header),
             *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)]

@@ -5,6 +5,7 @@ Figure or None where the run has nothing to show, and the same results give the 
 """
 
 import io
+from statistics import median
 
 import matplotlib
 from lab_results import BASE
@@ -94,7 +95,7 @@ def _line(axes, results, workload, variant, counts, base):
     if not cases:
         return
     ys = [[r / b for r, b in zip(case.rates, base.rates)] for case in cases]
-    mids = [sorted(y)[len(y) // 2] for y in ys]
+    mids = [median(y) for y in ys]
     errors = [[m - min(y) for m, y in zip(mids, ys)], [max(y) - m for m, y in zip(mids, ys)]]
     axes.errorbar([case.threads for case in cases], mids, yerr=errors, color=COLOURS[variant],
                   marker=MARKERS[variant], markersize=5, linewidth=1.6, elinewidth=0.8, capsize=1.5)

@@ -4,7 +4,8 @@
     build/venv/bin/python lab/lab_report.py out.json -o /tmp
 
 Writes, named after each JSON: NAME.md with the findings, NAME.html with all of it in one file, and
-the plots NAME-{cost,scaling,heap}.{png,svg}. The same results give the same bytes.
+the plots NAME-{cost,scaling,heap}.{png,svg}. Without arguments it also writes the claims into
+docs/lock-inc.md, between the two marks there. The same results give the same bytes.
 """
 
 import argparse
@@ -15,16 +16,20 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[1:1] = [str(HERE), str(HERE.parent / "benchmarks" / "refcount")]
 import lab_plots  # noqa: E402
-from lab_findings import Findings, how_to_read, to_markdown  # noqa: E402
+from lab_findings import Findings, how_to_read, to_excerpt, to_markdown  # noqa: E402
 from lab_results import BadResults, Results  # noqa: E402
 from page import STYLE, _heading, _list, _table, _text  # noqa: E402
 
-DEFAULT_FOLDER = HERE.parent / "docs" / "results"
+DOCS = HERE.parent / "docs"
+DEFAULT_FOLDER = DOCS / "results"
+BEGIN = "<!-- make report writes what follows, from docs/results/lab-*.json -->"
+END = "<!-- up to here -->"
 
 
 def main(arguments=None):
     options = parse_options(arguments)
     failed = 0
+    excerpts = []
     for path in options.results or sorted(DEFAULT_FOLDER.glob("lab-*.json")):
         try:
             results = Results.load(path)
@@ -34,7 +39,21 @@ def main(arguments=None):
             continue
         for made in write(results, path.stem, options.output or path.parent):
             print(f"report: {made}")
+        excerpts.append(to_excerpt(Findings(results), path.stem))
+    if not options.results and excerpts and not failed:
+        path = DOCS / "lock-inc.md"
+        path.write_text(insert(path.read_text(encoding="utf-8"), excerpts), encoding="utf-8")
+        print(f"report: {path}")
     return failed
+
+
+def insert(text, excerpts):
+    """The text with the excerpts, and nothing else, between the two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"report: docs/lock-inc.md lacks the lines\n{BEGIN}\n{END}")
+    return before + "\n".join([BEGIN, "", *excerpts, END]) + after
 
 
 def parse_options(arguments):

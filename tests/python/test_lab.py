@@ -168,6 +168,24 @@ def test_the_report_is_written_and_repeatable(tmp_path):
         assert f"({link})".encode() in made[0]["lab-x.md"]
 
 
+def test_the_claims_go_between_the_marks():
+    sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "refcount")]
+    try:
+        pytest.importorskip("matplotlib", reason="make report installs it")
+        import lab_report
+    finally:
+        del sys.path[:2]
+    page = (ROOT / "docs" / "lock-inc.md").read_text()
+    findings = lab_findings.Findings(lab_results.Results(make_record()))
+    once = lab_report.insert(page, [lab_findings.to_excerpt(findings, "lab-x")])
+    assert "### lab-x" in once and "it takes 1.5" in once
+    assert once.startswith(page[:page.index(lab_report.BEGIN)])
+    assert once.endswith(page[page.index(lab_report.END):])
+    assert lab_report.insert(once, [lab_findings.to_excerpt(findings, "lab-x")]) == once
+    with pytest.raises(SystemExit):
+        lab_report.insert("no marks", [])
+
+
 # ---- the run -------------------------------------------------------------------------------------
 
 class FakeLab:
