@@ -178,7 +178,8 @@ lab-test: lab
 	@lab/test $(LAB) $(VARIANT)
 
 # Ours, built for the stock variant: for the heaps. The control is this build's.
-lab-bench: all lab
+lab-bench: all
+	@lab/build $(LAB) all
 	@$(MAKE) BUILD=$(LAB)/objtunnel/stock PYTHON=$(abspath $(LAB))/stock/bin/python3 all
 	@$(VENV_PYTHON) lab/bench.py --lab $(LAB) --package $(abspath $(LAB))/objtunnel/stock/lib $(BENCH_ARGS)
 
