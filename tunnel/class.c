@@ -80,11 +80,13 @@ ot_class_known(const ot_class_cache_t *cache, PyTypeObject *type)
 }
 
 PyTypeObject *
-ot_class_known_as(const ot_class_cache_t *cache, PyObject *module, PyObject *qualname)
+ot_class_known_as(const ot_class_cache_t *cache, destructor dealloc, PyObject *module,
+                  PyObject *qualname)
 {
     for (size_t i = 0; i < cache->known.len; i++) {
         const ot_known_class_t *k = &cache->known.items[i];
-        if (k->kind != NULL && still_holds(k) && PyUnicode_Compare(k->qualname, qualname) == 0 &&
+        if (k->layout.dealloc == dealloc && k->kind != NULL && still_holds(k) &&
+            PyUnicode_Compare(k->qualname, qualname) == 0 &&
             PyUnicode_Compare(k->module, module) == 0) {
             return k->type;
         }

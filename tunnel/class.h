@@ -56,8 +56,9 @@ void ot_class_cache_clear(ot_class_cache_t *cache);
  * something is learnt. Runs: -. */
 const ot_known_class_t *ot_class_known(const ot_class_cache_t *cache, PyTypeObject *type);
 
-/* The living type that is known under that name; NULL without an exception. Borrowed. Runs: -. */
-PyTypeObject *ot_class_known_as(const ot_class_cache_t *cache, PyObject *module,
+/* The living type that is known under that name and deallocated like that; NULL without an
+ * exception. Borrowed. Runs: -. */
+PyTypeObject *ot_class_known_as(const ot_class_cache_t *cache, destructor dealloc, PyObject *module,
                                 PyObject *qualname);
 
 /* Finds out about a type. 0, or -1 with an exception. Runs: e. */

@@ -59,7 +59,9 @@ add_class(ot_proof_t *p, PyTypeObject *type)
     } else {
         ot_tree_class_t c = {
             .type = type, .kind = known->kind, .known = known, .capacity = OT_NO_VALUES};
-        if (ot_vec_push(&p->tree->classes, c) < 0) {
+        enum { MOST_HAVE_FEWER = 4 };
+        if ((p->tree->classes.cap == 0 && ot_vec_reserve(&p->tree->classes, MOST_HAVE_FEWER) < 0) ||
+            ot_vec_push(&p->tree->classes, c) < 0) {
             return -1;
         }
         i = (uint32_t)p->tree->classes.len - 1;

@@ -83,6 +83,7 @@ ot_classes_reserve(ot_tree_t *tree)
             continue;
         }
         PyTypeObject *base = ot_type_solid_base(c->type);
+        c->is_python = base != c->type;
         c->base = PyType_HasFeature(base, Py_TPFLAGS_HEAPTYPE) ? NULL : base;
         c->layout = c->known->layout;
         c->module = ot_str_copy(c->known->module);
@@ -204,9 +205,16 @@ find_name(const ot_interp_t *interp, const ot_tree_class_t *c)
 }
 
 static PyTypeObject *
+known_class(const ot_interp_t *interp, const ot_tree_class_t *c)
+{
+    return ot_class_known_as(interp->classes, c->layout.dealloc, c->module, c->qualname);
+}
+
+static PyTypeObject *
 find_class(const ot_interp_t *interp, const ot_tree_class_t *c)
 {
-    PyObject *o = find_name(interp, c);
+    PyTypeObject *known = c->is_python ? NULL : known_class(interp, c); /* nobody redefines those */
+    PyObject *o = known != NULL ? Py_NewRef((PyObject *)known) : find_name(interp, c);
     if (o == NULL) {
         return NULL;
     }
@@ -230,7 +238,7 @@ find_undertaker(const ot_interp_t *interp, const ot_tree_class_t *c)
     }
     PyErr_Clear();
     unsigned long flags = c->layout.flags;
-    type = ot_class_known_as(interp->classes, c->module, c->qualname);
+    type = known_class(interp, c);
     if (type != NULL && check_layout(c, type) == 0) {
         return (PyTypeObject *)Py_NewRef((PyObject *)type); /* the modules may be gone already */
     }

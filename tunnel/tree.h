@@ -56,6 +56,7 @@ typedef struct {
     PyObject *module, *qualname; /* owned strs that any interpreter may free */
     OT_VEC(uintptr_t) instances; /* borrowed, | OT_IS_COPY; first those of a heap type */
     PyObject **names;            /* owned strs: the shared keys, as many as were used */
+    bool is_python;              /* made by a class statement */
     uint8_t n_names;
     uint8_t capacity; /* smallest of any instance's block of attribute values; or OT_NO_VALUES */
     uint32_t used;    /* bit i: some instance has a value for shared key i */
