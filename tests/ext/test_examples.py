@@ -137,7 +137,7 @@ CYCLES = """
 """
 
 
-@pytest.mark.parametrize("cycles", [60, pytest.param(2500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cycles", [60, pytest.param(2000, marks=pytest.mark.slow)])
 def test_odbc_create_and_destroy_in_random_order(odbc, cycles, run_counted, tmp_path):
     if odbc == "tinyodbc":
         cycles //= 5  # an interpreter that imports objtunnel takes longer to make

@@ -436,7 +436,7 @@ def test_headers_alone_compile(header, language, tmp_path):
                     *include, "-isystem", base, "-fsyntax-only", source], check=True)
 
 
-@pytest.mark.parametrize("rounds", [30, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [30, pytest.param(200, marks=pytest.mark.slow)])
 def test_stress(variant, run_python, rounds):
     result = run_python("import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
                         HERE / "stress_globals.py", variant, "--rounds", rounds, timeout=500)
