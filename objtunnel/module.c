@@ -165,8 +165,9 @@ module_exec(PyObject *module)
     }
     interp->classes = &state->classes;
     if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
-        import_attr("pickle", "dumps", &interp->dumps) < 0 ||
-        import_attr("pickle", "loads", &interp->loads) < 0 ||
+        import_attr("objtunnel._pickling", "dumps", &interp->dumps) < 0 ||
+        import_attr("objtunnel._pickling", "loads", &interp->loads) < 0 ||
+        import_attr("objtunnel._pickling", "remedy", &interp->remedy) < 0 ||
         import_attr("objtunnel._errors", "SharedReferenceError", &interp->shared_reference_error) <
             0 ||
         import_attr("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
@@ -194,6 +195,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     ot_state_t *state = ot_state_of_module(module);
     Py_VISIT(state->interp.dumps);
     Py_VISIT(state->interp.loads);
+    Py_VISIT(state->interp.remedy);
     Py_VISIT(state->interp.shared_reference_error);
     Py_VISIT(state->tunnel_type);
     Py_VISIT(state->gil_type);
@@ -219,6 +221,7 @@ module_free(void *self)
     ot_globals_leave(state);
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
+    Py_CLEAR(state->interp.remedy);
     Py_CLEAR(state->interp.shared_reference_error);
     Py_CLEAR(state->tunnel_type);
     Py_CLEAR(state->gil_type);

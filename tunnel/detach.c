@@ -148,6 +148,9 @@ find_shared(ot_proof_t *p)
 {
     for (size_t i = 0; i < p->entries.len; i++) {
         const ot_entry_t *e = &p->entries.items[i];
+        if (e->verdict == OT_FOREIGN && ot_foreign_by_name(e->obj)) {
+            continue;
+        }
         Py_ssize_t ours = e->edges + (e->verdict == OT_FOREIGN ? 1 : 0); /* p->foreigners */
         bool shared =
             e->verdict == OT_OUTSIDE || (e->verdict == OT_FOREIGN && Py_REFCNT(e->obj) > ours);
@@ -181,8 +184,8 @@ raise_shared(ot_proof_t *p, PyObject *o, Py_ssize_t outside)
     } else {
         PyErr_Format(p->interp->shared_reference_error,
                      "%U: this %s would be copied: a weak reference, an exported buffer, a dict "
-                     "watcher or an instance can still look into it; drop that, or leave out "
-                     "strict=True",
+                     "watcher or an instance can still look into it, or its type never moves; drop "
+                     "that, or leave out strict=True",
                      path, type);
     }
     Py_DECREF(path);

@@ -36,39 +36,37 @@ pickle(const ot_interp_t *interp, PyObject *o)
     return bytes;
 }
 
-static const char *
-remedy_for(PyObject *o)
+/* A new reference; NULL without an exception if there is no saying. */
+static PyObject *
+remedy_for(const ot_interp_t *interp, PyObject *o)
 {
-    if (PyFunction_Check(o)) {
-        return "only functions that can be imported by name travel: define it at the top level of "
-               "a module";
+    PyObject *remedy = PyObject_CallOneArg(interp->remedy, o);
+    if (remedy == NULL) {
+        PyErr_Clear();
     }
-    if (PyGen_Check(o) || PyCoro_CheckExact(o)) {
-        return "a running computation cannot change interpreters: send its results, say list(it)";
-    }
-    if (PyModule_Check(o)) {
-        return "send the module's name and import it on the other side";
-    }
-    return "send what it holds instead (numbers, strings, containers), or make it picklable with "
-           "__reduce__";
+    return remedy;
 }
 
 /* Replaces the current exception by a TypeError that says where and what; the old one stays as
  * its cause. */
 static void
-explain(PyObject *o, PyObject *root)
+explain(const ot_interp_t *interp, PyObject *o, PyObject *root)
 {
     PyObject *cause = PyErr_GetRaisedException();
+    PyObject *remedy = remedy_for(interp, o);
     PyObject *path = ot_path_to(root, o);
     if (path == NULL) {
         PyErr_Clear();
         path = PyUnicode_FromString("$...");
     }
     if (path != NULL) {
-        PyErr_Format(PyExc_TypeError, "%U: cannot send this %s object: %S; %s", path,
-                     Py_TYPE(o)->tp_name, cause, remedy_for(o));
+        PyErr_Format(PyExc_TypeError,
+                     remedy == NULL ? "%U: cannot send this %s object: %S"
+                                    : "%U: cannot send this %s object: %S; %S",
+                     path, Py_TYPE(o)->tp_name, cause, remedy);
         Py_DECREF(path);
     }
+    Py_XDECREF(remedy);
     PyObject *error = PyErr_GetRaisedException();
     PyException_SetCause(error, cause);
     PyErr_SetRaisedException(error);
@@ -86,7 +84,7 @@ explain_failure(const ot_interp_t *interp, PyObject *objects, PyObject *root)
         PyObject *o = Py_NewRef(PyList_GET_ITEM(objects, i));
         PyObject *bytes = pickle(interp, o);
         if (bytes == NULL) {
-            explain(o, root);
+            explain(interp, o, root);
             Py_DECREF(o);
             Py_DECREF(first);
             return;
@@ -95,6 +93,16 @@ explain_failure(const ot_interp_t *interp, PyObject *objects, PyObject *root)
         Py_DECREF(o);
     }
     PyErr_SetRaisedException(first);
+}
+
+bool
+ot_foreign_by_name(PyObject *o)
+{
+    if (PyCFunction_Check(o)) {
+        PyObject *self = PyCFunction_GET_SELF(o); /* of a bound method: an object, pickled, too */
+        return self == NULL || PyModule_Check(self);
+    }
+    return PyType_Check(o) || PyFunction_Check(o) || PyModule_Check(o);
 }
 
 PyObject *

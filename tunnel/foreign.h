@@ -11,6 +11,10 @@
 PyObject *ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root,
                             ot_channels_t *kept);
 
+/* Whether pickle writes down o's name only, so that the receiver gets an object of its own and
+ * nothing is copied: classes, functions, modules. Runs: -. */
+bool ot_foreign_by_name(PyObject *o);
+
 /* Rebuilds them. Returns a new list of the right length, or NULL with an exception. Runs: e. */
 PyObject *ot_foreign_unpickle(const ot_interp_t *interp, const ot_tree_t *tree);
 

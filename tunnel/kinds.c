@@ -51,7 +51,7 @@ ot_kind_static(PyTypeObject *t)
 static const ot_c_type_t *const c_types[] = {
     &ot_c_type_array,    &ot_c_type_deque,  &ot_c_type_defaultdict, &ot_c_type_decimal,
     &ot_c_type_date,     &ot_c_type_time,   &ot_c_type_datetime,    &ot_c_type_timedelta,
-    &ot_c_type_timezone, &ot_c_type_tzinfo,
+    &ot_c_type_timezone, &ot_c_type_tzinfo, &ot_c_type_ndarray,
 };
 
 /* How those are recognised that were looked at and found as expected: a static type by itself,

@@ -38,6 +38,7 @@ typedef struct ot_kind {
     bool leaf;         /* refers to nothing */
     bool emptiable;    /* as a root it is taken over and left empty, as std::move does in C++ */
     bool subclassable; /* shell and clone make objects of o's own type, also of a subclass */
+    bool converts;     /* clone makes an object of another type; o's is none of the receiver's */
     bool keeps_hash;   /* a copy hashes as the original does, or neither can be hashed */
 
     /* Of an object with no outside references. */
@@ -141,7 +142,7 @@ typedef struct {
 
 extern const ot_c_type_t ot_c_type_array, ot_c_type_deque, ot_c_type_defaultdict, ot_c_type_decimal,
     ot_c_type_date, ot_c_type_time, ot_c_type_datetime, ot_c_type_timedelta, ot_c_type_tzinfo,
-    ot_c_type_timezone;
+    ot_c_type_timezone, ot_c_type_ndarray;
 
 /* Whether OrderedDict and mappingproxy, which are built in, look as their rows expect: as a check
  * does. */

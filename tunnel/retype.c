@@ -52,7 +52,7 @@ static bool
 is_used(const ot_tree_class_t *c)
 {
     bool is_static = c->type != NULL && !PyType_HasFeature(c->type, Py_TPFLAGS_HEAPTYPE);
-    return c->kind != NULL && (c->instances.len > 0 || is_static);
+    return c->kind != NULL && !c->kind->converts && (c->instances.len > 0 || is_static);
 }
 
 /* The shared keys up to the last one used, as strs of the message's own. */

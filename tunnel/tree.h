@@ -22,7 +22,8 @@
 typedef struct {
     PyTypeObject *handle;      /* our Tunnel */
     ot_class_cache_t *classes; /* what is known of types */
-    PyObject *dumps, *loads;   /* pickle's */
+    PyObject *dumps, *loads;   /* pickle's, or like them */
+    PyObject *remedy;          /* remedy(o): a str, what to do about what cannot be sent */
     PyObject *shared_reference_error;
     ot_channel_t *(*channel_of)(PyObject *handle);              /* borrowed */
     PyObject *(*handle_steal)(void *context, ot_channel_t *ch); /* new; steals the channel ref */

@@ -2,6 +2,7 @@
 standard library. Imported by both sides, so that classes are found by name."""
 
 import gc
+import sys
 import zoneinfo
 from collections import OrderedDict, defaultdict, deque
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
@@ -192,3 +193,15 @@ def receive_and_use(tunnel, names):
     del got, o
     gc.collect()
     return True
+
+
+def receive_modules(tunnel):
+    """In a worker: the names of modules that are the worker's own."""
+    return [m.__name__ for m in tunnel.recv(timeout=60) if sys.modules[m.__name__] is m]
+
+
+def use_arrays(tunnel):
+    """In a worker, which has no NumPy: an array and a view."""
+    flat, square = tunnel.recv(timeout=60)
+    flat.append(4.0)
+    return f"{flat} {square.tolist()}"

@@ -238,6 +238,14 @@ def test_an_ordered_dict_at_odds_with_its_dict_is_pickled(cls, outside):
         assert list(d.items()) == expected and len(d) == 3
 
 
+@pytest.mark.parametrize("cls", [OrderedDict, Ordered])
+def test_the_attributes_of_an_ordered_dict_move(cls):
+    box = [stdlib_kinds.with_attributes(cls({text(1): number(1)}), note=[number(2)])]
+    address = id(box[0].__dict__["note"])
+    got, _ = sent(box, strict=True)
+    assert id(got[0].note) == address and got[0].note == [number(2)]
+
+
 def test_an_ordered_dict_after_much_change():
     def make():
         d = OrderedDict((text(i), i) for i in range(500))

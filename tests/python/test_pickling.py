@@ -1,0 +1,196 @@
+"""What has no row is pickled: what objtunnel knows more than pickle, and what it says otherwise."""
+
+import array
+import io
+import re
+import socket
+import sqlite3
+import sys
+import threading
+import types
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import stdlib_kinds
+from objtunnel import SharedReferenceError, Tunnel
+from stdlib_kinds import Line
+
+
+def sent(o, **options):
+    t = Tunnel()
+    t.send(o, **options)
+    return t.recv()
+
+
+# ---- by name ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("o", [types, sys.modules["os.path"], len, sorted, Line, dict, Line.append,
+                               types.NoneType, weakref.ref], ids=str)
+def test_by_name(o):
+    got = sent([o, {"again": o}])
+    assert got[0] is o and got[1]["again"] is o
+
+
+def test_modules_to_a_worker(worker):
+    t = Tunnel()
+    t.send([types, sys.modules["os.path"]])
+    assert worker.call(stdlib_kinds.receive_modules, t) == ["types", "posixpath"]
+
+
+def test_patterns(worker):
+    pattern = re.compile("(a+)(?P<name>ä)", re.IGNORECASE | re.VERBOSE)
+    got = sent([pattern, [pattern]])
+    assert got[0] == pattern and got[0].flags == pattern.flags and got[0] is got[1][0]
+
+
+# ---- memoryview -----------------------------------------------------------------------------
+
+def check_view(got, view):
+    assert got.tolist() == view.tolist() and got.tobytes() == view.tobytes()
+    assert (got.format.lstrip("@"), got.shape, got.readonly) == \
+        (view.format.lstrip("@"), view.shape, view.readonly)
+
+
+@pytest.mark.parametrize("view", [
+    memoryview(b""), memoryview(b"bytes"), memoryview(bytearray(b"bytes")),
+    memoryview(bytearray(16)).cast("d"), memoryview(bytes(range(24))).cast("H", shape=[3, 4]),
+    memoryview(bytearray(8)).cast("q", shape=[]), memoryview(bytearray(range(30)))[3:20:4],
+    memoryview(bytes(range(30)))[::-1], memoryview(array.array("f", [1.5, -2.5])),
+], ids=lambda v: f"{v.format}{v.shape}")
+def test_views(view):
+    got = sent([view])[0]
+    check_view(got, view)
+    if not view.readonly and view.ndim == 1 and len(view):
+        before = view.tolist()
+        got[0] = got[-1]
+        assert view.tolist() == before, "the data is a copy"
+
+
+@given(st.sampled_from("bBhHiIlLqQfd"), st.lists(st.integers(1, 4), max_size=3), st.booleans())
+def test_any_view(layout, shape, readonly):
+    size = array.array(layout).itemsize
+    for n in shape:
+        size *= n
+    data = bytes(i % 100 for i in range(size))
+    view = memoryview(data if readonly else bytearray(data)).cast(layout, shape=shape)
+    check_view(sent([[view]])[0][0], view)
+
+
+def test_a_view_that_cannot_be_made_anew():
+    import ctypes
+    released = memoryview(b"x")
+    released.release()
+    for view in (memoryview((ctypes.c_int * 2)()), released):
+        with pytest.raises(TypeError, match=r"^\$\[0\]: cannot send this memoryview"):
+            sent([view])
+
+
+def test_inside_of_what_is_pickled():
+    o = types.SimpleNamespace(proxy=types.MappingProxyType({"a": 1}), module=types,
+                              view=memoryview(b"abcd").cast("H"))
+    got = sent([o])[0]
+    assert type(got.proxy) is types.MappingProxyType and got.proxy == {"a": 1}
+    assert got.module is types and got.view.tolist() == o.view.tolist()
+
+
+def test_a_proxy_of_what_cannot_move():
+    with pytest.raises(TypeError, match=r"^\$\[0\]\['f'\]: cannot send this function object"):
+        sent([types.MappingProxyType({"f": lambda: 1})])
+    kept = types.MappingProxyType({"view": memoryview(b"x"), "own": [1.5]})
+    got = sent([kept])[0]
+    assert got["own"] == kept["own"] and got["own"] is not kept["own"]
+
+
+# ---- what cannot be sent, and what to do about it ---------------------------------------------
+
+def closure():
+    captured = 1
+
+    def inner():
+        return captured
+
+    def alone():
+        pass
+
+    class Local:
+        pass
+
+    return inner, alone, Local
+
+
+INNER, ALONE, LOCAL = closure()
+
+
+class WithLock:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+CASES = {
+    "lambda": (lambda: lambda: 1, "", "use def, at the top level of a module"),
+    "closure": (lambda: INNER, "", "closure over captured.*pass captured as arguments"),
+    "local function": (lambda: ALONE, "", "define it at the top level of a module"),
+    "local class": (lambda: LOCAL, "", "travels by name.*define it at the top level"),
+    "its instance": (LOCAL, "", "local to a function.*define it at the top level"),
+    "generator": (lambda: (i for i in ()), "", "send its results, say list"),
+    "text file": (lambda: open("/dev/null"), "", "open it on the other side"),
+    "file": (lambda: io.FileIO("/dev/null"), "", "open it on the other side"),
+    "socket": (socket.socket, "", r"make socket\.socket\(fileno"),
+    "lock": (threading.Lock, "", "use a Tunnel"),
+    "lock inside": (WithLock, r"\.lock", "use a Tunnel"),
+    "event": (threading.Event, r"\._cond\._lock", "use a Tunnel"),
+    "frame": (sys._getframe, "", "what you need of its locals"),
+    "code": (lambda: compile("1", "", "eval"), "", r"marshal\.dumps"),
+    "view of a dict": (lambda: {1: 2}.keys(), "", r"send list\(it\)"),
+    "match": (lambda: re.match("a", "a"), "", r"groups\(\)"),
+    "weak reference": (lambda: weakref.ref(LOCAL), "", "what it refers to"),
+    "database": (lambda: sqlite3.connect(":memory:"), "", "connect on the other side"),
+    "unknown module": (lambda: types.ModuleType("nowhere"), "", "import it on the other side"),
+    "object of a C type": (lambda: iter(memoryview(b"x")), "", "send what it holds instead"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_says_what_to_do(name):
+    make, where, remedy = CASES[name]
+    o = make()
+    with pytest.raises(TypeError, match=rf"(?s)^\$\[1\]\['k'\]{where}: cannot send this .*; .*{remedy}"
+                       ) as caught:
+        sent([1, {"k": o}])
+    assert caught.value.__cause__ is not None
+
+
+def test_a_remedy_that_fails_hides_nothing():
+    failing = []
+
+    class Meta(type):
+        def __getattribute__(cls, name):
+            if failing and name == "__qualname__":
+                raise RuntimeError("no name")
+            return super().__getattribute__(name)
+
+    class Odd(metaclass=Meta):
+        def __reduce__(self):
+            failing.append(True)
+            return 1 / 0
+
+    with pytest.raises(TypeError, match=r"^\$\[0\]: cannot send this Odd object: division by zero$"):
+        sent([Odd()])
+
+
+def test_strict_does_not_count_names():
+    box = [len, Line, types, sent, weakref.ref]
+    assert sent(list(box), strict=True) == box
+    method = [1].append  # pickled with its list
+    with pytest.raises(SharedReferenceError):
+        sent([method], strict=True)
+
+
+def test_strict_counts_references_to_what_is_pickled():
+    view = memoryview(b"x")
+    with pytest.raises(SharedReferenceError):
+        sent([view], strict=True)
+    assert sent([memoryview(b"x")], strict=True)[0] == b"x"
