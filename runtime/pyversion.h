@@ -201,13 +201,16 @@ ot_gc_is_tracked(PyObject *o)
     return PyType_IS_GC(Py_TYPE(o)) && _PyObject_GC_IS_TRACKED(o);
 }
 
-/* Gives up a reference to an object that may not be tracked yet: 3.13's slice_dealloc takes it
- * for granted that it is. NULL is fine. */
+/* Gives up a reference to an object that nobody ever saw: its class's __del__ does not run. It may
+ * not be tracked yet: 3.13's slice_dealloc takes it for granted that it is. NULL is fine. */
 static inline void
 ot_py_drop_unfinished(PyObject *o)
 {
-    if (o != NULL && PyType_IS_GC(Py_TYPE(o)) && !ot_gc_is_tracked(o)) {
-        PyObject_GC_Track(o);
+    if (o != NULL && PyType_IS_GC(Py_TYPE(o))) {
+        _PyGC_SET_FINALIZED(o);
+        if (!ot_gc_is_tracked(o)) {
+            PyObject_GC_Track(o);
+        }
     }
     Py_XDECREF(o);
 }

@@ -286,6 +286,47 @@ Test(tree_memory, survives_failing_allocations_without_pickling)
     survives_failing_allocations("make()[:-1]", false, 30);
 }
 
+/* Subclasses of everything, in a module that both sides have. Their __del__ must not run for what
+ * nobody ever saw. */
+static const char relatives[] =
+    "import collections, datetime, decimal, sys, types\n"
+    "kin = sys.modules['kin'] = types.ModuleType('kin')\n"
+    "kin.unfinished = 0\n"
+    "def __del__(self):\n"
+    "    if not self.__dict__: kin.unfinished += 1\n"
+    "def __repr__(self): return type(self).__bases__[0].__repr__(self) + repr(self.__dict__)\n"
+    "for base in (list, dict, set, tuple, collections.deque, collections.defaultdict,\n"
+    "             collections.OrderedDict, decimal.Decimal, datetime.date, datetime.datetime,\n"
+    "             datetime.timedelta):\n"
+    "    name = 'My' + base.__name__\n"
+    "    setattr(kin, name, type(name, (base,), {'__module__': 'kin', '__qualname__': name,\n"
+    "            '__del__': __del__, '__repr__': __repr__}))\n"
+    "def family():\n"
+    "    some = [kin.Mylist([f(1)]), kin.Mydict({s(1): f(2)}), kin.Myset([i(1)] * 9),\n"
+    "            kin.Mytuple([f(3)]), kin.Mydeque(f(n) for n in range(99)),\n"
+    "            kin.Mydefaultdict(list, {s(2): [f(4)]}),\n"
+    "            kin.MyOrderedDict([(s(3), f(5)), (i(2), [f(6)])]), kin.MyDecimal(i(3)),\n"
+    "            kin.MyDecimal('7' * 99), kin.Mydate(2024, 2, 29), kin.Mytimedelta(1, 2, 3),\n"
+    "            kin.Mydatetime(2024, 2, 29, tzinfo=datetime.timezone.utc)]\n"
+    "    for o in some:\n"
+    "        if hasattr(o, '__dict__'): o.mark = [f(7)]\n"
+    "    return some\n";
+
+Test(tree_memory, subclasses_survive_failing_allocations)
+{
+    enter(receiver);
+    python_run(makers);
+    python_run(relatives);
+    enter(sender);
+    python_run(relatives);
+    python_run("kept = family()");
+    survives_failing_allocations("[family(), kept]", false, 50);
+    cr_assert(python_true("kin.unfinished == 0"));
+    enter(receiver);
+    cr_assert(python_true("kin.unfinished == 0"));
+    enter(sender);
+}
+
 /* More than the tables of a send first have room for, so that each of them grows at a slice: 3.13
  * frees no slice that the collector does not know. */
 #define MANY_SLICES "[slice([f(n)], n) for n in range(300)]"

@@ -273,13 +273,10 @@ time_check(PyTypeObject *type)
 static int
 datetime_check(PyTypeObject *type)
 {
-    PyObject *o = PyObject_CallMethod((PyObject *)type, "fromisoformat", "s",
-                                      "2024-02-29T01:02:03.456789+00:00");
+    PyObject *o = PyObject_CallFunction((PyObject *)type, "iiiiiii", 2024, 2, 29, 1, 2, 3, 456789);
     static const unsigned char bytes[] = {2024 >> 8,    2024 & 255,        2,           29, 1, 2, 3,
                                           456789 >> 16, 456789 >> 8 & 255, 456789 & 255};
-    PyObject **tzinfo = o == NULL ? NULL : datetime_tzinfo(o);
-    if (o != NULL &&
-        (tzinfo == NULL || strcmp(Py_TYPE(*tzinfo)->tp_name, "datetime.timezone") != 0)) {
+    if (o != NULL && datetime_tzinfo(o) != NULL) {
         Py_DECREF(o);
         return 0;
     }
@@ -313,7 +310,10 @@ is_part_of_a_library(PyObject *o)
 static int
 timezone_check(PyTypeObject *type)
 {
-    PyObject *o = PyObject_GetAttrString((PyObject *)type, "utc"), *delta = NULL, *zone = NULL;
+    PyObject *name = PyUnicode_InternFromString("utc"), *delta = NULL, *zone = NULL;
+    /* Interned, for type caches keep the name that was asked for. */
+    PyObject *o = name == NULL ? NULL : PyObject_GetAttr((PyObject *)type, name);
+    Py_XDECREF(name);
     bool good = o != NULL && type->tp_basicsize == sizeof(ot_timezone_t) && !PyType_IS_GC(type);
     if (good) {
         PyObject *offset = ((ot_timezone_t *)o)->offset;

@@ -21,7 +21,7 @@ bare_list(PyTypeObject *type, Py_ssize_t n)
     if (n > 0) {
         list->ob_item = PyMem_Malloc((size_t)n * sizeof(PyObject *));
         if (list->ob_item == NULL) {
-            Py_DECREF(list);
+            ot_py_drop_unfinished((PyObject *)list);
             PyErr_NoMemory();
             return NULL;
         }

@@ -66,7 +66,7 @@ bare_set(PyTypeObject *type, Py_ssize_t mask)
     if (mask >= PySet_MINSIZE) {
         setentry *table = PyMem_Calloc((size_t)mask + 1, sizeof *table);
         if (table == NULL) {
-            Py_DECREF(so);
+            ot_py_drop_unfinished((PyObject *)so);
             PyErr_NoMemory();
             return NULL;
         }
