@@ -147,21 +147,53 @@ raise_for(ot_state_t *state, ot_channel_result_t result, PyObject *nothing, cons
     return -1;
 }
 
+/* Blocking operations are tried with the GIL, then watched for and at last slept for without it.
+ * Who has watched in vain looks at signals before going to sleep: one that came meanwhile wakes
+ * nobody. The same goes round again if another was faster: INTERRUPTED stands for both. */
+
+static ot_channel_result_t
+reserve_patiently(ot_channel_t *ch, int64_t deadline, bool watch)
+{
+    ot_channel_result_t result = OT_CHANNEL_INTERRUPTED;
+    switch (watch ? ot_channel_watch_place(ch, deadline) : OT_WATCH_SKIPPED) {
+    case OT_WATCH_SKIPPED:
+        return ot_channel_reserve(ch, deadline);
+    case OT_WATCH_SEEN:
+        result = ot_channel_reserve(ch, OT_DONT_WAIT);
+        return result == OT_CHANNEL_TIMEOUT ? OT_CHANNEL_INTERRUPTED : result;
+    default:
+        return result;
+    }
+}
+
+static ot_channel_result_t
+recv_patiently(ot_channel_t *ch, int64_t deadline, ot_node_t **node, bool watch)
+{
+    ot_channel_result_t result = OT_CHANNEL_INTERRUPTED;
+    switch (watch ? ot_channel_watch_message(ch, deadline) : OT_WATCH_SKIPPED) {
+    case OT_WATCH_SKIPPED:
+        return ot_channel_recv(ch, deadline, node);
+    case OT_WATCH_SEEN:
+        result = ot_channel_recv(ch, OT_DONT_WAIT, node);
+        return result == OT_CHANNEL_TIMEOUT ? OT_CHANNEL_INTERRUPTED : result;
+    default:
+        return result;
+    }
+}
+
 static int
 reserve(ot_state_t *state, ot_channel_t *ch, int64_t deadline)
 {
     ot_channel_result_t result = ot_channel_reserve(ch, OT_DONT_WAIT);
-    while (result == OT_CHANNEL_TIMEOUT && deadline != OT_DONT_WAIT) {
+    bool wait = result == OT_CHANNEL_TIMEOUT && deadline != OT_DONT_WAIT;
+    for (bool watch = true; wait; watch = false) {
         Py_BEGIN_ALLOW_THREADS
-        result = ot_channel_reserve(ch, deadline);
+        result = reserve_patiently(ch, deadline, watch);
         Py_END_ALLOW_THREADS
-        if (result != OT_CHANNEL_INTERRUPTED) {
-            break;
-        }
-        if (handle_interruption() < 0) {
+        wait = result == OT_CHANNEL_INTERRUPTED;
+        if (wait && handle_interruption() < 0) {
             return -1;
         }
-        result = OT_CHANNEL_TIMEOUT;
     }
     return raise_for(state, result, state->tunnel_full, "the tunnel is full");
 }
@@ -171,17 +203,15 @@ receive(ot_state_t *state, ot_channel_t *ch, int64_t deadline)
 {
     ot_node_t *node = NULL;
     ot_channel_result_t result = ot_channel_recv(ch, OT_DONT_WAIT, &node);
-    while (result == OT_CHANNEL_TIMEOUT && deadline != OT_DONT_WAIT) {
+    bool wait = result == OT_CHANNEL_TIMEOUT && deadline != OT_DONT_WAIT;
+    for (bool watch = true; wait; watch = false) {
         Py_BEGIN_ALLOW_THREADS
-        result = ot_channel_recv(ch, deadline, &node);
+        result = recv_patiently(ch, deadline, &node, watch);
         Py_END_ALLOW_THREADS
-        if (result != OT_CHANNEL_INTERRUPTED) {
-            break;
-        }
-        if (handle_interruption() < 0) {
+        wait = result == OT_CHANNEL_INTERRUPTED;
+        if (wait && handle_interruption() < 0) {
             return NULL;
         }
-        result = OT_CHANNEL_TIMEOUT;
     }
     if (raise_for(state, result, state->tunnel_empty, "the tunnel is empty") < 0) {
         return NULL;
@@ -326,14 +356,21 @@ recv_until(PyObject *self, int64_t deadline)
     return root;
 }
 
+/* recv(timeout=None), parsed by hand as send is. */
 static PyObject *
-tunnel_recv(PyObject *self, PyObject *args, PyObject *kwargs)
+tunnel_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     int64_t deadline;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:recv", names, &timeout) ||
-        ot_deadline_from(timeout, &deadline) < 0) {
+    if (nargs + named > 1) {
+        return PyErr_Format(PyExc_TypeError, "recv() takes at most 1 argument (%zd given)",
+                            nargs + named);
+    }
+    if (named == 1 && !PyUnicode_EqualToUTF8(PyTuple_GET_ITEM(names, 0), "timeout")) {
+        return PyErr_Format(PyExc_TypeError, "recv() got an unexpected keyword argument '%U'",
+                            PyTuple_GET_ITEM(names, 0));
+    }
+    if (ot_deadline_from(nargs + named == 1 ? args[0] : NULL, &deadline) < 0) {
         return NULL;
     }
     return recv_until(self, deadline);
@@ -564,7 +601,7 @@ static PyMethodDef tunnel_methods[] = {
     {"send_nowait", (PyCFunction)(void (*)(void))tunnel_send_nowait, METH_FASTCALL | METH_KEYWORDS,
      "send_nowait($self, obj, *, strict=False, share=False)\n--\n\n"
      "Like send, but raise TunnelFull instead of waiting."},
-    {"recv", (PyCFunction)(void (*)(void))tunnel_recv, METH_VARARGS | METH_KEYWORDS,
+    {"recv", (PyCFunction)(void (*)(void))tunnel_recv, METH_FASTCALL | METH_KEYWORDS,
      "recv($self, timeout=None)\n--\n\n"
      "Take the oldest message; wait for one if there is none.\n\n"
      "timeout: seconds, None for ever. Raises TunnelEmpty after that, and TunnelClosed once the\n"

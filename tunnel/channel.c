@@ -1,27 +1,38 @@
 /* channel.c: see channel.h.
  *
- * Main invariant (under `lock`): queued is the length of the chain head..tail;
- * maxsize == 0 or queued + reserved <= maxsize, but for messages put back by unrecv;
- * a waiter is in a list exactly while nobody has woken it.
+ * Senders and receivers meet as seldom as they can: senders append to `in` under its lock,
+ * receivers take from `out` under its own, and only a receiver that finds `out` empty takes the
+ * other lock, once, and moves the whole chain over. What both sides write lies on lines of its own.
+ *
+ * Main invariant (both locks held): the queue is the chain from out.first, then that from in.first;
+ * its length is committed - taken; maxsize == 0 or committed - taken + reserved <= maxsize, but
+ * for messages put back by unrecv; a waiter is in a list exactly while nobody has woken it.
  *
  * No wake-up is lost: whoever makes something available (a message, a place) wakes one waiter.
  * A woken waiter looks again under the lock and takes what it finds, also when its deadline
  * passed or a signal came meanwhile; it gives up only when there is nothing to take, and then
- * nobody else could have taken anything either.
+ * nobody else could have taken anything either. A receiver enters its list under both locks, so
+ * no message comes between its last look and that. A sender does so under in.lock alone, while
+ * receivers make places under out.lock; so it raises `senders.some` first and then looks at
+ * `taken` once more, and a receiver first raises `taken` and then looks at `senders.some`: all
+ * four sequentially consistent, so one of the two sees the other.
  *
- * Threading: `lock` of a channel is held for a few loads and stores only. Lock order:
- * registry_lock, then any channel's lock (fork); nothing else takes two.
+ * Fair: receivers share `out`, none keeps messages of its own; the head goes to who comes first.
+ *
+ * Threading: locks are held for a few loads and stores only (and the system call that wakes a
+ * sleeper). Lock order: registry_lock, out.lock, in.lock; of several channels only for fork.
  */
 #include "tunnel/channel.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "atomics/refcount.h"
 #include "atomics/cpu.h"
+#include "atomics/refcount.h"
 #include "runtime/park.h"
+#include "runtime/spin.h"
 
 typedef struct waiter {
     struct waiter *next, *prev;
@@ -29,9 +40,38 @@ typedef struct waiter {
     bool listed;
 } waiter_t;
 
+/* Written under in.lock. */
 typedef struct {
     waiter_t *first, *last;
+    atomic_bool some; /* first != NULL, or about to be; may be looked at without */
 } waitlist_t;
+
+/* What senders write. */
+typedef struct {
+    pthread_mutex_t lock; /* guards this and `waiting` */
+    ot_node_t *first, *last;
+    size_t taken_seen; /* <= out.taken: saves looking at the receivers' line for each message */
+    atomic_size_t reserved;
+} inbox_t;
+
+/* What senders tell those who watch: apart from in.lock, or watching would slow them down. Written
+ * under in.lock. */
+typedef struct {
+    atomic_size_t committed;
+    atomic_bool closed; /* never reset; written under both locks */
+} news_t;
+
+/* What receivers write. */
+typedef struct {
+    pthread_mutex_t lock; /* guards this */
+    ot_node_t *first;
+    atomic_size_t taken; /* unrecv lowers it, with in.lock held, too */
+} outbox_t;
+
+/* Seldom written: looked at for each message. */
+typedef struct {
+    waitlist_t receivers, senders;
+} waiting_t;
 
 struct ot_channel {
     ot_ref_t ref;
@@ -39,12 +79,12 @@ struct ot_channel {
     size_t maxsize;
     ot_channel_t *next, *prev; /* registry_lock */
 
-    pthread_mutex_t lock; /* guards all below */
-    ot_node_t *head, *tail;
-    size_t reserved;
-    bool closed;
-    waitlist_t receivers, senders;
-    atomic_size_t queued; /* written under lock; read without by spinning receivers */
+    OT_OWN_LINE inbox_t in;
+    OT_OWN_LINE news_t news;
+    OT_OWN_LINE outbox_t out;
+    OT_OWN_LINE waiting_t waiting;
+    OT_OWN_LINE ot_spin_t receiver_spin;
+    ot_spin_t sender_spin;
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -52,7 +92,40 @@ static ot_channel_t *registry;
 static uint64_t last_id;
 static size_t live;
 
-/* ---- waiters (lock held) ----------------------------------------------------------------- */
+/* Loads of what the calling thread's lock guards, or of hints. */
+static inline size_t
+relaxed(const atomic_size_t *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+static inline void
+set_relaxed(atomic_size_t *n, size_t value)
+{
+    atomic_store_explicit(n, value, memory_order_relaxed);
+}
+
+static inline bool
+is_closed(const ot_channel_t *ch)
+{
+    return atomic_load_explicit(&ch->news.closed, memory_order_relaxed);
+}
+
+static void
+lock_both(ot_channel_t *ch)
+{
+    pthread_mutex_lock(&ch->out.lock);
+    pthread_mutex_lock(&ch->in.lock);
+}
+
+static void
+unlock_both(ot_channel_t *ch)
+{
+    pthread_mutex_unlock(&ch->in.lock);
+    pthread_mutex_unlock(&ch->out.lock);
+}
+
+/* ---- waiters (in.lock held) -------------------------------------------------------------- */
 
 static void
 waitlist_append_locked(waitlist_t *list, waiter_t *w)
@@ -62,6 +135,15 @@ waitlist_append_locked(waitlist_t *list, waiter_t *w)
     *(list->last ? &list->last->next : &list->first) = w;
     list->last = w;
     w->listed = true;
+    atomic_store_explicit(&list->some, true, memory_order_relaxed);
+}
+
+static void
+waitlist_settle_locked(waitlist_t *list)
+{
+    if (list->first == NULL) {
+        atomic_store_explicit(&list->some, false, memory_order_relaxed);
+    }
 }
 
 static void
@@ -70,6 +152,7 @@ waitlist_remove_locked(waitlist_t *list, waiter_t *w)
     *(w->prev ? &w->prev->next : &list->first) = w->next;
     *(w->next ? &w->next->prev : &list->last) = w->prev;
     w->listed = false;
+    waitlist_settle_locked(list);
 }
 
 static void
@@ -90,23 +173,6 @@ wake_all_locked(waitlist_t *list)
     }
 }
 
-/* Parks until woken, deadline or signal; called and returns with the lock held. */
-static ot_park_result_t
-wait_locked(ot_channel_t *ch, waitlist_t *list, int64_t deadline)
-{
-    waiter_t w;
-    ot_parker_init(&w.parker);
-    waitlist_append_locked(list, &w);
-    pthread_mutex_unlock(&ch->lock);
-    ot_park_result_t result = ot_park(&w.parker, deadline);
-    pthread_mutex_lock(&ch->lock);
-    if (w.listed) {
-        waitlist_remove_locked(list, &w);
-    }
-    ot_parker_destroy(&w.parker);
-    return result;
-}
-
 /* ---- life ------------------------------------------------------------------------------- */
 
 /* fork() copies one thread and every lock as it is: hold them all, so that the child finds none
@@ -116,7 +182,7 @@ before_fork(void)
 {
     pthread_mutex_lock(&registry_lock);
     for (ot_channel_t *ch = registry; ch != NULL; ch = ch->next) {
-        pthread_mutex_lock(&ch->lock);
+        lock_both(ch);
     }
 }
 
@@ -124,9 +190,36 @@ static void
 after_fork_in_parent(void)
 {
     for (ot_channel_t *ch = registry; ch != NULL; ch = ch->next) {
-        pthread_mutex_unlock(&ch->lock);
+        unlock_both(ch);
     }
     pthread_mutex_unlock(&registry_lock);
+}
+
+/* Spins a little before it sleeps: these locks are never held for long. */
+static void
+init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
+/* All but what `closed` and the registry say. */
+static void
+init_queue(ot_channel_t *ch)
+{
+    init_lock(&ch->in.lock);
+    init_lock(&ch->out.lock);
+    ch->in.first = ch->in.last = ch->out.first = NULL;
+    ch->in.taken_seen = 0;
+    set_relaxed(&ch->in.reserved, 0);
+    set_relaxed(&ch->news.committed, 0);
+    set_relaxed(&ch->out.taken, 0);
+    ch->waiting = (waiting_t){0};
+    ot_spin_init(&ch->receiver_spin);
+    ot_spin_init(&ch->sender_spin);
 }
 
 /* The child starts with empty tunnels: the messages are the parent's (their memory is given
@@ -135,11 +228,7 @@ static void
 after_fork_in_child(void)
 {
     for (ot_channel_t *ch = registry; ch != NULL; ch = ch->next) {
-        pthread_mutex_init(&ch->lock, NULL);
-        ch->head = ch->tail = NULL;
-        atomic_store_explicit(&ch->queued, 0, memory_order_relaxed);
-        ch->reserved = 0;
-        ch->receivers = ch->senders = (waitlist_t){NULL, NULL};
+        init_queue(ch);
     }
     pthread_mutex_init(&registry_lock, NULL);
 }
@@ -155,13 +244,14 @@ ot_channel_new(size_t maxsize)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handlers);
-    ot_channel_t *ch = calloc(1, sizeof *ch);
+    ot_channel_t *ch = aligned_alloc(_Alignof(ot_channel_t), sizeof *ch);
     if (ch == NULL) {
         return NULL;
     }
+    memset(ch, 0, sizeof *ch);
     ot_ref_init(&ch->ref);
     ch->maxsize = maxsize;
-    pthread_mutex_init(&ch->lock, NULL);
+    init_queue(ch);
     pthread_mutex_lock(&registry_lock);
     ch->id = ++last_id;
     ch->next = registry;
@@ -180,6 +270,23 @@ ot_channel_ref(ot_channel_t *ch)
     ot_ref_inc(&ch->ref);
 }
 
+/* Takes all that is queued: the caller's now. Nobody else may look at the two chains. */
+static ot_node_t *
+take_all(ot_channel_t *ch)
+{
+    ot_node_t *all = ch->in.first;
+    if (ch->out.first != NULL) {
+        ot_node_t *last = ch->out.first;
+        while (last->next != NULL) {
+            last = last->next;
+        }
+        last->next = all;
+        all = ch->out.first;
+    }
+    ch->in.first = ch->in.last = ch->out.first = NULL;
+    return all;
+}
+
 ot_node_t *
 ot_channel_unref(ot_channel_t *ch)
 {
@@ -193,8 +300,9 @@ ot_channel_unref(ot_channel_t *ch)
     }
     live--;
     pthread_mutex_unlock(&registry_lock);
-    ot_node_t *left = ch->head;
-    pthread_mutex_destroy(&ch->lock);
+    ot_node_t *left = take_all(ch);
+    pthread_mutex_destroy(&ch->in.lock);
+    pthread_mutex_destroy(&ch->out.lock);
     free(ch);
     return left;
 }
@@ -217,13 +325,6 @@ ot_channel_find(uint64_t id)
 
 /* ---- send ------------------------------------------------------------------------------- */
 
-static bool
-has_place_locked(ot_channel_t *ch)
-{
-    size_t queued = atomic_load_explicit(&ch->queued, memory_order_relaxed);
-    return ch->maxsize == 0 || queued + ch->reserved < ch->maxsize;
-}
-
 /* What to report when there was nothing to take, after a wait that ended with `why`. */
 static ot_channel_result_t
 gave_up(ot_park_result_t why)
@@ -231,81 +332,182 @@ gave_up(ot_park_result_t why)
     return why == OT_PARK_TIMEOUT ? OT_CHANNEL_TIMEOUT : OT_CHANNEL_INTERRUPTED;
 }
 
+/* Under in.lock nobody lowers `taken`, so what was seen of it remains true. Sequentially
+ * consistent: see "no wake-up is lost". */
+static bool
+has_place_locked(ot_channel_t *ch)
+{
+    size_t used = relaxed(&ch->news.committed) + relaxed(&ch->in.reserved);
+    if (ch->maxsize == 0 || used - ch->in.taken_seen < ch->maxsize) {
+        return true;
+    }
+    ch->in.taken_seen = atomic_load(&ch->out.taken);
+    return used - ch->in.taken_seen < ch->maxsize;
+}
+
+/* Parks until woken, deadline or signal; not if there is a place after all. Called and returns
+ * with in.lock held. */
+static ot_park_result_t
+wait_for_place_locked(ot_channel_t *ch, int64_t deadline)
+{
+    atomic_store(&ch->waiting.senders.some, true);
+    if (has_place_locked(ch)) {
+        waitlist_settle_locked(&ch->waiting.senders);
+        return OT_PARK_WOKEN;
+    }
+    waiter_t w;
+    ot_parker_init(&w.parker);
+    waitlist_append_locked(&ch->waiting.senders, &w);
+    pthread_mutex_unlock(&ch->in.lock);
+    ot_park_result_t result = ot_park(&w.parker, deadline);
+    pthread_mutex_lock(&ch->in.lock);
+    if (w.listed) {
+        waitlist_remove_locked(&ch->waiting.senders, &w);
+    }
+    ot_parker_destroy(&w.parker);
+    return result;
+}
+
 ot_channel_result_t
 ot_channel_reserve(ot_channel_t *ch, int64_t deadline)
 {
     ot_channel_result_t result = OT_CHANNEL_OK;
     ot_park_result_t why = deadline == OT_DONT_WAIT ? OT_PARK_TIMEOUT : OT_PARK_WOKEN;
-    pthread_mutex_lock(&ch->lock);
+    pthread_mutex_lock(&ch->in.lock);
     for (;;) {
-        if (ch->closed) {
+        if (is_closed(ch)) {
             result = OT_CHANNEL_CLOSED;
         } else if (has_place_locked(ch)) {
-            ch->reserved++;
+            set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) + 1);
         } else if (why == OT_PARK_WOKEN) {
-            why = wait_locked(ch, &ch->senders, deadline);
+            why = wait_for_place_locked(ch, deadline);
             continue;
         } else {
             result = gave_up(why);
         }
         break;
     }
-    pthread_mutex_unlock(&ch->lock);
+    pthread_mutex_unlock(&ch->in.lock);
     return result;
-}
-
-static void
-add_queued_locked(ot_channel_t *ch, int n)
-{
-    size_t queued = atomic_load_explicit(&ch->queued, memory_order_relaxed);
-    atomic_store_explicit(&ch->queued, queued + (size_t)n, memory_order_relaxed);
 }
 
 void
 ot_channel_commit(ot_channel_t *ch, ot_node_t *node)
 {
     node->next = NULL;
-    pthread_mutex_lock(&ch->lock);
-    ch->reserved--;
-    *(ch->tail ? &ch->tail->next : &ch->head) = node;
-    ch->tail = node;
-    add_queued_locked(ch, 1);
-    wake_one_locked(&ch->receivers);
-    pthread_mutex_unlock(&ch->lock);
+    pthread_mutex_lock(&ch->in.lock);
+    set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) - 1);
+    *(ch->in.last ? &ch->in.last->next : &ch->in.first) = node;
+    ch->in.last = node;
+    set_relaxed(&ch->news.committed, relaxed(&ch->news.committed) + 1);
+    wake_one_locked(&ch->waiting.receivers);
+    pthread_mutex_unlock(&ch->in.lock);
 }
 
 void
 ot_channel_cancel(ot_channel_t *ch)
 {
-    pthread_mutex_lock(&ch->lock);
-    ch->reserved--;
-    wake_one_locked(&ch->senders);
-    if (ch->closed) {
-        wake_all_locked(&ch->receivers); /* they may have waited for this place's message */
+    pthread_mutex_lock(&ch->in.lock);
+    set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) - 1);
+    wake_one_locked(&ch->waiting.senders);
+    if (is_closed(ch)) {
+        wake_all_locked(&ch->waiting.receivers); /* they may have waited for this place's message */
     }
-    pthread_mutex_unlock(&ch->lock);
+    pthread_mutex_unlock(&ch->in.lock);
 }
 
 /* ---- receive ---------------------------------------------------------------------------- */
 
-/* Looks a little while for a message before going to sleep: an answer that is on its way comes
- * sooner than a sleeping thread wakes. Without the lock, so that the sender gets it. */
+/* Released for ot_channel_qsize: who sees this sees as many committed. */
 static void
-spin_for_message(ot_channel_t *ch)
+set_taken_locked(ot_channel_t *ch, size_t taken)
 {
-    enum { TURNS = 200 };
-    static atomic_int cores;
-    int n = atomic_load_explicit(&cores, memory_order_relaxed);
-    if (n == 0) {
-        n = (int)sysconf(_SC_NPROCESSORS_ONLN);
-        atomic_store_explicit(&cores, n, memory_order_relaxed);
-    }
-    for (int i = 0; n > 1 && i < TURNS; i++) {
-        if (atomic_load_explicit(&ch->queued, memory_order_relaxed) != 0) {
-            return;
+    atomic_store_explicit(&ch->out.taken, taken, memory_order_release);
+}
+
+/* The oldest message, NULL if there is none. out.lock held; may take in.lock. */
+static ot_node_t *
+take_locked(ot_channel_t *ch)
+{
+    size_t taken = relaxed(&ch->out.taken);
+    if (ch->out.first == NULL) {
+        if (relaxed(&ch->news.committed) == taken) {
+            return NULL; /* without disturbing the senders */
         }
-        ot_pause();
+        pthread_mutex_lock(&ch->in.lock);
+        ch->out.first = ch->in.first;
+        ch->in.first = ch->in.last = NULL;
+        pthread_mutex_unlock(&ch->in.lock);
     }
+    ot_node_t *node = ch->out.first;
+    ch->out.first = node->next;
+    node->next = NULL;
+    if (ch->maxsize == 0) {
+        set_taken_locked(ch, taken + 1);
+    } else {
+        atomic_store(&ch->out.taken, taken + 1); /* before the look at senders.some */
+    }
+    return node;
+}
+
+/* A message has been taken: there is a place, and perhaps nothing more to come. No lock held. */
+static void
+after_taking(ot_channel_t *ch)
+{
+    if (ch->maxsize != 0 && atomic_load(&ch->waiting.senders.some)) {
+        pthread_mutex_lock(&ch->in.lock);
+        wake_one_locked(&ch->waiting.senders);
+        pthread_mutex_unlock(&ch->in.lock);
+    }
+    /* Who closes wakes everybody; this is for who came after that. */
+    if (is_closed(ch)) {
+        lock_both(ch);
+        if (ch->out.first == NULL && ch->in.first == NULL && relaxed(&ch->in.reserved) == 0) {
+            wake_all_locked(&ch->waiting.receivers);
+        }
+        unlock_both(ch);
+    }
+}
+
+/* Parks until woken, deadline or signal. Called with both locks held, returns with neither. */
+static ot_park_result_t
+wait_for_message_unlock(ot_channel_t *ch, int64_t deadline)
+{
+    waiter_t w;
+    ot_parker_init(&w.parker);
+    waitlist_append_locked(&ch->waiting.receivers, &w);
+    unlock_both(ch);
+    ot_park_result_t result = ot_park(&w.parker, deadline);
+    pthread_mutex_lock(&ch->in.lock);
+    if (w.listed) {
+        waitlist_remove_locked(&ch->waiting.receivers, &w);
+    }
+    pthread_mutex_unlock(&ch->in.lock);
+    ot_parker_destroy(&w.parker);
+    return result;
+}
+
+/* When take_locked found nothing, with out.lock held: waits, or says why not. Lets go of the lock.
+ * OK means "look again". */
+static ot_channel_result_t
+found_nothing_unlock(ot_channel_t *ch, int64_t deadline, ot_park_result_t *why)
+{
+    ot_channel_result_t result = OT_CHANNEL_OK;
+    pthread_mutex_lock(&ch->in.lock);
+    if (ch->in.first != NULL) {
+        unlock_both(ch); /* just come */
+        return result;
+    }
+    if (is_closed(ch) && relaxed(&ch->in.reserved) == 0) {
+        result = OT_CHANNEL_CLOSED;
+    } else if (*why == OT_PARK_WOKEN) {
+        *why = wait_for_message_unlock(ch, deadline);
+        return result;
+    } else {
+        result = gave_up(*why);
+    }
+    unlock_both(ch);
+    return result;
 }
 
 ot_channel_result_t
@@ -313,67 +515,108 @@ ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node)
 {
     ot_channel_result_t result = OT_CHANNEL_OK;
     ot_park_result_t why = deadline == OT_DONT_WAIT ? OT_PARK_TIMEOUT : OT_PARK_WOKEN;
-    if (why == OT_PARK_WOKEN) {
-        spin_for_message(ch);
-    }
-    pthread_mutex_lock(&ch->lock);
-    for (;;) {
-        if (ch->head != NULL) {
-            *node = ch->head;
-            ch->head = ch->head->next;
-            if (ch->head == NULL) {
-                ch->tail = NULL;
-            }
-            (*node)->next = NULL;
-            add_queued_locked(ch, -1);
-            wake_one_locked(&ch->senders);
-        } else if (ch->closed && ch->reserved == 0) {
-            result = OT_CHANNEL_CLOSED;
-        } else if (why == OT_PARK_WOKEN) {
-            why = wait_locked(ch, &ch->receivers, deadline);
-            continue;
-        } else {
-            result = gave_up(why);
+    while (result == OT_CHANNEL_OK) {
+        pthread_mutex_lock(&ch->out.lock);
+        ot_node_t *taken = take_locked(ch);
+        if (taken != NULL) {
+            pthread_mutex_unlock(&ch->out.lock);
+            after_taking(ch);
+            *node = taken;
+            break;
         }
-        break;
+        result = found_nothing_unlock(ch, deadline, &why);
     }
-    /* The last message of a closed queue is gone: nobody else need wait. */
-    if (ch->closed && ch->head == NULL && ch->reserved == 0) {
-        wake_all_locked(&ch->receivers);
-    }
-    pthread_mutex_unlock(&ch->lock);
     return result;
 }
 
 void
 ot_channel_unrecv(ot_channel_t *ch, ot_node_t *node)
 {
-    pthread_mutex_lock(&ch->lock);
-    node->next = ch->head;
-    ch->head = node;
-    if (ch->tail == NULL) {
-        ch->tail = node;
-    }
-    add_queued_locked(ch, 1);
-    wake_one_locked(&ch->receivers);
-    pthread_mutex_unlock(&ch->lock);
+    lock_both(ch);
+    node->next = ch->out.first;
+    ch->out.first = node;
+    set_taken_locked(ch, relaxed(&ch->out.taken) - 1);
+    ch->in.taken_seen = relaxed(&ch->out.taken);
+    wake_one_locked(&ch->waiting.receivers);
+    unlock_both(ch);
 }
 
 ot_node_t *
 ot_channel_close(ot_channel_t *ch, bool discard)
 {
     ot_node_t *left = NULL;
-    pthread_mutex_lock(&ch->lock);
-    ch->closed = true;
+    lock_both(ch);
+    atomic_store_explicit(&ch->news.closed, true, memory_order_relaxed);
     if (discard) {
-        left = ch->head;
-        ch->head = ch->tail = NULL;
-        atomic_store_explicit(&ch->queued, 0, memory_order_relaxed);
+        left = take_all(ch);
+        set_taken_locked(ch, relaxed(&ch->news.committed));
     }
-    wake_all_locked(&ch->receivers);
-    wake_all_locked(&ch->senders);
-    pthread_mutex_unlock(&ch->lock);
+    wake_all_locked(&ch->waiting.receivers);
+    wake_all_locked(&ch->waiting.senders);
+    unlock_both(ch);
     return left;
+}
+
+/* ---- watching --------------------------------------------------------------------------- */
+
+typedef enum { NOTHING, SOMETHING, ENOUGH } glance_t;
+
+/* Glances without a lock: hints. */
+
+static glance_t
+look_for_message(const ot_channel_t *ch)
+{
+    bool some = relaxed(&ch->news.committed) != relaxed(&ch->out.taken);
+    return some || is_closed(ch) ? ENOUGH : NOTHING;
+}
+
+/* A sender who has found the queue full waits for several places, as long as it watches at all:
+ * going for each single one, it would run in step with the receiver and slow both down. The
+ * receiver has enough to do meanwhile. */
+static glance_t
+look_for_places(const ot_channel_t *ch)
+{
+    enum { PART = 8, MOST = 32 };
+    size_t enough = ch->maxsize / PART < MOST ? ch->maxsize / PART + 1 : MOST;
+    size_t used = relaxed(&ch->news.committed) + relaxed(&ch->in.reserved);
+    used -= relaxed(&ch->out.taken);
+    if (ch->maxsize == 0 || is_closed(ch) || used + enough <= ch->maxsize) {
+        return ENOUGH;
+    }
+    return used < ch->maxsize ? SOMETHING : NOTHING;
+}
+
+/* Not while others sleep: who watches would take what they are woken for, again and again. */
+static ot_watch_result_t
+watch(ot_channel_t *ch, waitlist_t *before_us, ot_spin_t *spin,
+      glance_t (*look)(const ot_channel_t *), int64_t deadline)
+{
+    enum { GLANCES = 8 }; /* between two looks at the clock */
+    if (deadline == OT_DONT_WAIT || atomic_load_explicit(&before_us->some, memory_order_relaxed) ||
+        !ot_spin_begin(spin)) {
+        return OT_WATCH_SKIPPED;
+    }
+    int64_t end = ot_clock_now() + OT_SPIN_NS;
+    glance_t seen = NOTHING;
+    do {
+        for (int i = 0; i < GLANCES && (seen = look(ch)) != ENOUGH; i++) {
+            ot_pause();
+        }
+    } while (seen != ENOUGH && ot_clock_now() < (end < deadline ? end : deadline));
+    ot_spin_end(spin, seen != NOTHING);
+    return seen != NOTHING ? OT_WATCH_SEEN : OT_WATCH_VAIN;
+}
+
+ot_watch_result_t
+ot_channel_watch_message(ot_channel_t *ch, int64_t deadline)
+{
+    return watch(ch, &ch->waiting.receivers, &ch->receiver_spin, look_for_message, deadline);
+}
+
+ot_watch_result_t
+ot_channel_watch_place(ot_channel_t *ch, int64_t deadline)
+{
+    return watch(ch, &ch->waiting.senders, &ch->sender_spin, look_for_places, deadline);
 }
 
 /* ---- looking ---------------------------------------------------------------------------- */
@@ -393,16 +636,15 @@ ot_channel_maxsize(const ot_channel_t *ch)
 size_t
 ot_channel_qsize(ot_channel_t *ch)
 {
-    return atomic_load_explicit(&ch->queued, memory_order_relaxed);
+    /* In this order, and acquired: never fewer than none. */
+    size_t taken = atomic_load_explicit(&ch->out.taken, memory_order_acquire);
+    return relaxed(&ch->news.committed) - taken;
 }
 
 bool
 ot_channel_is_closed(ot_channel_t *ch)
 {
-    pthread_mutex_lock(&ch->lock);
-    bool closed = ch->closed;
-    pthread_mutex_unlock(&ch->lock);
-    return closed;
+    return is_closed(ch);
 }
 
 size_t

@@ -2,7 +2,7 @@
  *
  * What a tunnel is underneath. A message is an opaque node; whose memory it is and what it holds
  * is the caller's business. Blocking calls park without polling and hold no lock; Python callers
- * let go of their GIL first.
+ * let go of their GIL first. A caller in a hurry watches a while before it blocks.
  *
  * Sending is in two steps: reserve a place (may block), then commit the message into it or
  * cancel. So a sender takes its tree apart only when nothing can fail any more.
@@ -32,6 +32,12 @@ typedef enum {
     OT_CHANNEL_OK = 0,
 } ot_channel_result_t;
 
+typedef enum {
+    OT_WATCH_VAIN = -1,   /* watched, and nothing came */
+    OT_WATCH_SKIPPED = 0, /* it would not have paid */
+    OT_WATCH_SEEN = 1,    /* there is something, or somebody closed: try; others may be faster */
+} ot_watch_result_t;
+
 /* maxsize 0 is "no limit". New reference, or NULL without memory. */
 ot_channel_t *ot_channel_new(size_t maxsize);
 
@@ -47,6 +53,10 @@ ot_channel_t *ot_channel_find(uint64_t id);
 /* Waits until the queue has a place and reserves it: OK, or nothing reserved. */
 ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
 
+/* Looks for a place, for some microseconds at most (spin.h), without a lock or a system call.
+ * A signal or poke that comes meanwhile does not end it: look for those before blocking. */
+ot_watch_result_t ot_channel_watch_place(ot_channel_t *ch, int64_t deadline);
+
 /* Puts a message into the reserved place; cannot fail. Also after close: a place that was
  * reserved in time is honoured. */
 void ot_channel_commit(ot_channel_t *ch, ot_node_t *node);
@@ -55,6 +65,9 @@ void ot_channel_cancel(ot_channel_t *ch);
 
 /* Takes the oldest message. CLOSED only once the queue is closed and drained. */
 ot_channel_result_t ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node);
+
+/* As ot_channel_watch_place, for a message. */
+ot_watch_result_t ot_channel_watch_message(ot_channel_t *ch, int64_t deadline);
 
 /* Puts a message that could not be rebuilt back to the head, though the queue be full. */
 void ot_channel_unrecv(ot_channel_t *ch, ot_node_t *node);

@@ -51,6 +51,28 @@ recv_number(ot_channel_t *ch, int64_t deadline)
     return number;
 }
 
+/* ---- as Python does it: try, watch, then sleep ---------------------------------------------- */
+
+static inline ot_channel_result_t
+recv_watching(ot_channel_t *ch, int64_t deadline, ot_node_t **node)
+{
+    ot_channel_result_t result = ot_channel_recv(ch, OT_DONT_WAIT, node);
+    if (result == OT_CHANNEL_TIMEOUT && ot_channel_watch_message(ch, deadline) == OT_WATCH_SEEN) {
+        result = ot_channel_recv(ch, OT_DONT_WAIT, node);
+    }
+    return result == OT_CHANNEL_TIMEOUT ? ot_channel_recv(ch, deadline, node) : result;
+}
+
+static inline ot_channel_result_t
+reserve_watching(ot_channel_t *ch, int64_t deadline)
+{
+    ot_channel_result_t result = ot_channel_reserve(ch, OT_DONT_WAIT);
+    if (result == OT_CHANNEL_TIMEOUT && ot_channel_watch_place(ch, deadline) == OT_WATCH_SEEN) {
+        result = ot_channel_reserve(ch, OT_DONT_WAIT);
+    }
+    return result == OT_CHANNEL_TIMEOUT ? ot_channel_reserve(ch, deadline) : result;
+}
+
 /* Frees a chain; how long it was. */
 static inline size_t
 drop_chain(ot_node_t *chain)

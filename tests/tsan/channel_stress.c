@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c tunnel/channel.c
+// TSAN-SOURCES: runtime/park.c runtime/spin.c tunnel/channel.c
 /* channel_stress.c: channels and parking under ThreadSanitizer, without Python.
  *
  * Rounds of many-to-many traffic, each over a channel of its own with random bounds. In some
@@ -72,6 +72,33 @@ some_deadline(unsigned *seed)
     }
 }
 
+/* In half of the cases as Python does it: watch, then block. */
+static ot_channel_result_t
+reserve(round_t *r, unsigned *seed)
+{
+    int64_t deadline = some_deadline(seed);
+    if (rand_r(seed) % 2 && ot_channel_watch_place(r->ch, deadline) == OT_WATCH_SEEN) {
+        ot_channel_result_t result = ot_channel_reserve(r->ch, OT_DONT_WAIT);
+        if (result != OT_CHANNEL_TIMEOUT) {
+            return result;
+        }
+    }
+    return ot_channel_reserve(r->ch, deadline);
+}
+
+static ot_channel_result_t
+receive(round_t *r, unsigned *seed, ot_node_t **node)
+{
+    int64_t deadline = some_deadline(seed);
+    if (rand_r(seed) % 2 && ot_channel_watch_message(r->ch, deadline) == OT_WATCH_SEEN) {
+        ot_channel_result_t result = ot_channel_recv(r->ch, OT_DONT_WAIT, node);
+        if (result != OT_CHANNEL_TIMEOUT) {
+            return result;
+        }
+    }
+    return ot_channel_recv(r->ch, deadline, node);
+}
+
 /* Counts why nothing came of it; whether to go on. */
 static bool
 go_on(round_t *r, ot_channel_result_t result)
@@ -91,7 +118,7 @@ send_all(void *arg)
     round_t *r = a->round;
     ot_pokeable_enter(&a->pokeable);
     for (long i = 0; i < MESSAGES;) {
-        ot_channel_result_t result = ot_channel_reserve(r->ch, some_deadline(&a->seed));
+        ot_channel_result_t result = reserve(r, &a->seed);
         if (result != OT_CHANNEL_OK) {
             if (!go_on(r, result)) {
                 break;
@@ -126,7 +153,7 @@ recv_all(void *arg)
     ot_pokeable_enter(&a->pokeable);
     for (;;) {
         ot_node_t *node;
-        ot_channel_result_t result = ot_channel_recv(r->ch, some_deadline(&a->seed), &node);
+        ot_channel_result_t result = receive(r, &a->seed, &node);
         if (result != OT_CHANNEL_OK) {
             if (!go_on(r, result)) {
                 break;
