@@ -164,6 +164,7 @@ module_exec(PyObject *module)
         return -1;
     }
     interp->classes = &state->classes;
+    interp->spare = &state->spare;
     if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
         import_attr("objtunnel._pickling", "dumps", &interp->dumps) < 0 ||
         import_attr("objtunnel._pickling", "loads", &interp->loads) < 0 ||
@@ -217,6 +218,7 @@ static void
 module_free(void *self)
 {
     ot_state_t *state = ot_state_of_module(self);
+    ot_tree_drop_spare(&state->interp);
     ot_class_cache_clear(&state->classes);
     ot_globals_leave(state);
     Py_CLEAR(state->interp.dumps);

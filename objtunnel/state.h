@@ -10,7 +10,8 @@
 typedef struct {
     ot_interp_t interp;
     ot_class_cache_t classes;
-    PyObject *module; /* borrowed: the state lives in it */
+    struct ot_proof *spare; /* owned */
+    PyObject *module;       /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyTypeObject *lock_type, *process_global_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;

@@ -16,7 +16,7 @@
 static inline int
 ot_vec_grow(void *items, size_t *cap, size_t size)
 {
-    size_t wanted = *cap ? *cap * 2 : 64;
+    size_t wanted = *cap ? *cap * 2 : 8;
     void *grown = PyMem_RawRealloc(*(void **)items, wanted * size);
     if (grown == NULL) {
         return -1;

@@ -126,6 +126,7 @@ fetch_ahead(const ot_tree_t *tree, size_t i)
 static void
 settle_keys(ot_tree_t *tree, here_t *here, bool intern)
 {
+    enum { FEW_KEYS = 8 }; /* are found as fast without an index */
     keys_t k = {.tree = tree, .keys = here};
     for (size_t i = 0; i < tree->keys.len; i++) {
         const ot_key_t *key = &tree->keys.items[i];
@@ -134,7 +135,9 @@ settle_keys(ot_tree_t *tree, here_t *here, bool intern)
             PyUnicode_InternInPlace(&here[i].here);
         }
     }
-    index_keys(&k);
+    if (tree->keys.len > FEW_KEYS) {
+        index_keys(&k);
+    }
     for (size_t i = 0; i < tree->containers.len; i++) {
         fetch_ahead(tree, i);
         if (tree->containers.items[i] & OT_NEEDS_KEYS) {
@@ -168,7 +171,9 @@ fill_fixes(ot_tree_t *tree, PyObject *objects, PyObject **handles)
 static void
 make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
 {
-    ot_classes_enter(arrivals);
+    if (arrivals != NULL) {
+        ot_classes_enter(arrivals);
+    }
     if (tree->keys.len > 0) {
         settle_keys(tree, here, intern);
     }
@@ -212,34 +217,58 @@ release_channels(ot_tree_t *tree)
     return chain;
 }
 
-/* Room for n things, zeroed, never NULL for want of n; free with PyMem_RawFree. */
+/* Room for as many things as a small message needs, without an allocation. */
+enum { FEW = 8 };
+
+/* Room for n things, zeroed; `few` if it has that, else raw memory. NULL without memory. */
 static void *
-array_of(size_t n, size_t size)
+array_of(size_t n, size_t size, void *few)
 {
-    return PyMem_RawCalloc(n ? n : 1, size);
+    return n > FEW ? PyMem_RawCalloc(n, size) : memset(few, 0, n * size);
 }
 
-PyObject *
-ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
+static void
+free_array(void *array, void *few)
+{
+    if (array != few) {
+        PyMem_RawFree(array);
+    }
+}
+
+/* Classes to find for instances; NULL is fine where there are none. 0, or -1 with an exception. */
+static int
+find_classes(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal,
+             ot_arrivals_t **arrivals)
+{
+    if (tree->classes.len == 0) {
+        return 0;
+    }
+    *arrivals = ot_classes_find(interp, tree, for_disposal);
+    return *arrivals == NULL ? -1 : 0;
+}
+
+static PyObject *
+attach(const ot_interp_t *interp, ot_tree_t **message)
 {
     ot_tree_t *tree = *message;
     PyObject *root = NULL, *objects = NULL;
     ot_arrivals_t *arrivals = NULL;
-    here_t *here = array_of(tree->keys.len, sizeof *here);
-    PyObject **handles = array_of(tree->channels.len, sizeof *handles);
+    here_t few_here[FEW], *here = array_of(tree->keys.len, sizeof *here, few_here);
+    PyObject *few_handles[FEW];
+    PyObject **handles = array_of(tree->channels.len, sizeof *handles, few_handles);
     size_t channels = tree->channels.len;
     if (here == NULL || handles == NULL) {
         PyErr_NoMemory();
         goto done;
     }
-    arrivals = ot_classes_find(interp, tree, false);
-    if (arrivals == NULL) {
+    if (find_classes(interp, tree, false, &arrivals) < 0) {
         goto done;
     }
     if (tree->pickle != NULL && (objects = ot_foreign_unpickle(interp, tree)) == NULL) {
         goto done;
     }
-    if (make_handles(interp, tree, handles) < 0 || ot_classes_plan(arrivals) < 0) {
+    if (make_handles(interp, tree, handles) < 0 ||
+        (arrivals != NULL && ot_classes_plan(arrivals) < 0)) {
         goto done;
     }
     fill_fixes(tree, objects, handles);
@@ -259,8 +288,8 @@ done:
     for (size_t i = 0; handles != NULL && i < channels; i++) {
         Py_XDECREF(handles[i]);
     }
-    PyMem_RawFree(handles);
-    PyMem_RawFree(here);
+    free_array(handles, few_handles);
+    free_array(here, few_here);
     return root;
 }
 
@@ -303,21 +332,43 @@ adopt_orphans(ot_node_t *chain)
     return chain;
 }
 
-/* Frees one message; returns the messages of channels that died with it. */
-static ot_node_t *
-dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
+/* Frees a bare tree's struct; its root, a new reference. Cannot fail. */
+static PyObject *
+unwrap(ot_tree_t *tree)
+{
+    PyObject *root = tree->root;
+    ot_gc_chain_track(&tree->tracked);
+    ot_tree_free(tree);
+    return root;
+}
+
+/* Whether the tree could be made whole, to be dropped. */
+static bool
+settle_for_disposal(const ot_interp_t *interp, ot_tree_t *tree)
 {
     PyObject *error = PyErr_GetRaisedException();
-    here_t *here = array_of(tree->keys.len, sizeof *here);
-    ot_arrivals_t *arrivals = here == NULL ? NULL : ot_classes_find(interp, tree, true);
-    bool ready = arrivals != NULL && ot_classes_plan(arrivals) == 0;
+    ot_arrivals_t *arrivals = NULL;
+    here_t few_here[FEW], *here = array_of(tree->keys.len, sizeof *here, few_here);
+    bool ready = here != NULL && find_classes(interp, tree, true, &arrivals) == 0 &&
+                 (arrivals == NULL || ot_classes_plan(arrivals) == 0);
     if (ready) {
         make_whole(tree, arrivals, here, false);
     }
     ot_arrivals_free(arrivals);
-    PyMem_RawFree(here);
+    free_array(here, few_here);
     PyErr_SetRaisedException(error);
-    if (!ready) {
+    return ready;
+}
+
+/* Frees one message; returns the messages of channels that died with it. */
+static ot_node_t *
+dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
+{
+    if (tree->bare) {
+        Py_DECREF(unwrap(tree));
+        return NULL;
+    }
+    if (!settle_for_disposal(interp, tree)) {
         orphan(tree);
         return NULL;
     }
@@ -349,4 +400,21 @@ ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree)
 {
     tree->node.next = NULL;
     ot_tree_dispose_chain(interp, &tree->node);
+}
+
+/* ---- arriving ---------------------------------------------------------------------------- */
+
+PyObject *
+ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
+{
+    ot_tree_t *tree = *message;
+    if (!tree->bare) {
+        return attach(interp, message);
+    }
+    *message = NULL;
+    PyObject *root = unwrap(tree);
+    if (orphans != NULL) {
+        ot_tree_dispose_chain(interp, NULL);
+    }
+    return root;
 }

@@ -14,6 +14,13 @@
 #include "tunnel/proof.h"
 
 enum { MAX_ATTEMPTS = 8 }; /* of a tree that each time turns out to hold new foreign objects */
+enum { KEPT_ITEMS = 128 }; /* tables of this capacity and below are kept for the next send */
+
+static Py_ssize_t
+foreigners(const ot_proof_t *p)
+{
+    return p->foreigners == NULL ? 0 : PyList_GET_SIZE(p->foreigners);
+}
 
 Py_ssize_t
 ot_proof_foreigner(ot_proof_t *p, PyObject *o)
@@ -21,6 +28,9 @@ ot_proof_foreigner(ot_proof_t *p, PyObject *o)
     uint32_t *known = ot_ptrmap_get(&p->foreign_index, o);
     if (known != NULL) {
         return *known;
+    }
+    if (p->foreigners == NULL && (p->foreigners = PyList_New(0)) == NULL) {
+        return -1;
     }
     Py_ssize_t i = PyList_GET_SIZE(p->foreigners);
     if (PyList_Append(p->foreigners, o) < 0) {
@@ -81,8 +91,8 @@ undo(ot_proof_t *p)
     tree->rehash = false;
     p->depth = 0;
     p->entries.len = p->edges.len = p->stack.len = p->jobs.len = 0;
-    ot_ptrmap_free(&p->index);
-    ot_ptrmap_free(&p->class_index);
+    ot_ptrmap_clear(&p->index, KEPT_ITEMS);
+    ot_ptrmap_clear(&p->class_index, KEPT_ITEMS);
     p->last_type = NULL;
     memset(p->recent_keys, 0, sizeof p->recent_keys);
     p->receipt = (ot_receipt_t){0};
@@ -216,6 +226,16 @@ check_strict(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
 
 /* ---- commit ------------------------------------------------------------------------------ */
 
+static void
+free_leftovers(ot_leftovers_t *leftovers)
+{
+    if (leftovers->items != leftovers->few) {
+        PyMem_RawFree(leftovers->items);
+    }
+    leftovers->items = leftovers->few;
+    leftovers->len = 0;
+}
+
 static int
 reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
 {
@@ -227,8 +247,10 @@ reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     for (size_t i = 0; i < p->entries.len; i++) {
         keys += p->entries.items[i].key_edges > 0;
     }
-    leftovers->len = 0;
-    leftovers->items = PyMem_RawMalloc((p->edges.len + 2) * sizeof(PyObject *));
+    size_t most = p->edges.len + 2;
+    if (most > Py_ARRAY_LENGTH(leftovers->few)) {
+        leftovers->items = PyMem_RawMalloc(most * sizeof(PyObject *));
+    }
     if (leftovers->items == NULL || ot_vec_reserve(&p->tree->fixes, fixes) < 0 ||
         ot_vec_reserve(&p->tree->keys, keys) < 0) {
         PyErr_NoMemory();
@@ -284,6 +306,13 @@ commit_entries(ot_proof_t *p)
     }
 }
 
+static bool
+is_bare(const ot_tree_t *tree)
+{
+    return tree->containers.cap == 0 && tree->classes.cap == 0 && tree->fixes.cap == 0 &&
+           tree->keys.cap == 0 && tree->channels.cap == 0 && tree->pickle == NULL && !tree->rehash;
+}
+
 /* Makes the message complete; cannot fail. `kept` and `pickle` go to the tree. */
 static void
 commit(ot_proof_t *p, ot_leftovers_t *leftovers)
@@ -292,7 +321,8 @@ commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     commit_entries(p);
     ot_classes_leave(p->tree);
     ot_gc_chain_leave(&p->tree->tracked);
-    p->receipt.pickled = (size_t)PyList_GET_SIZE(p->foreigners);
+    p->receipt.pickled = (size_t)foreigners(p);
+    p->tree->bare = is_bare(p->tree);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -338,13 +368,12 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     if (strict && check_strict(p, kind, take_over) < 0) {
         return -1;
     }
-    if (PyList_GET_SIZE(p->foreigners) > pickled) {
+    if (foreigners(p) > pickled) {
         undo(p);
         return 0;
     }
     if (reserve_for_commit(p, leftovers) < 0 || keep_pickle(p->tree, pickle, kept) < 0) {
-        PyMem_RawFree(leftovers->items);
-        leftovers->items = NULL;
+        free_leftovers(leftovers);
         undo(p);
         return -1;
     }
@@ -365,7 +394,8 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
 static int
 learn_strangers(ot_proof_t *p)
 {
-    int rc = PyList_SetSlice(p->foreigners, 0, PY_SSIZE_T_MAX, NULL);
+    int rc = 0;
+    Py_CLEAR(p->foreigners);
     ot_ptrmap_free(&p->foreign_index);
     while (p->strangers.len > 0) {
         PyTypeObject *type = p->strangers.items[--p->strangers.len];
@@ -382,7 +412,7 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
     ot_channels_t kept = {0};
     int rc = 0;
     for (int attempt = 0; rc == 0;) {
-        Py_ssize_t pickled = pickle == NULL ? 0 : PyList_GET_SIZE(p->foreigners);
+        Py_ssize_t pickled = pickle == NULL ? 0 : foreigners(p);
         rc = try_detach(p, strict, pickle, pickled, &kept, leftovers);
         bool strangers = p->strangers.len > 0;
         if (rc == 0 && !strangers && attempt++ == MAX_ATTEMPTS) {
@@ -395,7 +425,7 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
             drop_channels(&kept);
             Py_CLEAR(pickle);
             rc = strangers ? learn_strangers(p) : 0;
-            if (rc == 0 && PyList_GET_SIZE(p->foreigners) > 0) {
+            if (rc == 0 && foreigners(p) > 0) {
                 pickle = ot_foreign_pickle(p->interp, p->foreigners, p->root, &kept);
                 rc = pickle == NULL ? -1 : 0;
             }
@@ -407,6 +437,19 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
     return rc;
 }
 
+/* ---- the working state ------------------------------------------------------------------- */
+
+/* A table's memory is kept for the next send, but not that of a large tree. */
+#define empty_table(v) ((v)->cap > KEPT_ITEMS ? (void)ot_vec_free(v) : (void)((v)->len = 0))
+
+static void
+drop_strangers(ot_proof_t *p)
+{
+    while (p->strangers.len > 0) {
+        Py_DECREF(p->strangers.items[--p->strangers.len]);
+    }
+}
+
 static void
 free_proof(ot_proof_t *p)
 {
@@ -414,27 +457,128 @@ free_proof(ot_proof_t *p)
     ot_vec_free(&p->edges);
     ot_vec_free(&p->stack);
     ot_vec_free(&p->jobs);
-    while (p->strangers.len > 0) {
-        Py_DECREF(p->strangers.items[--p->strangers.len]);
-    }
+    drop_strangers(p);
     ot_vec_free(&p->strangers);
     ot_ptrmap_free(&p->index);
     ot_ptrmap_free(&p->class_index);
     ot_ptrmap_free(&p->foreign_index);
     Py_XDECREF(p->foreigners);
+    PyMem_RawFree(p);
 }
+
+/* The interpreter's spare one, or a new one: a send within another one (pickling may send) finds
+ * none. NULL without an exception. */
+static ot_proof_t *
+take_proof(const ot_interp_t *interp)
+{
+    ot_proof_t *p = *interp->spare;
+    *interp->spare = NULL;
+    return p != NULL ? p : PyMem_RawCalloc(1, sizeof *p);
+}
+
+/* After a send that succeeded: makes it the spare one. */
+static void
+keep_proof(const ot_interp_t *interp, ot_proof_t *p)
+{
+    if (*interp->spare != NULL || p->foreigners != NULL || p->strangers.cap > 0) {
+        free_proof(p); /* what goes by type or pickle is slower than any table */
+        return;
+    }
+    empty_table(&p->entries);
+    empty_table(&p->edges);
+    empty_table(&p->stack);
+    empty_table(&p->jobs);
+    ot_ptrmap_clear(&p->index, KEPT_ITEMS);
+    ot_ptrmap_clear(&p->class_index, KEPT_ITEMS);
+    memset(p->recent_keys, 0, sizeof p->recent_keys);
+    p->receipt = (ot_receipt_t){0};
+    p->last_type = NULL;
+    *interp->spare = p;
+}
+
+void
+ot_tree_drop_spare(const ot_interp_t *interp)
+{
+    /* Without the pointer the module's import has failed. */
+    if (interp->spare != NULL && *interp->spare != NULL) {
+        free_proof(*interp->spare);
+        *interp->spare = NULL;
+    }
+}
+
+/* ---- all of it --------------------------------------------------------------------------- */
 
 void
 ot_tree_free(ot_tree_t *tree)
 {
-    ot_vec_free(&tree->containers);
-    ot_classes_reset(tree);
-    ot_vec_free(&tree->classes);
-    ot_vec_free(&tree->fixes);
-    ot_vec_free(&tree->keys);
-    ot_vec_free(&tree->channels);
-    PyMem_RawFree(tree->pickle);
-    PyMem_RawFree(tree);
+    if (!tree->bare) {
+        ot_vec_free(&tree->containers);
+        ot_classes_reset(tree);
+        ot_vec_free(&tree->classes);
+        ot_vec_free(&tree->fixes);
+        ot_vec_free(&tree->keys);
+        ot_vec_free(&tree->channels);
+        PyMem_RawFree(tree->pickle);
+    }
+    PyMem_Free(tree);
+}
+
+/* The memory of messages is allocated here and freed there, like the objects: in their heap, which
+ * is made for that. */
+static ot_tree_t *
+new_tree(size_t size)
+{
+    ot_tree_t *tree = PyMem_Calloc(1, size);
+    if (tree == NULL) {
+        PyErr_NoMemory();
+    }
+    return tree;
+}
+
+/* What a leaf is sent as: itself if every interpreter has it, else a copy. Nothing to prove. */
+static ot_tree_t *
+detach_leaf(PyObject *root, const ot_kind_t *kind, ot_receipt_t *receipt)
+{
+    ot_tree_t *tree = new_tree(OT_BARE_TREE_SIZE);
+    if (tree == NULL) {
+        return NULL;
+    }
+    tree->bare = true;
+    tree->root = kind == NULL ? Py_NewRef(root) : kind->clone(root);
+    if (tree->root == NULL) {
+        ot_tree_free(tree);
+        return NULL;
+    }
+    *receipt = (ot_receipt_t){.copied = kind != NULL};
+    return tree;
+}
+
+static ot_tree_t *
+detach_tree(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
+            ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+{
+    ot_tree_t *tree = new_tree(sizeof *tree);
+    if (tree == NULL) {
+        return NULL;
+    }
+    ot_proof_t *p = take_proof(interp);
+    if (p == NULL) {
+        PyErr_NoMemory();
+        ot_tree_free(tree);
+        return NULL;
+    }
+    p->interp = interp;
+    p->share = share;
+    p->root = root;
+    p->tree = tree;
+    if (detach(p, strict, leftovers) < 0) {
+        ot_tree_free(tree);
+        free_proof(p);
+        return NULL;
+    }
+    *receipt = p->receipt;
+    keep_proof(interp, p);
+    return tree;
 }
 
 ot_tree_t *
@@ -448,22 +592,16 @@ ot_tree_t *
 ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
                        ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
-    *leftovers = (ot_leftovers_t){0};
-    ot_tree_t *tree = PyMem_RawCalloc(1, sizeof *tree);
-    if (tree == NULL) {
-        PyErr_NoMemory();
-        return NULL;
+    leftovers->len = 0;
+    leftovers->items = leftovers->few;
+    const ot_kind_t *kind = ot_kind_static(Py_TYPE(root));
+    if (ot_is_process_static(root)) {
+        return detach_leaf(root, NULL, receipt);
     }
-    ot_proof_t p = {
-        .interp = interp, .share = share, .root = root, .tree = tree, .foreigners = PyList_New(0)};
-    int rc = p.foreigners == NULL ? -1 : detach(&p, strict, leftovers);
-    *receipt = p.receipt;
-    if (rc < 0) {
-        ot_tree_free(tree);
-        tree = NULL;
+    if (kind != NULL && kind->leaf && share == OT_SHARE_NOTHING) {
+        return detach_leaf(root, kind, receipt);
     }
-    free_proof(&p);
-    return tree;
+    return detach_tree(interp, root, strict, share, receipt, leftovers);
 }
 
 void
@@ -472,6 +610,5 @@ ot_tree_settle(ot_leftovers_t *leftovers)
     for (size_t i = 0; i < leftovers->len; i++) {
         Py_XDECREF(leftovers->items[i]);
     }
-    PyMem_RawFree(leftovers->items);
-    *leftovers = (ot_leftovers_t){0};
+    free_leftovers(leftovers);
 }

@@ -55,7 +55,8 @@ typedef struct {
     const ot_kind_t *kind;
 } ot_copy_job_t;
 
-typedef struct {
+/* Between sends an interpreter keeps one whose tables have some memory but are empty. */
+typedef struct ot_proof {
     ot_visitor_t visitor; /* first: prove's callbacks find the proof by it */
     ot_copier_t copier;
     const ot_interp_t *interp;
@@ -69,7 +70,7 @@ typedef struct {
     OT_VEC(uintptr_t) stack; /* containers to look into, | OT_NEEDS_TRACK */
     int depth;               /* of the walk's recursion */
     OT_VEC(ot_copy_job_t) jobs;
-    PyObject *foreigners; /* list: unknown objects, pickled ones first */
+    PyObject *foreigners; /* list: unknown objects, pickled ones first; NULL until there is one */
     ot_ptrmap_t foreign_index;
     ot_recent_key_t recent_keys[OT_RECENT_KEYS];
     ot_ptrmap_t class_index; /* type -> index in tree->classes, or >= OT_STRANGER */

@@ -50,7 +50,7 @@ ot_ptrmap_get(const ot_ptrmap_t *m, const void *key)
 static inline int
 ot_ptrmap_grow(ot_ptrmap_t *m)
 {
-    ot_ptrmap_t bigger = {.len = m->len, .cap = m->cap ? m->cap * 2 : 64};
+    ot_ptrmap_t bigger = {.len = m->len, .cap = m->cap ? m->cap * 2 : 16};
     bigger.slots = PyMem_RawCalloc(bigger.cap, sizeof *bigger.slots);
     if (bigger.slots == NULL) {
         return -1;
@@ -82,6 +82,18 @@ ot_ptrmap_free(ot_ptrmap_t *m)
 {
     PyMem_RawFree(m->slots);
     *m = (ot_ptrmap_t){0};
+}
+
+/* Empties the map; keeps its memory if that is not more than `most` slots. */
+static inline void
+ot_ptrmap_clear(ot_ptrmap_t *m, size_t most)
+{
+    if (m->cap > most) {
+        ot_ptrmap_free(m);
+    } else if (m->len > 0) {
+        memset(m->slots, 0, m->cap * sizeof *m->slots);
+        m->len = 0;
+    }
 }
 
 #endif

@@ -22,6 +22,7 @@
 typedef struct {
     PyTypeObject *handle;      /* our Tunnel */
     ot_class_cache_t *classes; /* what is known of types */
+    struct ot_proof **spare;   /* that of the last send, whose tables the next one uses again */
     PyObject *dumps, *loads;   /* pickle's, or like them */
     PyObject *remedy;          /* remedy(o): a str, what to do about what cannot be sent */
     PyObject *shared_reference_error;
@@ -46,6 +47,8 @@ typedef struct {
 
 typedef OT_VEC(ot_channel_t *) ot_channels_t;
 
+struct ot_proof; /* the working state of a send */
+
 /* A class that the tree has instances of. Or only the fact that a static type of some module is
  * used, which the receiver must have imported (type is that type then, also in transit). */
 typedef struct {
@@ -68,11 +71,15 @@ enum { OT_IS_COPY = 1, OT_NO_VALUES = 255 };
 /* Invariants in transit: every object reachable from root is off all collectors' lists, lies in
  * the shared heap or is static, and has as many references as the tree has edges to it (more, if
  * it is shared, see ot_share_t); but for slots in fixes (None), keys of dicts marked OT_NEEDS_KEYS
- * (maybe addresses from `keys`), and the ob_type of `classes`' instances (NULL). */
+ * (maybe addresses from `keys`), and the ob_type of `classes`' instances (NULL).
+ *
+ * A bare tree is in order as it is: what follows `bare` is not there, or empty and without memory
+ * of its own. It fits into one cache line, all that the receiver of a small message reads. */
 typedef struct {
     ot_node_t node;               /* first: a tree is a channel's message */
     PyObject *root;               /* owned */
     ot_gc_chain_t tracked;        /* what the receiver's collector shall track */
+    bool bare;                    /* set at commit */
     OT_VEC(uintptr_t) containers; /* those with more needs: PyObject * | OT_NEEDS_* */
     OT_VEC(ot_tree_class_t) classes;
     OT_VEC(ot_fix_t) fixes;
@@ -84,6 +91,9 @@ typedef struct {
     int64_t tried; /* where disposing of it was tried in vain last: an interpreter's id */
 } ot_tree_t;
 
+/* What a bare tree takes, if that is known from the start. */
+#define OT_BARE_TREE_SIZE offsetof(ot_tree_t, containers)
+
 typedef struct {
     size_t moved, copied, pickled;
 } ot_receipt_t;
@@ -91,7 +101,8 @@ typedef struct {
 /* What detach leaves to be dropped by the sender once the message is on its way: dropping may
  * run Python code (finalisers, weakref callbacks). */
 typedef struct {
-    PyObject **items; /* owned references, some may be NULL */
+    PyObject **items;  /* owned references, some may be NULL; `few`, or raw memory */
+    PyObject *few[16]; /* saves small messages an allocation: a leftovers_t stays where it is */
     size_t len;
 } ot_leftovers_t;
 
@@ -144,6 +155,9 @@ void ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree);
 
 /* The same for a chain of messages from a channel. */
 void ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain);
+
+/* Gives up what *interp->spare keeps between sends. */
+void ot_tree_drop_spare(const ot_interp_t *interp);
 
 /* Frees the struct and its tables, not the objects. */
 void ot_tree_free(ot_tree_t *tree);

@@ -256,7 +256,7 @@ survives_failing_allocations(const char *expression, bool pickles, long at_least
     Py_CLEAR(x.root);
     enter_receiver(&x);
     n = fail_each((fallible_t){try_attach, check_unattached, &x, pickles ? pickles_own_leak() : 0});
-    cr_assert_gt(n, 0);
+    cr_assert(n > 0 || !pickles); /* what is not pickled may arrive without an allocation */
     finish(&x);
 }
 

@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import queue
+import random
 import signal
 import sys
 import threading
@@ -60,6 +61,100 @@ def test_a_failed_send_gives_its_place_back():
         with pytest.raises(TypeError):
             t.send([lambda: 1])
     t.send_nowait(1)
+
+
+def test_a_timeout_of_zero_does_not_wait():
+    t = Tunnel(1)
+    for timeout in (0, 0.0, 1e-300):
+        with pytest.raises(TunnelEmpty):
+            t.recv(timeout=timeout)
+    t.send(1, timeout=0)
+    for timeout in (0, 0.0, 1e-300):
+        with pytest.raises(TunnelFull):
+            t.send(2, timeout=timeout)
+    assert t.recv(timeout=0) == 1
+
+
+@pytest.mark.parametrize("maxsize", [0, 1])
+def test_short_timeouts_lose_nothing(worker, maxsize):
+    """Waits that end while watching, while falling asleep, asleep."""
+    t = Tunnel(maxsize)
+    count = 3000
+    sending = worker.submit(send_impatiently, t, count)
+    received = []
+    seed = random.Random(4)
+    while len(received) < count:
+        try:
+            received.append(t.recv(timeout=seed.uniform(0, 4e-5)))
+        except TunnelEmpty:
+            pass
+    assert received == list(range(count))
+    sending.result()
+
+
+def send_impatiently(t, count):
+    seed = random.Random(5)
+    for i in range(count):
+        while True:
+            try:
+                t.send(i, timeout=seed.uniform(0, 4e-5))
+                break
+            except TunnelFull:
+                pass
+
+
+def test_another_thread_runs_while_one_watches(tunnel):
+    """Each answer comes from a thread of the same interpreter, which needs the GIL for it."""
+    back = Tunnel()
+
+    def echo():
+        for message in tunnel:
+            back.send(message)
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+    for i in range(2000):
+        tunnel.send(i)
+        assert back.recv() == i
+    tunnel.close()
+    thread.join()
+
+
+@pytest.mark.parametrize("leaf", [None, True, 0, 7, 10**30, 1.5, 2j, b"", b"x", b"bytes" * 9, "",
+                                  "x", "text" * 9, "\u20ac", int, ...], ids=repr)
+def test_leaves_as_messages(worker, leaf):
+    t, back = Tunnel(), Tunnel()
+    for strict in (False, True):
+        receipt = t.send(leaf, strict=strict)
+        worker.call(pass_on, t, back)
+        again = back.recv()
+        assert again == leaf and type(again) is type(leaf)
+        assert receipt.moved == receipt.pickled == 0 and receipt.copied == (again is not leaf)
+
+
+def pass_on(t, back):
+    back.send(t.recv())
+
+
+def test_a_send_within_a_send(tunnel):
+    """Pickling runs Python code, which may send: both have tables of their own."""
+    inner = Tunnel()
+    x = [i * 1000 for i in range(40)]
+    for _ in range(3):
+        tunnel.send([x, x, SendsWhenPickled(inner), {"key": x}])
+        outer = tunnel.recv()
+        assert outer[0] == x and outer[1] is outer[0] and outer[3]["key"] is outer[0]
+        assert inner.recv() == [[1000], {"a": 2000}]
+
+
+class SendsWhenPickled:
+    def __init__(self, t):
+        self.t = t
+
+    def __reduce__(self):
+        shared = [1000]
+        self.t.send([shared, {"a": 2000}])
+        return int, (5,)
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
