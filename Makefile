@@ -132,6 +132,7 @@ $(OBJ)/commit: FORCE
 include tests/ext/ext.mk
 
 -include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(BENCH_TUNNEL_OBJECTS:.o=.d)
+-include $(OBJ)/benchmarks/tunnel/floor.d
 -include $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
 .SECONDARY:
 
@@ -143,6 +144,17 @@ run demo: all
 
 bench bench-tunnel: all $(BENCH_TUNNEL_MODULES)
 	PYTHONPATH=$(abspath $(BENCH_TUNNEL)) $(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
+
+# What small messages cost without Python.
+BENCH_CHANNEL := $(BUILD)/benchmarks/channel
+BENCH_CHANNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/tunnel/floor.c runtime/park.c runtime/spin.c tunnel/channel.c)
+.PHONY: bench-channel
+bench-channel: $(BENCH_CHANNEL)
+	@$(BENCH_CHANNEL)
+$(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS)
+	@mkdir -p $(@D)
+	@echo "link  $@"
+	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lpthread
 
 # What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
 .PHONY: bench-refcount bench-refcount-smoke
@@ -243,7 +255,8 @@ format:
 	clang-format -i $(C_FILES)
 
 .PHONY: objects
-objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS) $(BENCH_TUNNEL_OBJECTS)
+objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS) $(BENCH_TUNNEL_OBJECTS) \
+	$(BENCH_CHANNEL_OBJECTS)
 
 # ---- the rest -------------------------------------------------------------------------------------
 
@@ -268,6 +281,7 @@ help:
 	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
+	@echo "make bench-channel   small messages without Python: the floor"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."

@@ -243,11 +243,11 @@ class Run:
     def run_ping_pong(self):
         divisor = min(100, self.divisor)
         outcome = {way: {"times": [], "medians": []} for way in small.PING_PONG_WAYS}
-        for way, opener, share in self.alternate(small.PING_PONG_WAYS):
+        for way, opener, ping, share in self.alternate(small.PING_PONG_WAYS):
             rounds = max(5, int(ROUNDS * share) // divisor)
             with self.open(opener) as (send, receive):
-                small.ping(send, receive, max(2, int(WARM_UP_ROUNDS * share) // divisor))
-                times = [t / 1e9 for t in small.ping(send, receive, rounds)]
+                ping(send, receive, max(2, int(WARM_UP_ROUNDS * share) // divisor))
+                times = [t / 1e9 for t in ping(send, receive, rounds)]
             outcome[way]["times"] += times
             outcome[way]["medians"].append(median(times))
         for samples in outcome.values():
@@ -259,11 +259,11 @@ class Run:
     def run_throughput(self):
         divisor = min(100, self.divisor)
         outcome = {way: {"times": []} for way in small.THROUGHPUT_WAYS}
-        for way, opener, share in self.alternate(small.THROUGHPUT_WAYS):
+        for way, opener, stream, share in self.alternate(small.THROUGHPUT_WAYS):
             messages = max(5, int(MESSAGES * share) // divisor)
             with self.open(opener) as (send, receive):
-                small.stream(send, receive, max(5, messages // 10))
-                outcome[way]["times"].append(small.stream(send, receive, messages) / 1e9)
+                stream(send, receive, max(5, messages // 10))
+                outcome[way]["times"].append(stream(send, receive, messages) / 1e9)
             outcome[way]["messages"] = messages
         return {"target_rate": self.applying(THROUGHPUT_TARGET), "ways": outcome}
 

@@ -97,7 +97,7 @@ def print_round_trips(case):
     for way, samples in case["ways"].items():
         rows.append((way, *(format_time(samples[q]) for q in ("p50", "p90", "p99")),
                      format_spread(samples["medians"]), f"{samples['rounds']:,}"))
-    print("\nping_pong: round trips of a small list, [str, int, float]\n")
+    print("\nping_pong: round trips of a small list, [str, int, float], or of None\n")
     print(format_table(("way", "p50", "p90", "p99", "medians min .. max", "round trips"), rows))
 
 
@@ -108,7 +108,7 @@ def print_streams(case):
         each = [t / samples["messages"] for t in samples["times"]]
         rows.append((way, format_time(median(each)), format_spread(each),
                      f"{1 / median(each):,.0f}", f"{samples['messages']:,}", str(len(each))))
-    print("\nthroughput: small lists one way\n")
+    print("\nthroughput: small lists, or None, one way\n")
     print(format_table(("way", "a message", "min .. max", "messages/s", "messages", "reps"), rows))
 
 

@@ -17,21 +17,21 @@ from objtunnel import Interpreter, Tunnel
 
 from measure import interpreters, pin
 
-_STOP = None
+_STOP = ...  # not None, which is a message here; the same object in all interpreters
 
 
 def echo(receive, send, cpu):
-    """The other end: send back what comes; after a list ["count", n], count n messages instead."""
+    """The other end: send back what comes; after a tuple ("count", n), count n messages instead."""
     pin(cpu)
     while (message := receive()) is not _STOP:
-        if message[0] == "count":
+        if type(message) is tuple:
             for _ in range(message[1]):
                 if receive() is _STOP:
                     return  # interrupted at the other end
         send(message)
 
 
-def ping(send, receive, rounds):
+def ping_lists(send, receive, rounds):
     """Nanoseconds of each of so many round trips of a small list."""
     times = []
     for i in range(rounds):
@@ -42,12 +42,32 @@ def ping(send, receive, rounds):
     return times
 
 
-def stream(send, receive, count):
+def ping_none(send, receive, rounds):
+    """The same of None: the empty message."""
+    times = []
+    for _ in range(rounds):
+        began = perf_counter_ns()
+        send(None)
+        receive()
+        times.append(perf_counter_ns() - began)
+    return times
+
+
+def stream_lists(send, receive, count):
     """Nanoseconds from the first of so many messages until the other end has had them all."""
-    send(["count", count])
+    send(("count", count))
     began = perf_counter_ns()
     for i in range(count):
         send(["item", i, 0.5])
+    receive()
+    return perf_counter_ns() - began
+
+
+def stream_none(send, receive, count):
+    send(("count", count))
+    began = perf_counter_ns()
+    for _ in range(count):
+        send(None)
     receive()
     return perf_counter_ns() - began
 
@@ -139,12 +159,20 @@ def pinned(way, cpus, near, far):
             os.sched_setaffinity(0, cpus)
 
 
-# name -> (way, share of the rounds that it gets: some take a thousand times longer)
-PING_PONG_WAYS = {"Tunnel()": (tunnel, 1), "thread, SimpleQueue": (thread_queue, 1),
-                  "process, pickles over pipes": (process_pipes, 1)}
+# name -> (way, what is timed, share of the rounds that it gets: some take a thousand times longer)
+PING_PONG_WAYS = {"Tunnel()": (tunnel, ping_lists, 1),
+                  "Tunnel(), None": (tunnel, ping_none, 1),
+                  "thread, SimpleQueue": (thread_queue, ping_lists, 1),
+                  "process, pickles over pipes": (process_pipes, ping_lists, 1)}
+THROUGHPUT_WAYS = {"Tunnel()": (tunnel, stream_lists, 1),
+                   "Tunnel(maxsize=1024)": (bounded_tunnel, stream_lists, 1),
+                   "Tunnel(), None": (tunnel, stream_none, 1),
+                   "Tunnel(maxsize=1024), None": (bounded_tunnel, stream_none, 1),
+                   "thread, SimpleQueue": (thread_queue, stream_lists, 1),
+                   "process, pickles over pipes": (process_pipes, stream_lists, 1)}
 if interpreters is not None:
-    PING_PONG_WAYS["concurrent.interpreters.Queue"] = (interpreters_queue, 0.01)
-THROUGHPUT_WAYS = {"Tunnel(maxsize=1024)": (bounded_tunnel, 1), **PING_PONG_WAYS}
+    PING_PONG_WAYS["concurrent.interpreters.Queue"] = (interpreters_queue, ping_lists, 0.01)
+    THROUGHPUT_WAYS["concurrent.interpreters.Queue"] = (interpreters_queue, stream_lists, 0.01)
 
 
 if __name__ == "__main__":
