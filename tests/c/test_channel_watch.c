@@ -245,3 +245,47 @@ Test(channel_watch, short_waits_lose_no_message, .timeout = 120)
     run_watched(0, 1, 1, true);
     run_watched(2, 2, 2, true);
 }
+
+/* ---- one place -----------------------------------------------------------------------------
+
+ * The sender finds no place and lists itself while the receiver takes the one message and looks
+ * whether anybody is listed. Both sleep for ever, nobody pokes them, and no third message comes to
+ * the rescue; short random pauses make them meet. */
+
+enum { HANDOVERS = 300000 };
+
+static void
+stumble(unsigned *from)
+{
+    for (int i = rand_r(from) % 64; i > 0; i--) {
+        atomic_signal_fence(memory_order_seq_cst);
+    }
+}
+
+static void *
+hand_over(void *arg)
+{
+    ot_channel_t *ch = arg;
+    unsigned own_seed = 3;
+    static ot_node_t nodes[2];
+    for (int i = 0; i < HANDOVERS; i++) {
+        CHECK(ot_channel_reserve(ch, OT_FOREVER) == OT_CHANNEL_OK);
+        ot_channel_commit(ch, &nodes[i % 2]);
+        stumble(&own_seed);
+    }
+    return NULL;
+}
+
+Test(channel_watch, a_single_place_changes_hands_without_a_lost_wake_up, .timeout = 120)
+{
+    ot_channel_t *ch = ot_channel_new(1);
+    pthread_t sender = test_thread(hand_over, ch);
+    for (int i = 0; i < HANDOVERS; i++) {
+        ot_node_t *node;
+        while (ot_channel_recv(ch, OT_DONT_WAIT, &node) == OT_CHANNEL_TIMEOUT) {
+            stumble(&seed);
+        }
+    }
+    test_join(sender);
+    cr_assert_null(ot_channel_unref(ch));
+}
