@@ -94,6 +94,13 @@ ot_class_known_as(const ot_class_cache_t *cache, destructor dealloc, PyObject *m
     return NULL;
 }
 
+const ot_known_class_t *
+ot_class_last_known(const ot_class_cache_t *cache, PyTypeObject *type)
+{
+    const uint32_t *i = ot_ptrmap_get(&cache->index, type);
+    return i == NULL ? NULL : &cache->known.items[*i];
+}
+
 static void
 forget(ot_known_class_t *k)
 {

@@ -400,7 +400,13 @@ learn_strangers(ot_proof_t *p)
     while (p->strangers.len > 0) {
         PyTypeObject *type = p->strangers.items[--p->strangers.len];
         rc = rc < 0 ? rc : ot_class_learn(p->interp->classes, type);
-        Py_DECREF(type);
+        if (rc < 0) {
+            Py_DECREF(type);
+        } else if (ot_vec_push(&p->learnt, type) < 0) {
+            Py_DECREF(type);
+            PyErr_NoMemory();
+            rc = -1;
+        }
     }
     return rc;
 }
@@ -443,11 +449,16 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
 #define empty_table(v) ((v)->cap > KEPT_ITEMS ? (void)ot_vec_free(v) : (void)((v)->len = 0))
 
 static void
-drop_strangers(ot_proof_t *p)
+drop_types(ot_proof_t *p)
 {
     while (p->strangers.len > 0) {
         Py_DECREF(p->strangers.items[--p->strangers.len]);
     }
+    while (p->learnt.len > 0) {
+        Py_DECREF(p->learnt.items[--p->learnt.len]);
+    }
+    ot_vec_free(&p->strangers);
+    ot_vec_free(&p->learnt);
 }
 
 static void
@@ -457,8 +468,7 @@ free_proof(ot_proof_t *p)
     ot_vec_free(&p->edges);
     ot_vec_free(&p->stack);
     ot_vec_free(&p->jobs);
-    drop_strangers(p);
-    ot_vec_free(&p->strangers);
+    drop_types(p);
     ot_ptrmap_free(&p->index);
     ot_ptrmap_free(&p->class_index);
     ot_ptrmap_free(&p->foreign_index);

@@ -78,7 +78,10 @@ typedef struct ot_proof {
     uint32_t last_class;
     const ot_kind_t *last_kind;
     OT_VEC(PyTypeObject *) strangers; /* owned: types to learn; the attempt is abandoned */
-    bool no_memory;                   /* some type could not be entered: the attempt fails */
+    OT_VEC(PyTypeObject *)
+    learnt;         /* owned: in this send. Once is enough: pickling may change
+                                         a type each time (a counter in the class) */
+    bool no_memory; /* some type could not be entered: the attempt fails */
 } ot_proof_t;
 
 /* Looks the type up that ot_proof_kind does not know by heart. */

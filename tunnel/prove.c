@@ -51,6 +51,11 @@ static int64_t
 add_class(ot_proof_t *p, PyTypeObject *type)
 {
     const ot_known_class_t *known = ot_class_known(p->interp->classes, type);
+    for (size_t k = 0; known == NULL && k < p->learnt.len; k++) {
+        if (p->learnt.items[k] == type) {
+            known = ot_class_last_known(p->interp->classes, type);
+        }
+    }
     uint32_t i = STRANGER;
     if (known == NULL) {
         if (add_stranger(p, type) < 0) {

@@ -197,7 +197,8 @@ find_name(const ot_interp_t *interp, const ot_tree_class_t *c)
         Py_XDECREF(name);
         Py_XDECREF(module);
     }
-    if (found == NULL && !(PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_MemoryError))) {
+    /* What a module's own __getattr__ raises otherwise (__main__'s, say) is for the user. */
+    if (found == NULL && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_AttributeError))) {
         PyErr_Clear();
         found = PyObject_CallFunctionObjArgs(interp->classes->find, c->module, c->qualname, NULL);
     }

@@ -618,3 +618,19 @@ def test_strict_refuses_an_immutable_root():
     with pytest.raises(SharedReferenceError, match=r"^\$: this tuple"):
         Tunnel().send(x, strict=True)
     assert x == (1.5, [2])
+
+
+class CountsItsPicklings:
+    """Each pickling changes the class, so that what was learnt about it holds no more."""
+
+    times = 0
+
+    def __reduce__(self):
+        CountsItsPicklings.times += 1
+        return CountsItsPicklings, ()
+
+
+def test_a_class_that_pickling_changes():
+    got = through([CountsItsPicklings(), [CountsItsPicklings()]])
+    assert type(got[0]) is type(got[1][0]) is CountsItsPicklings
+    assert CountsItsPicklings.times >= 2
