@@ -465,6 +465,17 @@ Test(tree_memory, disposing_leaks_nothing)
     leaves_nothing("make()", true);
 }
 
+Test(tree_memory, sending_subclasses_leaks_nothing)
+{
+    enter(receiver);
+    python_run(makers);
+    python_run(relatives);
+    enter(sender);
+    python_run(relatives);
+    python_run("kept = family()");
+    leaves_nothing("[family(), kept, family(), {'kept': kept}]", false);
+}
+
 Test(tree_memory, sending_a_copied_root_leaks_nothing)
 {
     leaves_nothing("tuple(make())", false);

@@ -161,6 +161,8 @@ def test_says_what_to_do(name):
                        ) as caught:
         sent([1, {"k": o}])
     assert caught.value.__cause__ is not None
+    if hasattr(o, "close"):
+        o.close()
 
 
 def test_a_remedy_that_fails_hides_nothing():
