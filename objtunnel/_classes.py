@@ -10,7 +10,8 @@ import copyreg
 import importlib
 import sys
 
-# Classes of the standard library that customise pickling only to say what a move does anyway.
+# Classes of the standard library that customise pickling only to say what a move does anyway; that
+# holds for subclasses which leave it at that, and move with attributes that pickling would drop.
 _STANDARD = {
     ("collections", "Counter"), ("fractions", "Fraction"), ("uuid", "UUID"),
     ("ipaddress", "IPv4Address"), ("ipaddress", "IPv6Address"),
@@ -62,8 +63,6 @@ def _look(module, name):
 
 
 def _moves_as_it_is(cls, base):
-    if (cls.__module__, cls.__qualname__) in _STANDARD:
-        return True
     if cls in copyreg.dispatch_table or isinstance(cls, _enum_type()):
         return False
     for name, is_plain in _HOOKS.items():  # no generator: 3.13 dies making one without memory
@@ -105,16 +104,18 @@ _HOOKS = {
 
 
 def _same(cls, base, name, is_plain):
-    mine, theirs = _lookup(cls, name), _lookup(base, name)
-    return mine is theirs or is_plain(getattr(mine, "__func__", mine))
+    owner, mine = _lookup(cls, name)
+    return (mine is _lookup(base, name)[1] or is_plain(getattr(mine, "__func__", mine))
+            or (owner.__module__, owner.__qualname__) in _STANDARD)
 
 
 def _lookup(cls, name):
-    """As type(instance) is searched, without running a metaclass's code."""
+    """(class that has it, what it is), as type(instance) is searched, without running a
+    metaclass's code."""
     for c in cls.__mro__:
         if name in c.__dict__:
-            return c.__dict__[name]
-    return None
+            return c, c.__dict__[name]
+    return cls, None
 
 
 def find(module, qualname):

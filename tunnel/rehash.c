@@ -15,7 +15,7 @@
 static int
 forget_hashes(PyObject *key)
 {
-    if (!PyTuple_CheckExact(key)) {
+    if (!PyTuple_Check(key)) {
         return 0;
     }
     if (Py_EnterRecursiveCall(" while rehashing a received tuple")) {
@@ -53,7 +53,7 @@ swap_sets(PySetObject *a, PySetObject *b)
 static PyObject *
 refill_set(PyObject *o)
 {
-    PyObject *fresh = PyFrozenSet_CheckExact(o) ? PyFrozenSet_New(NULL) : PySet_New(NULL);
+    PyObject *fresh = PyFrozenSet_Check(o) ? PyFrozenSet_New(NULL) : PySet_New(NULL);
     PySetObject *so = (PySetObject *)o;
     for (Py_ssize_t i = 0; fresh != NULL && i <= so->mask; i++) {
         setentry *e = &so->table[i];

@@ -25,6 +25,19 @@ split_dict_of(PyObject *o, PyTypeObject *type)
     return dict != NULL && ot_dict_values(dict) != NULL ? dict : NULL;
 }
 
+/* Which of the class's names these values are of, and how many there is room for. */
+static void
+note_values(ot_tree_class_t *c, ot_values_t *values)
+{
+    if (values == NULL) {
+        return;
+    }
+    c->capacity = values->capacity < c->capacity ? values->capacity : c->capacity;
+    for (int k = 0; k < values->size; k++) {
+        c->used |= UINT32_C(1) << ot_values_place(values, k);
+    }
+}
+
 int
 ot_class_add_instance(ot_tree_t *tree, size_t i, PyObject *o, bool is_copy)
 {
@@ -32,18 +45,14 @@ ot_class_add_instance(ot_tree_t *tree, size_t i, PyObject *o, bool is_copy)
     if (ot_vec_push(&c->instances, (uintptr_t)o | (is_copy ? OT_IS_COPY : 0)) < 0) {
         return -1;
     }
+    if (is_copy) {
+        return 0; /* not filled yet: ot_classes_reserve looks at its values */
+    }
     PyObject *dict = split_dict_of(o, c->type);
-    ot_values_t *values = dict != NULL ? ot_dict_values(dict) : ot_instance_values(o);
     if (dict != NULL && ot_gc_is_tracked(dict)) {
         ot_gc_chain_add(&tree->tracked, dict);
     }
-    if (values == NULL) {
-        return 0;
-    }
-    c->capacity = values->capacity < c->capacity ? values->capacity : c->capacity;
-    for (int k = 0; k < values->size; k++) {
-        c->used |= UINT32_C(1) << ot_values_place(values, k);
-    }
+    note_values(c, dict != NULL ? ot_dict_values(dict) : ot_instance_values(o));
     return 0;
 }
 
@@ -53,6 +62,23 @@ is_used(const ot_tree_class_t *c)
 {
     bool is_static = c->type != NULL && !PyType_HasFeature(c->type, Py_TPFLAGS_HEAPTYPE);
     return c->kind != NULL && !c->kind->converts && (c->instances.len > 0 || is_static);
+}
+
+static PyObject *
+instance(const ot_tree_class_t *c, size_t i)
+{
+    return (PyObject *)(c->instances.items[i] & ~(uintptr_t)OT_IS_COPY);
+}
+
+/* Copies have no split dict: they get a dict like any other. */
+static void
+note_copies(ot_tree_class_t *c)
+{
+    for (size_t i = 0; i < c->instances.len; i++) {
+        if (c->instances.items[i] & OT_IS_COPY) {
+            note_values(c, ot_instance_values(instance(c, i)));
+        }
+    }
 }
 
 /* The shared keys up to the last one used, as strs of the message's own. */
@@ -82,6 +108,7 @@ ot_classes_reserve(ot_tree_t *tree)
         if (!is_used(c)) {
             continue;
         }
+        note_copies(c);
         PyTypeObject *base = ot_type_solid_base(c->type);
         c->is_python = base != c->type;
         c->base = PyType_HasFeature(base, Py_TPFLAGS_HEAPTYPE) ? NULL : base;
@@ -94,12 +121,6 @@ ot_classes_reserve(ot_tree_t *tree)
         }
     }
     return 0;
-}
-
-static PyObject *
-instance(const ot_tree_class_t *c, size_t i)
-{
-    return (PyObject *)(c->instances.items[i] & ~(uintptr_t)OT_IS_COPY);
 }
 
 void
