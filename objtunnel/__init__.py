@@ -16,6 +16,7 @@ from objtunnel._core import (
     HeapInfo,
     ProcessGlobal,
     Receipt,
+    SharedArray,
     Tunnel,
     current_gil,
     heap_info,
@@ -39,8 +40,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Gil", "GlobalLock", "HeapInfo", "Interpreter", "InterpreterClosed", "ProcessGlobal", "Receipt",
-    "RemoteError", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
-    "current_gil", "get_include", "heap_info", "process_global", "process_globals",
+    "RemoteError", "SharedArray", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty",
+    "TunnelFull", "current_gil", "get_include", "heap_info", "process_global", "process_globals",
     "register_movable",
 ]
 

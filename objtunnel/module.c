@@ -185,7 +185,8 @@ module_exec(PyObject *module)
     }
     return ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
                    ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||
-                   ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0
+                   ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
+                   ot_objects_add(module, &state->objects) < 0
                ? -1
                : 0;
 }
@@ -209,7 +210,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->lock_type);
     Py_VISIT(state->process_global_type);
     Py_VISIT(state->process_keys);
-    return 0;
+    return ot_objects_traverse(&state->objects, visit, arg);
 }
 
 /* There is no m_clear: handles that die later in the interpreter's last collection still need
@@ -221,6 +222,7 @@ module_free(void *self)
     ot_tree_drop_spare(&state->interp);
     ot_class_cache_clear(&state->classes);
     ot_globals_leave(state);
+    ot_objects_clear(&state->objects);
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
     Py_CLEAR(state->interp.remedy);

@@ -5,11 +5,13 @@
 #ifndef OT_OBJTUNNEL_STATE_H
 #define OT_OBJTUNNEL_STATE_H
 
+#include "objects/handle.h"
 #include "tunnel/tree.h"
 
 typedef struct {
     ot_interp_t interp;
     ot_class_cache_t classes;
+    ot_objects_t objects;
     struct ot_proof *spare; /* owned */
     PyObject *module;       /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;

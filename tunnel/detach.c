@@ -310,7 +310,8 @@ static bool
 is_bare(const ot_tree_t *tree)
 {
     return tree->containers.cap == 0 && tree->classes.cap == 0 && tree->fixes.cap == 0 &&
-           tree->keys.cap == 0 && tree->channels.cap == 0 && tree->pickle == NULL && !tree->rehash;
+           tree->keys.cap == 0 && tree->channels.cap == 0 && tree->held.cap == 0 &&
+           tree->pickle == NULL && !tree->rehash;
 }
 
 /* Makes the message complete; cannot fail. `kept` and `pickle` go to the tree. */
@@ -432,7 +433,7 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
             Py_CLEAR(pickle);
             rc = strangers ? learn_strangers(p) : 0;
             if (rc == 0 && foreigners(p) > 0) {
-                pickle = ot_foreign_pickle(p->interp, p->foreigners, p->root, &kept);
+                pickle = ot_foreign_pickle(p->interp, p->foreigners, p->root, p->tree, &kept);
                 rc = pickle == NULL ? -1 : 0;
             }
         }
@@ -528,6 +529,8 @@ ot_tree_free(ot_tree_t *tree)
         ot_vec_free(&tree->fixes);
         ot_vec_free(&tree->keys);
         ot_vec_free(&tree->channels);
+        ot_tree_release_held(tree);
+        ot_vec_free(&tree->held);
         PyMem_RawFree(tree->pickle);
     }
     PyMem_Free(tree);

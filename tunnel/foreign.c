@@ -2,7 +2,7 @@
  *
  * Main invariant: nothing of the tree has been changed while this runs, so pickling may run any
  * Python code, which may even change the tree: detach.c proves it again afterwards.
- * Threading: `keeping` is thread-local, the rest as in tree.h.
+ * Threading: `keeping` and `holding` are thread-local, the rest as in tree.h.
  */
 #include "tunnel/foreign.h"
 
@@ -10,6 +10,9 @@
 
 /* Where Tunnels pickled by this thread right now leave their channels. */
 static _Thread_local ot_channels_t *keeping;
+
+/* The tree that they are pickled for: other handles leave their objects there. */
+static _Thread_local ot_tree_t *holding;
 
 int
 ot_tree_pickling_channel(ot_channel_t *ch)
@@ -23,6 +26,31 @@ ot_tree_pickling_channel(ot_channel_t *ch)
     }
     ot_channel_ref(ch);
     return 0;
+}
+
+int
+ot_tree_pickling_shared(void *object, void (*release)(void *object))
+{
+    ot_held_t held = {object, release};
+    if (holding == NULL) {
+        release(object);
+        return 0;
+    }
+    if (ot_vec_push(&holding->held, held) < 0) {
+        release(object);
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+void
+ot_tree_release_held(ot_tree_t *tree)
+{
+    while (tree->held.len > 0) {
+        ot_held_t held = tree->held.items[--tree->held.len];
+        held.release(held.object);
+    }
 }
 
 static PyObject *
@@ -106,15 +134,20 @@ ot_foreign_by_name(PyObject *o)
 }
 
 PyObject *
-ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root, ot_channels_t *kept)
+ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root, ot_tree_t *tree,
+                  ot_channels_t *kept)
 {
     ot_channels_t *outer = keeping; /* a __reduce__ may send something itself */
+    ot_tree_t *outer_tree = holding;
+    ot_tree_release_held(tree);
     keeping = kept;
+    holding = tree;
     PyObject *bytes = pickle(interp, objects);
     if (bytes == NULL) {
         explain_failure(interp, objects, root);
     }
     keeping = outer;
+    holding = outer_tree;
     return bytes;
 }
 

@@ -49,6 +49,13 @@ typedef OT_VEC(ot_channel_t *) ot_channels_t;
 
 struct ot_proof; /* the working state of a send */
 
+/* A reference that a message holds to something of the process, for a handle that is pickled in it.
+ * release drops it; it may be called in any interpreter and must not run Python code. */
+typedef struct {
+    void *object;
+    void (*release)(void *object);
+} ot_held_t;
+
 /* A class that the tree has instances of. Or only the fact that a static type of some module is
  * used, which the receiver must have imported (type is that type then, also in transit). */
 typedef struct {
@@ -85,6 +92,7 @@ typedef struct {
     OT_VEC(ot_fix_t) fixes;
     OT_VEC(ot_key_t) keys;
     ot_channels_t channels; /* owned references */
+    OT_VEC(ot_held_t) held; /* released when the tree is freed */
     char *pickle;           /* raw memory: one pickle of the list of foreign objects */
     Py_ssize_t pickle_len;
     bool rehash;   /* some element may hash differently when rebuilt */
@@ -165,5 +173,12 @@ void ot_tree_free(ot_tree_t *tree);
 /* While this thread pickles for a tree: has that tree keep the channel alive until it is
  * rebuilt. Returns -1 with MemoryError set. Harmless outside of that. */
 int ot_tree_pickling_channel(ot_channel_t *ch);
+
+/* The same for anything else of the process that has handles.
+ * Refs: steals one reference to object, which release drops, also on failure. */
+int ot_tree_pickling_shared(void *object, void (*release)(void *object));
+
+/* Drops what the tree holds for pickled handles. */
+void ot_tree_release_held(ot_tree_t *tree);
 
 #endif

@@ -157,6 +157,7 @@ python_finish(void)
 {
     CHECK(Py_FinalizeEx() == 0);
     CHECK(ot_channel_count() == 0);
+    CHECK(ot_shared_count() == 0);
 }
 
 static PyObject *namespace(void)

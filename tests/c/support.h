@@ -49,7 +49,7 @@ void python_start(void);
 void python_start_with_own_heap(void);
 void python_start_bare_with_own_heap(void);
 
-/* Ends Python and asserts that no channel is left. What TestSuite(.fini) wants. */
+/* Ends Python and asserts that no channel and no shared object is left. What TestSuite(.fini) wants. */
 void python_finish(void);
 
 /* Executes source in the current interpreter's __main__; CHECKs that nothing is raised. */

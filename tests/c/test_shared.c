@@ -1,0 +1,139 @@
+/* test_shared.c: the registry of shared objects, one thread and many. No Python. */
+#include "support.h"
+
+#include "objects/shared.h"
+
+typedef struct {
+    ot_shared_t head;
+    pthread_mutex_t lock;
+    int *freed;
+    int stages[3];
+} thing_t;
+
+static void
+thing_free(ot_shared_t *self)
+{
+    thing_t *thing = (thing_t *)self;
+    CHECK(ot_ref_get(&self->ref) == 0);
+    __atomic_add_fetch(thing->freed, 1, __ATOMIC_RELAXED);
+    free(thing);
+}
+
+static void
+thing_fork(ot_shared_t *self, ot_fork_stage_t stage)
+{
+    thing_t *thing = (thing_t *)self;
+    thing->stages[stage]++;
+    if (stage == OT_BEFORE_FORK) {
+        pthread_mutex_lock(&thing->lock);
+    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
+        pthread_mutex_unlock(&thing->lock);
+    } else {
+        pthread_mutex_init(&thing->lock, NULL);
+    }
+}
+
+static const ot_shared_kind_t thing_kind = {"thing", thing_free, thing_fork};
+static const ot_shared_kind_t other_kind = {"other", thing_free, NULL};
+
+static thing_t *
+thing_new(const ot_shared_kind_t *kind, int *freed)
+{
+    thing_t *thing = calloc(1, sizeof *thing);
+    CHECK(thing != NULL);
+    pthread_mutex_init(&thing->lock, NULL);
+    thing->freed = freed;
+    ot_shared_init(&thing->head, kind);
+    return thing;
+}
+
+Test(shared, the_last_reference_frees)
+{
+    int freed = 0;
+    thing_t *thing = thing_new(&thing_kind, &freed);
+    cr_assert_eq(ot_shared_count(), 1);
+    ot_shared_ref(&thing->head);
+    ot_shared_unref(&thing->head);
+    cr_assert_eq(freed, 0);
+    ot_shared_unref(&thing->head);
+    cr_assert_eq(freed, 1);
+    cr_assert_eq(ot_shared_count(), 0);
+}
+
+Test(shared, an_object_is_found_by_its_number_while_it_lives)
+{
+    int freed = 0;
+    enum { N = 5000 }; /* several to a bucket */
+    static ot_shared_t *all[N];
+    for (int i = 0; i < N; i++) {
+        all[i] = &thing_new(&thing_kind, &freed)->head;
+        cr_assert(i == 0 || all[i]->id == all[i - 1]->id + 1);
+    }
+    for (int i = 0; i < N; i += 2) { /* from the middle of each chain */
+        ot_shared_unref(all[i]);
+    }
+    uint64_t first = all[1]->id - 1;
+    for (int i = 0; i < N; i++) {
+        ot_shared_t *found = ot_shared_find(first + (uint64_t)i);
+        cr_assert_eq(found, i % 2 ? all[i] : NULL);
+        if (found != NULL) {
+            ot_shared_unref(found);
+            ot_shared_unref(found);
+        }
+    }
+    cr_assert_eq(freed, N);
+    cr_assert_null(ot_shared_find(0));
+    cr_assert_null(ot_shared_find(first + N));
+}
+
+static void
+count_visit(ot_shared_t *self, void *arg)
+{
+    cr_assert_eq(self->kind, &other_kind);
+    ++*(int *)arg;
+}
+
+Test(shared, visit_sees_one_kind)
+{
+    int freed = 0, visits = 0;
+    ot_shared_t *things[] = {
+        &thing_new(&other_kind, &freed)->head,
+        &thing_new(&thing_kind, &freed)->head,
+        &thing_new(&other_kind, &freed)->head,
+    };
+    ot_shared_visit(&other_kind, count_visit, &visits);
+    cr_assert_eq(visits, 2);
+    for (int i = 0; i < 3; i++) {
+        ot_shared_unref(things[i]);
+    }
+}
+
+/* ---- fork ---------------------------------------------------------------------------------- */
+
+static void
+in_child(void *arg)
+{
+    thing_t *thing = arg;
+    CHECK(thing->stages[OT_AFTER_FORK_IN_CHILD] == 1 && thing->stages[OT_BEFORE_FORK] == 1);
+    CHECK(pthread_mutex_trylock(&thing->lock) == 0);
+    ot_shared_t *found = ot_shared_find(thing->head.id);
+    CHECK(found == &thing->head);
+    int freed = 0;
+    ot_shared_unref(&thing_new(&thing_kind, &freed)->head);
+    CHECK(freed == 1);
+}
+
+Test(shared, fork_goes_through_the_stages, .timeout = 30)
+{
+    int freed = 0;
+    thing_t *thing = thing_new(&thing_kind, &freed);
+    thing_t *without = thing_new(&other_kind, &freed);
+    test_in_child(in_child, thing);
+    cr_assert_eq(thing->stages[OT_BEFORE_FORK], 1);
+    cr_assert_eq(thing->stages[OT_AFTER_FORK_IN_PARENT], 1);
+    cr_assert_eq(thing->stages[OT_AFTER_FORK_IN_CHILD], 0);
+    cr_assert_eq(pthread_mutex_trylock(&thing->lock), 0);
+    cr_assert_eq(without->stages[OT_BEFORE_FORK], 0);
+    ot_shared_unref(&thing->head);
+    ot_shared_unref(&without->head);
+}
