@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "objects/array_type.h"
+#include "objects/sync_type.h"
 #include "tunnel/tree.h"
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
@@ -312,7 +313,15 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
         return -1;
     }
     Py_DECREF(capsule);
-    return ot_array_type_add(home);
+    PyObject *errors = PyImport_ImportModule("objtunnel._errors");
+    home->lock_abandoned =
+        errors == NULL ? NULL : PyObject_GetAttrString(errors, "LockAbandonedError");
+    Py_XDECREF(errors);
+    return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
+                   ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
+                   ot_barrier_type_add(home) < 0
+               ? -1
+               : 0;
 }
 
 int

@@ -11,11 +11,18 @@ See README.md for what moves, what is copied and what is pickled.
 
 from objtunnel._classes import register_movable
 from objtunnel._core import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
     Gil,
     GlobalLock,
     HeapInfo,
+    Lock,
     ProcessGlobal,
     Receipt,
+    RLock,
+    Semaphore,
     SharedArray,
     Tunnel,
     current_gil,
@@ -24,6 +31,7 @@ from objtunnel._core import (
 )
 from objtunnel._errors import (
     InterpreterClosed,
+    LockAbandonedError,
     RemoteError,
     SharedReferenceError,
     TunnelClosed,
@@ -39,9 +47,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Gil", "GlobalLock", "HeapInfo", "Interpreter", "InterpreterClosed", "ProcessGlobal", "Receipt",
-    "RemoteError", "SharedArray", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty",
-    "TunnelFull", "current_gil", "get_include", "heap_info", "process_global", "process_globals",
+    "Barrier", "BoundedSemaphore", "Condition", "Event", "Gil", "GlobalLock", "HeapInfo",
+    "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "ProcessGlobal", "RLock",
+    "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedReferenceError", "Tunnel",
+    "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "get_include", "heap_info", "process_global", "process_globals",
     "register_movable",
 ]
 

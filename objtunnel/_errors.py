@@ -2,8 +2,8 @@
 
 import queue
 
-__all__ = ["InterpreterClosed", "RemoteError", "SharedReferenceError", "TunnelClosed",
-           "TunnelEmpty", "TunnelFull"]
+__all__ = ["InterpreterClosed", "LockAbandonedError", "RemoteError", "SharedReferenceError",
+           "TunnelClosed", "TunnelEmpty", "TunnelFull"]
 
 
 class TunnelEmpty(queue.Empty):
@@ -24,6 +24,10 @@ class SharedReferenceError(ValueError):
 
 class InterpreterClosed(RuntimeError):
     """The interpreter was closed, or could not be started."""
+
+
+class LockAbandonedError(RuntimeError):
+    """A lock is held by an interpreter that has ended: what it guards may be half changed."""
 
 
 class RemoteError(RuntimeError):

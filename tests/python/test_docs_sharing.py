@@ -12,6 +12,9 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), 
 PRINTS = {
     "histogram": "[10, 10, 10, 10, 10, 10, 10, 10, 10, 10]\n",
     "memoryview(a)": "[0.0, 0.0, 2.5]\n[[7.0, 0.0, 0.0], [7.0, 0.0, 2.5]]\n",
+    "transfer": "[3000, 2000]\n",
+    "careless": "recovered\n",
+    "together": "[2] <objtunnel.Semaphore at 0x..., N: value=2> 0\n",
     "tempfile": "[0, 0, 5, 0]\n",
 }
 
@@ -19,7 +22,8 @@ PRINTS = {
 @pytest.mark.parametrize("word", PRINTS)
 def test_example(run_script, word):
     [source] = [e for e in EXAMPLES if word in e]
-    assert run_script(source).stdout == PRINTS[word]
+    printed = re.sub(r"0x[0-9a-f]+, [0-9]+", "0x..., N", run_script(source).stdout)
+    assert printed == PRINTS[word]
 
 
 def test_every_example_is_run():

@@ -14,6 +14,12 @@ from objtunnel import Interpreter, SharedArray, Tunnel, _core
 
 MAKERS = {
     "SharedArray": lambda: SharedArray("q", 3),
+    "Lock": objtunnel.Lock,
+    "RLock": objtunnel.RLock,
+    "Semaphore": objtunnel.Semaphore,
+    "BoundedSemaphore": objtunnel.BoundedSemaphore,
+    "Event": objtunnel.Event,
+    "Barrier": lambda: objtunnel.Barrier(2),
 }
 
 

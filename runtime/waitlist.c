@@ -1,0 +1,87 @@
+/* waitlist.c: see waitlist.h. */
+#include "runtime/waitlist.h"
+
+#include <stdatomic.h>
+
+void
+ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front)
+{
+    ot_parker_init(&w->parker);
+    w->outcome = 0;
+    w->prev = at_front ? NULL : list->last;
+    w->next = at_front ? list->first : NULL;
+    *(w->prev ? &w->prev->next : &list->first) = w;
+    *(w->next ? &w->next->prev : &list->last) = w;
+}
+
+static void
+remove_locked(ot_waitlist_t *list, ot_waiter_t *w)
+{
+    *(w->prev ? &w->prev->next : &list->first) = w->next;
+    *(w->next ? &w->next->prev : &list->last) = w->prev;
+}
+
+ot_wait_result_t
+ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock,
+                      const ot_patience_t *patience)
+{
+    ot_wait_result_t result = OT_WAIT_WOKEN;
+    /* A poke that came late may leave the semaphore posted: outcome alone says who is woken. */
+    while (w->outcome == 0 && result == OT_WAIT_WOKEN) {
+        pthread_mutex_unlock(lock);
+        ot_park_result_t why = ot_park(&w->parker, patience->deadline);
+        if (why == OT_PARK_INTERRUPTED && patience->gives_up != NULL &&
+            patience->gives_up(patience->arg)) {
+            result = OT_WAIT_GAVE_UP;
+        } else if (why == OT_PARK_TIMEOUT) {
+            result = OT_WAIT_TIMEOUT;
+        }
+        pthread_mutex_lock(lock);
+    }
+    if (w->outcome == 0) {
+        remove_locked(list, w);
+    } else if (result == OT_WAIT_TIMEOUT) {
+        result = OT_WAIT_WOKEN;
+    }
+    ot_parker_destroy(&w->parker);
+    return result;
+}
+
+ot_wait_result_t
+ot_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front, pthread_mutex_t *lock,
+               const ot_patience_t *patience)
+{
+    ot_waiter_enter_locked(list, w, at_front);
+    return ot_waiter_wait_locked(list, w, lock, patience);
+}
+
+bool
+ot_wake_one_locked(ot_waitlist_t *list, int outcome)
+{
+    ot_waiter_t *w = list->first;
+    if (w == NULL) {
+        return false;
+    }
+    remove_locked(list, w);
+    w->outcome = outcome;
+    ot_unpark(&w->parker);
+    return true;
+}
+
+void
+ot_wake_all_locked(ot_waitlist_t *list, int outcome)
+{
+    while (ot_wake_one_locked(list, outcome)) {
+    }
+}
+
+uint64_t
+ot_thread_token(void)
+{
+    static _Atomic uint64_t last;
+    static _Thread_local uint64_t mine;
+    if (mine == 0) {
+        mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    }
+    return mine;
+}

@@ -1,0 +1,57 @@
+/* waitlist.h: threads that wait in a line for what somebody else does.
+ *
+ * Purpose: what locks, semaphores, events and the like have in common: a list of sleepers, each
+ * woken with a word (an outcome), and patience: how long, and whether a signal ends it.
+ * Invariant (under the owner's lock): a waiter is in the list exactly while its outcome is 0.
+ * Threading: the owner's lock guards a list and all its waiters. It is held for a few loads and
+ * stores and while somebody is woken, never while one sleeps. No Python; hold no GIL while waiting.
+ */
+#ifndef OT_RUNTIME_WAITLIST_H
+#define OT_RUNTIME_WAITLIST_H
+
+#include "runtime/park.h"
+
+typedef struct ot_waiter {
+    struct ot_waiter *next, *prev;
+    ot_parker_t parker;
+    int outcome; /* what it was woken with */
+} ot_waiter_t;
+
+typedef struct {
+    ot_waiter_t *first, *last;
+} ot_waitlist_t;
+
+typedef struct {
+    int64_t deadline; /* on the monotonic clock; OT_DONT_WAIT, OT_FOREVER */
+    /* After a signal handler ran in this thread, or it was poked: whether to give up. Called without
+     * any lock. NULL: never. */
+    bool (*gives_up)(void *arg);
+    void *arg;
+} ot_patience_t;
+
+typedef enum {
+    OT_WAIT_GAVE_UP = -1, /* maybe woken as well: if outcome is set, pass it on */
+    OT_WAIT_TIMEOUT = 0,  /* not woken */
+    OT_WAIT_WOKEN = 1,
+} ot_wait_result_t;
+
+/* Enters a new waiter, at the front if it has waited before. It must come to ot_wait_locked. */
+void ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front);
+
+/* Sleeps until woken, or out of patience; then w is in no list. Called and returns with `lock`,
+ * which is the owner's; lets go of it in between. */
+ot_wait_result_t ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock,
+                                       const ot_patience_t *patience);
+
+/* Both in one. */
+ot_wait_result_t ot_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front,
+                                pthread_mutex_t *lock, const ot_patience_t *patience);
+
+/* Wakes the first, if any; the outcome is not 0. Whether there was one. */
+bool ot_wake_one_locked(ot_waitlist_t *list, int outcome);
+void ot_wake_all_locked(ot_waitlist_t *list, int outcome);
+
+/* A number for the calling thread, not 0, never used twice (pthread_self's are). */
+uint64_t ot_thread_token(void);
+
+#endif
