@@ -13,6 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from objtunnel import register_movable
 
+import objtunnel
+
 # ---- with a dict ------------------------------------------------------------------------------
 
 
@@ -248,8 +250,12 @@ class Array(array.array):
     pass
 
 
+@objtunnel.register_movable
 class Count(collections.Counter):
-    pass
+    """Counter's own __reduce__ forgets attributes."""
+
+    def __reduce__(self):
+        return type(self), (dict(self),), self.__dict__
 
 
 # ---- by reference, or pickled -----------------------------------------------------------------

@@ -179,6 +179,7 @@ def test_strict_either_moves_or_changes_nothing(recipe):
 def test_classes_that_are_gone_afterwards(worker, drawn):
     """Nothing of a class is left in use when a message has been used up."""
     recipe, lessons = drawn
+    instances.forget()  # those of other tests, which hypothesis may still hold
     t = Tunnel()
     t.send(instances.build(recipe)[0])
     assert worker.call(instances.receive_and_use, t, recipe, lessons, False, False)
