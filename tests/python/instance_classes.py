@@ -13,8 +13,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from objtunnel import register_movable
 
-import objtunnel
-
 # ---- with a dict ------------------------------------------------------------------------------
 
 
@@ -250,7 +248,7 @@ class Array(array.array):
     pass
 
 
-@objtunnel.register_movable
+@register_movable
 class Count(collections.Counter):
     """Counter's own __reduce__ forgets attributes."""
 
