@@ -311,8 +311,8 @@ BLOCKED = {
 def test_ctrl_c(what, where, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(f"""
-from objtunnel import *
-from objtunnel import Barrier, Condition, Event, Lock, Semaphore
+import signal
+from objtunnel import Barrier, Condition, Event, Interpreter, Lock, Semaphore
 def block():
     {BLOCKED[what]}
     print("ready", flush=True)
@@ -322,6 +322,7 @@ def block():
         if {what == "Condition"}:
             condition.release()  # held again
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     with Interpreter() as i:
         try:
             block() if {where == "main"} else i.call(block)
@@ -329,10 +330,13 @@ if __name__ == "__main__":
             print("interrupted", flush=True)
 """)
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=WAIT)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()
     assert out == "interrupted\n" and process.returncode == 0
 
 
