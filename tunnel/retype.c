@@ -210,8 +210,9 @@ find_name(const ot_interp_t *interp, const ot_tree_class_t *c)
     PyObject *found = NULL;
     Py_ssize_t n = PyUnicode_GET_LENGTH(c->qualname);
     if (PyUnicode_FindChar(c->qualname, '.', 0, n, 1) < 0) { /* most: try without Python code */
-        PyObject *name = ot_str_copy(c->qualname), *module = PyImport_GetModule(c->module);
-        if (name != NULL && module != NULL) {
+        PyObject *module = PyImport_GetModule(c->module);
+        PyObject *name = module != NULL ? ot_str_copy(c->qualname) : NULL;
+        if (name != NULL) {
             PyUnicode_InternInPlace(&name);
             found = PyObject_GetAttr(module, name);
         }
