@@ -201,6 +201,14 @@ ot_gc_is_tracked(PyObject *o)
     return PyType_IS_GC(Py_TYPE(o)) && _PyObject_GC_IS_TRACKED(o);
 }
 
+/* Has the collector track a container that may refer to instances still without a type, which a
+ * debug build's PyObject_GC_Track would look at. */
+static inline void
+ot_gc_track(PyObject *o)
+{
+    _PyObject_GC_TRACK(o);
+}
+
 /* Gives up a reference to an object that nobody ever saw: its class's __del__ does not run. It may
  * not be tracked yet: 3.13's slice_dealloc takes it for granted that it is. NULL is fine. */
 static inline void
@@ -209,7 +217,7 @@ ot_py_drop_unfinished(PyObject *o)
     if (o != NULL && PyType_IS_GC(Py_TYPE(o))) {
         _PyGC_SET_FINALIZED(o);
         if (!ot_gc_is_tracked(o)) {
-            PyObject_GC_Track(o);
+            ot_gc_track(o);
         }
     }
     Py_XDECREF(o);
@@ -361,7 +369,7 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
     for (PyGC_Head *gc = chain->first, *next; gc != NULL; gc = next) {
         next = _PyGCHead_NEXT(gc);
         gc->_gc_next = 0;
-        PyObject_GC_Track(_Py_FROM_GC(gc));
+        ot_gc_track(_Py_FROM_GC(gc));
     }
 #endif
     *chain = (ot_gc_chain_t){0};

@@ -512,7 +512,7 @@ fill_dict(PyObject *dict, ot_values_t *values)
         *from = NULL;
     }
     if (values->size > 0 && !ot_gc_is_tracked(dict)) {
-        PyObject_GC_Track(dict); /* 3.13 does not track a dict of Nones */
+        ot_gc_track(dict); /* 3.13 does not track a dict of Nones */
     }
     values->size = 0;
 }

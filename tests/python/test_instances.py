@@ -119,6 +119,17 @@ def test_from_hand_to_hand(worker, other_worker, drawn, data):
     instances.abuse(got)
 
 
+def test_instances_in_each_others_own_dicts(worker):
+    """Both classes are full in the receiver, so each instance gets a dict, tracked while the other
+    class's instances are still without a type."""
+    recipe = [("plain", name, [("set", attribute + str(i), i) for i in range(2)])
+              for name, attribute in (("FreshObject901", "a"), ("FreshChild901", "b"))]
+    lessons = [(name, [f"z{n}" for n in range(40)]) for name in ("FreshObject901", "FreshChild901")]
+    t = Tunnel()
+    t.send(instances.build(recipe * 3)[0])
+    assert worker.call(instances.receive_and_use, t, recipe * 3, lessons, True, False)
+
+
 @settings(max_examples=15)
 @given(recipes_and_lessons(outside=True), OUTSIDE)
 def test_messages_never_received(worker, drawn, outside):

@@ -110,7 +110,7 @@ bring_home(PyObject *o, PyObject *dict)
         return false;
     }
     if (ot_gc_is_tracked(dict)) {
-        PyObject_GC_Track(home);
+        ot_gc_track(home);
     }
     *ot_instance_dict(o) = home;
     if (values != old) {
