@@ -81,7 +81,7 @@ enum { OT_IS_COPY = 1, OT_NO_VALUES = 255 };
  * (maybe addresses from `keys`), and the ob_type of `classes`' instances (NULL).
  *
  * A bare tree is in order as it is: what follows `bare` is not there, or empty and without memory
- * of its own. It fits into one cache line, all that the receiver of a small message reads. */
+ * of its own. Those few words are all that the receiver of a small message reads. */
 typedef struct {
     ot_node_t node;               /* first: a tree is a channel's message */
     PyObject *root;               /* owned */
