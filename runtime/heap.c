@@ -396,7 +396,9 @@ install_locked(void)
     if (backend == NULL) {
         return -1;
     }
-    const char *name = process_wide_allocator();
+    const char *all = ot_py_allocator_name(), *name = process_wide_allocator();
+    ot_heap.takes_malloc =
+        all != NULL && (strcmp(all, "pymalloc") == 0 || strcmp(all, "malloc") == 0);
     if (name != NULL && backend->pools) {
         PyErr_Format(PyExc_ImportError,
                      "objtunnel: OBJTUNNEL_HEAP=%s, but this process runs on %s already; start it "

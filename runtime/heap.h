@@ -21,6 +21,9 @@ typedef struct {
     uintptr_t base;
     size_t span;
     const char *allocator; /* static string: what serves the object domain */
+    /* PyMem_Free and PyMem_Realloc take a block from malloc, too, in every interpreter: what is not
+     * theirs they hand on, in the end to free and realloc. Not so with debug hooks. */
+    bool takes_malloc;
 } ot_heap_t;
 
 /* Written once, by ot_heap_install, before any tunnel exists; read without a lock. */

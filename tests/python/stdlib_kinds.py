@@ -205,3 +205,13 @@ def use_arrays(tunnel):
     flat, square = tunnel.recv(timeout=60)
     flat.append(4.0)
     return f"{flat} {square.tolist()}"
+
+
+def grow_arrays(there, back):
+    """In a worker: what came from NumPy grows and is sent back."""
+    got = there.recv(timeout=60)
+    for a in got.values():
+        a.append(1)
+    gc.collect()
+    back.send(got)
+    return True

@@ -1,8 +1,11 @@
-/* ndarray.c: the row for numpy.ndarray, which never moves: only the main interpreter can import
- * NumPy. An array of one dimension whose items array.array can hold is copied, once, into an
- * array.array; others are pickled (objtunnel/_numpy.py).
+/* ndarray.c: the row for numpy.ndarray. Only the main interpreter can import NumPy, so that the
+ * object itself never moves. An array of one dimension whose items array.array can hold arrives as
+ * an array.array: around the array's own data where nobody else can see them, else around a copy;
+ * others are pickled (objtunnel/_numpy.py).
  *
- * Nothing of NumPy's is used but the buffer that it exports.
+ * Data move only if they come from NumPy's default allocator, that is from malloc, and if a block
+ * from malloc can be given to PyMem_Free: PyMem's allocators hand on what is not theirs, but for
+ * those with debug hooks.
  * Threading: the main interpreter's GIL; no other gets past the check.
  */
 #include "tunnel/kinds.h"
@@ -10,6 +13,24 @@
 static const char typecodes[] = "bBhHiIlLqQfd";
 static const void *descriptors[sizeof typecodes - 1]; /* array.array's, static in its module */
 static PyTypeObject *array_type; /* the main interpreter's; its class cache keeps it */
+static bool data_can_move;
+
+/* NumPy's PyArrayObject_fields (ndarraytypes.h), the same from 1.22 to 2.x; looked at only if a
+ * known array looks right through it. */
+typedef struct {
+    PyObject_HEAD
+    char *data;
+    int nd;
+    Py_ssize_t *dimensions, *strides;
+    PyObject *base;
+    PyObject *descr;
+    int flags;
+    PyObject *weakreflist;
+    void *buffer_info;
+    PyObject *mem_handler; /* a capsule; what is in it begins with a name */
+} ndarray_t;
+
+enum { NUMPY_OWNDATA = 4, NUMPY_TRACE_DOMAIN = 389047 };
 
 /* The descriptor for the items of a buffer of one dimension, NULL if there is none. */
 static const void *
@@ -37,11 +58,29 @@ ndarray_copies(PyObject *o)
     return good;
 }
 
+static bool
+is_from_malloc(const ndarray_t *a)
+{
+    if (!(a->flags & NUMPY_OWNDATA) || a->base != NULL || a->mem_handler == NULL) {
+        return false;
+    }
+    const char *handler = PyCapsule_GetPointer(a->mem_handler, "mem_handler");
+    if (handler == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    return strcmp(handler, "default_allocator") == 0;
+}
+
 static ot_inspection_t
 ndarray_inspect(PyObject *o)
 {
-    (void)o;
-    return OT_PINNED;
+    const ndarray_t *a = (ndarray_t *)o;
+    if (!data_can_move || !is_from_malloc(a) || a->weakreflist != NULL || a->nd != 1 ||
+        a->dimensions[0] == 0 || !ndarray_copies(o)) {
+        return OT_PINNED;
+    }
+    return OT_REHOME;
 }
 
 static int
@@ -76,6 +115,39 @@ array_of(Py_buffer *view)
     return NULL;
 }
 
+/* An array.array around the data, which both point at until one of them disowns them. */
+static PyObject *
+ndarray_shell(PyObject *o)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(o, &view, PyBUF_FULL_RO) < 0) {
+        return NULL;
+    }
+    ot_array_t *array = (ot_array_t *)ot_py_new_container(array_type, 0);
+    if (array != NULL) {
+        array->ob_descr = descriptor_for(&view);
+        array->ob_item = view.buf;
+        array->allocated = view.shape[0];
+        Py_SET_SIZE(array, view.shape[0]);
+    }
+    PyBuffer_Release(&view);
+    return (PyObject *)array;
+}
+
+static void
+ndarray_disown(PyObject *loser, PyObject *winner)
+{
+    if (Py_IS_TYPE(loser, array_type)) {
+        ot_array_t *array = (ot_array_t *)loser;
+        array->ob_item = NULL;
+        array->allocated = 0;
+        Py_SET_SIZE(array, 0);
+        return;
+    }
+    ((ndarray_t *)loser)->flags &= ~NUMPY_OWNDATA;
+    PyTraceMalloc_Untrack(NUMPY_TRACE_DOMAIN, (uintptr_t)((ot_array_t *)winner)->ob_item);
+}
+
 static PyObject *
 ndarray_clone(PyObject *o)
 {
@@ -97,7 +169,26 @@ ndarray_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
     return 0;
 }
 
-/* Nothing private to check; takes note of array.array. */
+/* Whether a known array looks right through our eyes. */
+static int
+check_fields(PyTypeObject *type)
+{
+    PyObject *o = PyObject_CallFunction((PyObject *)type, "(i)s", 3, "d");
+    Py_buffer view;
+    if (o == NULL || PyObject_GetBuffer(o, &view, PyBUF_FULL_RO) < 0) {
+        Py_XDECREF(o);
+        return -1;
+    }
+    const ndarray_t *a = (ndarray_t *)o;
+    bool good = type->tp_basicsize >= (Py_ssize_t)sizeof(ndarray_t) && a->data == view.buf &&
+                a->nd == 1 && a->dimensions[0] == 3 && a->strides[0] == sizeof(double) &&
+                a->weakreflist == NULL && is_from_malloc(a);
+    PyBuffer_Release(&view);
+    Py_DECREF(o);
+    return good;
+}
+
+/* Takes note of array.array, too. */
 static int
 ndarray_check(PyTypeObject *type)
 {
@@ -105,6 +196,11 @@ ndarray_check(PyTypeObject *type)
         PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return 0;
     }
+    int fields = ot_heap.takes_malloc ? check_fields(type) : 0;
+    if (fields < 0) {
+        return -1;
+    }
+    data_can_move = fields == 1;
     PyObject *module = PyImport_ImportModule("array");
     PyObject *array = module == NULL ? NULL : PyObject_GetAttrString(module, "array");
     Py_XDECREF(module);
@@ -129,6 +225,8 @@ static const ot_kind_t kind_ndarray = {
     .inspect = ndarray_inspect,
     .copies = ndarray_copies,
     .visit = ndarray_visit,
+    .shell = ndarray_shell,
+    .disown = ndarray_disown,
     .clone = ndarray_clone,
     .fill = ndarray_fill,
 };
