@@ -31,9 +31,8 @@ hashes_by_address(PyObject *o)
     return false;
 }
 
-/* A new clone of o; its filling is put on the work list. */
-static PyObject *
-clone_object(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
+PyObject *
+ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
 {
     PyObject *copy = kind->clone(o);
     if (copy == NULL) {
@@ -81,7 +80,7 @@ static PyObject *
 entry_copy(ot_proof_t *p, size_t i)
 {
     if (p->entries.items[i].copy == NULL) {
-        PyObject *copy = clone_object(p, p->entries.items[i].obj, p->entries.items[i].kind);
+        PyObject *copy = ot_proof_clone(p, p->entries.items[i].obj, p->entries.items[i].kind);
         p->entries.items[i].copy = copy;
     }
     return p->entries.items[i].copy;
@@ -101,7 +100,10 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     bool once = Py_REFCNT(o) == 1 && !(kind == &ot_kind_str && ot_str_interned(o));
     bool copied = kind != NULL && ot_kind_copies(kind, o);
     if (once && copied) {
-        return clone_object(p, o, kind);
+        return ot_proof_clone(p, o, kind);
+    }
+    if (ot_is_number(o) && p->share == OT_SHARE_NOTHING) {
+        return Py_XNewRef(ot_number_copy(p, o, kind));
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0) {
@@ -155,6 +157,9 @@ int
 ot_copy_outsiders(ot_proof_t *p)
 {
     p->copier.copy = copy_reference;
+    if (ot_numbers_copy(p) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < p->entries.len; i++) {
         ot_entry_t *e = &p->entries.items[i];
         if (e->verdict == OT_FOREIGN) {

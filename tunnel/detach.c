@@ -84,6 +84,7 @@ undo(ot_proof_t *p)
     for (size_t i = 0; i < p->entries.len; i++) {
         ot_py_drop_unfinished(p->entries.items[i].copy);
     }
+    ot_numbers_drop(p);
     Py_CLEAR(tree->root);
     drop_channels(&tree->channels);
     ot_classes_reset(tree);
@@ -91,7 +92,9 @@ undo(ot_proof_t *p)
     tree->rehash = false;
     p->depth = 0;
     p->entries.len = p->edges.len = p->stack.len = p->jobs.len = 0;
+    p->numbers.len = p->number_slots.len = 0;
     ot_ptrmap_clear(&p->index, KEPT_ITEMS);
+    ot_ptrmap_clear(&p->number_index, KEPT_ITEMS);
     ot_ptrmap_clear(&p->class_index, KEPT_ITEMS);
     p->last_type = NULL;
     memset(p->recent_keys, 0, sizeof p->recent_keys);
@@ -152,9 +155,10 @@ examine(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
     return ot_copy_root(p);
 }
 
-/* An entry that strict=True forbids: borrowed, NULL if there is none. */
-static const ot_entry_t *
-find_shared(ot_proof_t *p)
+/* An object that strict=True forbids: borrowed, NULL if there is none. And how many references
+ * from outside are the reason. */
+static PyObject *
+find_shared(const ot_proof_t *p, Py_ssize_t *outside)
 {
     for (size_t i = 0; i < p->entries.len; i++) {
         const ot_entry_t *e = &p->entries.items[i];
@@ -165,10 +169,11 @@ find_shared(ot_proof_t *p)
         bool shared =
             e->verdict == OT_OUTSIDE || (e->verdict == OT_FOREIGN && Py_REFCNT(e->obj) > ours);
         if (shared && e->edges > 0) {
-            return e;
+            *outside = e->pinned ? 0 : Py_REFCNT(e->obj) - ours;
+            return e->obj;
         }
     }
-    return NULL;
+    return ot_numbers_find_shared(p, outside);
 }
 
 static void
@@ -211,12 +216,10 @@ check_strict(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
     if (!take_over && kind != NULL && !kind->leaf && !is_static) {
         culprit = Py_NewRef(p->root);
     } else {
-        const ot_entry_t *e = find_shared(p);
-        if (e == NULL) {
+        culprit = Py_XNewRef(find_shared(p, &outside));
+        if (culprit == NULL) {
             return 0;
         }
-        outside = e->pinned ? 0 : Py_REFCNT(e->obj) - e->edges - (e->verdict == OT_FOREIGN);
-        culprit = Py_NewRef(e->obj);
     }
     undo(p); /* finding the path may run Python code (repr of keys) */
     raise_shared(p, culprit, outside);
@@ -247,7 +250,7 @@ reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     for (size_t i = 0; i < p->entries.len; i++) {
         keys += p->entries.items[i].key_edges > 0;
     }
-    size_t most = p->edges.len + 2;
+    size_t most = p->edges.len + p->number_slots.len + 2;
     if (most > Py_ARRAY_LENGTH(leftovers->few)) {
         leftovers->items = PyMem_RawMalloc(most * sizeof(PyObject *));
     }
@@ -319,6 +322,7 @@ static void
 commit(ot_proof_t *p, ot_leftovers_t *leftovers)
 {
     commit_edges(p, leftovers);
+    ot_numbers_commit(p, leftovers);
     commit_entries(p);
     ot_classes_leave(p->tree);
     ot_gc_chain_leave(&p->tree->tracked);
@@ -467,6 +471,9 @@ free_proof(ot_proof_t *p)
 {
     ot_vec_free(&p->entries);
     ot_vec_free(&p->edges);
+    ot_vec_free(&p->numbers);
+    ot_vec_free(&p->number_slots);
+    ot_ptrmap_free(&p->number_index);
     ot_vec_free(&p->stack);
     ot_vec_free(&p->jobs);
     drop_types(p);
@@ -497,9 +504,12 @@ keep_proof(const ot_interp_t *interp, ot_proof_t *p)
     }
     empty_table(&p->entries);
     empty_table(&p->edges);
+    empty_table(&p->numbers);
+    empty_table(&p->number_slots);
     empty_table(&p->stack);
     empty_table(&p->jobs);
     ot_ptrmap_clear(&p->index, KEPT_ITEMS);
+    ot_ptrmap_clear(&p->number_index, KEPT_ITEMS);
     ot_ptrmap_clear(&p->class_index, KEPT_ITEMS);
     memset(p->recent_keys, 0, sizeof p->recent_keys);
     p->receipt = (ot_receipt_t){0};

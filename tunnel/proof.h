@@ -42,6 +42,17 @@ typedef struct {
     uint32_t entry;
 } ot_edge_t;
 
+/* An int or float that has several references (numbers.c). copy is owned; NULL: it moves. */
+typedef struct {
+    PyObject *obj, *copy;
+    Py_ssize_t edges;
+} ot_number_t;
+
+typedef struct {
+    PyObject **slot;
+    uint32_t number;
+} ot_number_slot_t;
+
 /* The interned str that was the i-th key of the last dict: rows have the same keys in order. */
 typedef struct {
     PyObject *key;
@@ -67,6 +78,9 @@ typedef struct ot_proof {
     OT_VEC(ot_entry_t) entries;
     ot_ptrmap_t index; /* object -> entry, for those with several references */
     OT_VEC(ot_edge_t) edges;
+    OT_VEC(ot_number_t) numbers; /* numbers.c */
+    OT_VEC(ot_number_slot_t) number_slots;
+    ot_ptrmap_t number_index;
     OT_VEC(uintptr_t) stack; /* containers to look into, | OT_NEEDS_TRACK */
     int depth;               /* of the walk's recursion */
     OT_VEC(ot_copy_job_t) jobs;
@@ -110,6 +124,35 @@ int ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy);
 
 /* Has entry i's object pickled, though its type is known. 0, or -1 with MemoryError set. */
 int ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i);
+
+/* A new clone of o, for its row; the filling of a container is put on the work list. NULL with
+ * MemoryError set. */
+PyObject *ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind);
+
+/* Whether o goes by numbers.c, if it has several references. */
+static inline bool
+ot_is_number(PyObject *o)
+{
+    return PyFloat_CheckExact(o) || PyLong_CheckExact(o);
+}
+
+/* Counts the references to numbers that the walk noted. 0, or -1 with MemoryError set. */
+int ot_numbers_count(ot_proof_t *p);
+
+/* Copies those which something else refers to, too. 0, or -1 with MemoryError set. */
+int ot_numbers_copy(ot_proof_t *p);
+
+/* The copy that stands for a number in a copied container. Borrowed; NULL with an exception. */
+PyObject *ot_number_copy(ot_proof_t *p, PyObject *o, const ot_kind_t *kind);
+
+/* One that something else refers to, so often: borrowed; NULL if there is none. */
+PyObject *ot_numbers_find_shared(const ot_proof_t *p, Py_ssize_t *outside);
+
+/* Puts the copies in their places. Room for all slots in leftovers is there. */
+void ot_numbers_commit(ot_proof_t *p, ot_leftovers_t *leftovers);
+
+/* Gives up the table's references to copies. */
+void ot_numbers_drop(ot_proof_t *p);
 
 /* Whether the receiver gets o itself, whatever else refers to it. By name, not "all that are not
  * str": a kind that is added tomorrow is not shared because nobody thought of it. */

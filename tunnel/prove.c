@@ -374,6 +374,10 @@ prove_edge(ot_visitor_t *v, PyObject **slot)
     if (ot_is_process_static(o)) {
         return 0;
     }
+    if (ot_is_number(o) && p->share == OT_SHARE_NOTHING) {
+        ot_number_slot_t noted = {.slot = slot};
+        return ot_vec_push(&p->number_slots, noted) < 0 ? no_memory() : 0;
+    }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0 || remember_edge(p, slot, i) < 0) {
         return -1;
@@ -591,5 +595,5 @@ ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
         }
     }
     p->receipt.moved += p->visitor.leaves;
-    return 0;
+    return ot_numbers_count(p);
 }

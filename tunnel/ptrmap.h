@@ -47,10 +47,16 @@ ot_ptrmap_get(const ot_ptrmap_t *m, const void *key)
     return slot->key == NULL ? NULL : &slot->value;
 }
 
-static inline int
-ot_ptrmap_grow(ot_ptrmap_t *m)
+static inline void
+ot_ptrmap_prefetch(const ot_ptrmap_t *m, const void *key)
 {
-    ot_ptrmap_t bigger = {.len = m->len, .cap = m->cap ? m->cap * 2 : 16};
+    __builtin_prefetch(&m->slots[ot_ptrmap_hash(key) & (m->cap - 1)], 1);
+}
+
+static inline int
+ot_ptrmap_resize(ot_ptrmap_t *m, size_t cap)
+{
+    ot_ptrmap_t bigger = {.len = m->len, .cap = cap};
     bigger.slots = PyMem_RawCalloc(bigger.cap, sizeof *bigger.slots);
     if (bigger.slots == NULL) {
         return -1;
@@ -65,11 +71,22 @@ ot_ptrmap_grow(ot_ptrmap_t *m)
     return 0;
 }
 
+/* Makes room for n keys in all. 0, or -1 without an exception. */
+static inline int
+ot_ptrmap_reserve(ot_ptrmap_t *m, size_t n)
+{
+    size_t cap = m->cap ? m->cap : 16;
+    while (cap / 2 <= n) {
+        cap *= 2;
+    }
+    return cap == m->cap ? 0 : ot_ptrmap_resize(m, cap);
+}
+
 /* Adds a key that is absent. 0, or -1 without an exception. */
 static inline int
 ot_ptrmap_add(ot_ptrmap_t *m, const void *key, uint32_t value)
 {
-    if (m->len * 2 >= m->cap && ot_ptrmap_grow(m) < 0) {
+    if (m->len * 2 >= m->cap && ot_ptrmap_resize(m, m->cap ? m->cap * 2 : 16) < 0) {
         return -1;
     }
     *ot_ptrmap_slot(m, key) = (ot_ptrmap_slot_t){key, value};
