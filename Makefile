@@ -154,7 +154,7 @@ bench-channel: $(BENCH_CHANNEL)
 $(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS)
 	@mkdir -p $(@D)
 	@echo "link  $@"
-	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lc -lmimalloc -lpthread
 
 # What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
 .PHONY: bench-refcount bench-refcount-smoke

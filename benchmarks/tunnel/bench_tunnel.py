@@ -177,6 +177,8 @@ class Run:
             ways["queue"] = lambda: link.measure_queue(payload, size)
         if measure.bareloop is not None and payload.flat:
             ways["loop"] = lambda: measure.measure_loop(payload, size, self.collecting, self.warm)
+        if "seconds" in payload.targets:
+            ways["again"] = lambda: measure.measure_again(payload, size, self.collecting)
         link.check(payload, size)
         samples = {way: [] for way in ways}
         order = list(ways)

@@ -64,6 +64,9 @@ def _of_transfer(name, case):
                      goals["loop"], False, "x")
     if "seconds" in goals:
         yield Figure(name, "send + recv", tunnel, goals["seconds"], False, "s")
+        if "again" in case:
+            yield Figure(name, "send + recv, going round", case["again"]["total"],
+                         goals["seconds"], False, "s")
 
 
 def _of_memory(memory):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import instance_classes
 import instances
+from conftest import open_worker
 from instance_recipes import instance_recipes, recipes_and_lessons
 from objtunnel import Interpreter, SharedReferenceError, Tunnel
 
@@ -29,8 +30,7 @@ def expected_of(recipe):
 
 @pytest.fixture(scope="module")
 def other_worker():
-    with Interpreter("other-worker") as interpreter:
-        yield interpreter
+    yield from open_worker("other-worker")
 
 
 @given(instance_recipes())
