@@ -51,6 +51,14 @@ ot_ref_dec(ot_ref_t *ref)
     return atomic_fetch_sub_explicit(&ref->count, 1, memory_order_acq_rel) == 1;
 }
 
+/* Whether the caller, who has a reference, has the only one: then it is alone with the object, if
+ * references come from references only. Acquire: sees what the others wrote before they dropped theirs. */
+static inline bool
+ot_ref_is_last(ot_ref_t *ref)
+{
+    return atomic_load_explicit(&ref->count, memory_order_acquire) == 1;
+}
+
 static inline long
 ot_ref_get(ot_ref_t *ref)
 {

@@ -10,7 +10,6 @@
 
 #include "objects/array_type.h"
 #include "objects/sync_type.h"
-#include "tunnel/tree.h"
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
 
@@ -18,8 +17,13 @@ static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute o
 static ot_objects_t *
 home_of(PyObject *module)
 {
-    PyObject *capsule = PyObject_GetAttrString(module, "_objects");
-    ot_objects_t *home = capsule == NULL ? NULL : PyCapsule_GetPointer(capsule, capsule_name);
+    /* Nor by the attribute: 3.13.0 loses a str each time that one is looked up by a new one. */
+    PyObject *capsule;
+    int found = PyDict_GetItemStringRef(PyModule_GetDict(module), "_objects", &capsule);
+    if (found == 0) {
+        PyErr_SetString(PyExc_ImportError, "objtunnel._core is not all there");
+    }
+    ot_objects_t *home = found <= 0 ? NULL : PyCapsule_GetPointer(capsule, capsule_name);
     Py_XDECREF(capsule);
     return home;
 }
@@ -112,6 +116,19 @@ save_extra(PyObject *self)
 {
     const ot_handle_extra_t *extra = extra_of(ot_as_handle(self)->home, Py_TYPE(self));
     return extra == NULL ? Py_NewRef(Py_None) : extra->save(self);
+}
+
+ot_shared_t *
+ot_handle_plain(const ot_objects_t *home, PyObject *o)
+{
+    size_t i = 0;
+    while (i < home->n && home->types[i].type != Py_TYPE(o)) {
+        i++;
+    }
+    PyObject *extra = i == home->n ? NULL : save_extra(o);
+    bool plain = extra == Py_None;
+    Py_XDECREF(extra);
+    return plain ? ot_as_handle(o)->shared : NULL;
 }
 
 /* Refs: steals `shared`, also on failure. */

@@ -10,6 +10,7 @@
 
 #include "objects/shared.h"
 #include "runtime/pyversion.h"
+#include "tunnel/tree.h"
 
 enum { OT_MAX_HANDLE_TYPES = 16 };
 
@@ -23,8 +24,9 @@ typedef struct {
 /* What an interpreter keeps for shared objects; lives in the state of its _core module.
  * Invariant: types[0..n) are owned, one per kind. */
 typedef struct {
-    PyObject *module;  /* borrowed: we live in it */
-    int64_t interp_id; /* never used twice in a process */
+    PyObject *module;          /* borrowed: we live in it */
+    const ot_interp_t *interp; /* of the same module state */
+    int64_t interp_id;         /* never used twice in a process */
     size_t n;
     struct {
         const ot_shared_kind_t *kind;
@@ -64,6 +66,10 @@ PyTypeObject *ot_handle_add_type(ot_objects_t *home, const ot_shared_kind_t *kin
 
 /* A handle around `shared`. Refs: steals the reference, also on failure. */
 PyObject *ot_handle_steal(ot_objects_t *home, ot_shared_t *shared);
+
+/* The object that o stands for if o is a handle and knows nothing beside it: borrowed. NULL
+ * otherwise, without an exception; or with one. Runs: e (ot_handle_extra_t's save). */
+ot_shared_t *ot_handle_plain(const ot_objects_t *home, PyObject *o);
 
 /* ---- slots and methods that all handle types have ------------------------------------------- */
 

@@ -28,20 +28,24 @@ typedef enum {
     OT_VALUE_FLOAT,  /* here the scalars end */
     OT_VALUE_STATIC, /* an object that is the same in every interpreter: Ellipsis, int, () */
     OT_VALUE_LEAF,   /* one block that refers to nothing: str, bytes, longer int, complex */
+    OT_VALUE_HANDLE, /* on a shared object */
     OT_VALUE_TREE,   /* of built-in types: copied as it lies, by any number at once */
     OT_VALUE_OPAQUE, /* of anything: copied by taking it, under the value's lock */
 } ot_value_form_t;
 
-/* Invariant: nothing but `ref` is written after ot_value_new; `form` says which of u is valid. */
+/* Invariant: nothing but `ref` is written after ot_value_new; `form` says which of u is valid.
+ * Private to value.c but for what the inline functions below read. */
 struct ot_value {
     ot_ref_t ref;
+    ot_value_t *next; /* once the last reference is gone */
     ot_value_form_t form;
     union {
         int64_t i; /* INT; BOOL: 0 or 1 */
         double d;
         PyObject *object;         /* STATIC: borrowed for ever; LEAF: owned, in no interpreter */
-        struct ot_rest *rest;     /* TREE: owned (tunnel/rest_copy.h) */
-        struct ot_opaque *opaque; /* owned (value.c) */
+        ot_shared_t *shared;      /* HANDLE: owned */
+        struct ot_rest *rest;     /* TREE: owned */
+        struct ot_opaque *opaque; /* OPAQUE: owned */
     } u;
 };
 

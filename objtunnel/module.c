@@ -157,6 +157,7 @@ module_exec(PyObject *module)
     ot_state_t *state = ot_state_of_module(module);
     ot_interp_t *interp = &state->interp;
     state->module = module;
+    state->objects.interp = interp;
     interp->channel_of = ot_tunnel_channel;
     interp->handle_steal = ot_tunnel_steal;
     interp->context = state;

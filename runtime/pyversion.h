@@ -28,6 +28,7 @@
 #include <internal/pycore_ceval.h>
 #include <internal/pycore_crossinterp.h>
 #include <internal/pycore_dict.h>
+#include <internal/pycore_frame.h>
 #include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
 #include <internal/pycore_pymem.h>
@@ -120,6 +121,27 @@ ot_py_is_temporary(PyObject *o)
 #else
     (void)o;
     return false;
+#endif
+}
+
+/* The same where being wrong does no harm to memory. On 3.13 wrong of an object that only a C caller
+ * owns and whose address still lies, stale, on the calling function's stack. */
+static inline bool
+ot_py_seems_temporary(PyObject *o)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    return ot_py_is_temporary(o);
+#else
+    _PyInterpreterFrame *frame = PyThreadState_Get()->current_frame;
+    if (Py_REFCNT(o) != 1 || frame == NULL || frame->owner == FRAME_OWNED_BY_CSTACK) {
+        return false;
+    }
+    const PyCodeObject *code = _PyFrame_GetCode(frame);
+    PyObject **slot = frame->localsplus + code->co_nlocalsplus, **end = slot + code->co_stacksize;
+    while (slot < end && *slot != o) {
+        slot++;
+    }
+    return slot < end;
 #endif
 }
 

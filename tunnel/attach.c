@@ -199,9 +199,8 @@ make_handles(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **handle
     return 0;
 }
 
-/* Drops the tree's own references to channels; returns the messages of those that died. */
-static ot_node_t *
-release_channels(ot_tree_t *tree)
+ot_node_t *
+ot_tree_release_channels(ot_tree_t *tree)
 {
     ot_node_t *chain = NULL;
     for (size_t i = 0; i < tree->channels.len; i++) {
@@ -278,7 +277,7 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
         Py_CLEAR(root); /* the one failure that loses a message: docs/design.md, "not safe yet" */
     }
     PyObject *error = PyErr_GetRaisedException();
-    ot_tree_dispose_chain(interp, release_channels(tree));
+    ot_tree_dispose_chain(interp, ot_tree_release_channels(tree));
     PyErr_SetRaisedException(error);
     ot_tree_free(tree);
     *message = NULL;
@@ -302,9 +301,9 @@ static ot_node_t *_Atomic orphans;
 static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void
-orphan(ot_tree_t *tree)
+orphan(ot_tree_t *tree, int64_t tried)
 {
-    tree->tried = PyInterpreterState_GetID(PyInterpreterState_Get());
+    tree->tried = tried;
     pthread_mutex_lock(&orphans_lock);
     tree->node.next = orphans;
     orphans = &tree->node;
@@ -342,6 +341,20 @@ unwrap(ot_tree_t *tree)
     return root;
 }
 
+void
+ot_tree_leave_chain(ot_node_t *chain)
+{
+    for (ot_node_t *next; chain != NULL; chain = next) {
+        next = chain->next;
+        ot_tree_t *tree = (ot_tree_t *)chain;
+        if (tree->bare) {
+            Py_DECREF(unwrap(tree)); /* has no room for `tried`, and needs no interpreter's help */
+        } else {
+            orphan(tree, -1);
+        }
+    }
+}
+
 /* Whether the tree could be made whole, to be dropped. */
 static bool
 settle_for_disposal(const ot_interp_t *interp, ot_tree_t *tree)
@@ -369,11 +382,11 @@ dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
         return NULL;
     }
     if (!settle_for_disposal(interp, tree)) {
-        orphan(tree);
+        orphan(tree, PyInterpreterState_GetID(PyInterpreterState_Get()));
         return NULL;
     }
     Py_DECREF(tree->root);
-    ot_node_t *chain = release_channels(tree);
+    ot_node_t *chain = ot_tree_release_channels(tree);
     ot_tree_free(tree);
     return chain;
 }

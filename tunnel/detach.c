@@ -114,9 +114,10 @@ is_emptied(const ot_kind_t *kind, PyObject *root)
  * nobody can look at after the call. While the collector runs (send from a finaliser) its lists
  * must not lose objects: copy. */
 static bool
-takes_over(const ot_kind_t *kind, PyObject *root)
+takes_over(const ot_kind_t *kind, PyObject *root, ot_root_rule_t rule)
 {
-    if (kind == NULL || kind->leaf || ot_py_collecting(PyInterpreterState_Get())) {
+    if (kind == NULL || kind->leaf || rule == OT_ROOT_KEPT ||
+        ot_py_collecting(PyInterpreterState_Get())) {
         return false;
     }
     bool ours = is_emptied(kind, root) || ot_py_is_temporary(root);
@@ -360,7 +361,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
            ot_leftovers_t *leftovers)
 {
     const ot_kind_t *kind = ot_proof_kind(p, p->root);
-    bool take_over = takes_over(kind, p->root);
+    bool take_over = takes_over(kind, p->root, p->rule);
     int rc = examine(p, kind, take_over);
     if (p->no_memory && rc == 0) {
         PyErr_NoMemory();
@@ -383,7 +384,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
         return -1;
     }
     commit(p, leftovers);
-    if (!take_over && kind != NULL && is_emptied(kind, p->root) &&
+    if (!take_over && p->rule != OT_ROOT_KEPT && kind != NULL && is_emptied(kind, p->root) &&
         kind->inspect(p->root) != OT_PINNED) {
         /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);
@@ -577,8 +578,8 @@ detach_leaf(PyObject *root, const ot_kind_t *kind, ot_receipt_t *receipt)
 }
 
 static ot_tree_t *
-detach_tree(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
-            ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
+            ot_share_t share, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
     ot_tree_t *tree = new_tree(sizeof *tree);
     if (tree == NULL) {
@@ -592,6 +593,7 @@ detach_tree(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t s
     }
     p->interp = interp;
     p->share = share;
+    p->rule = rule;
     p->root = root;
     p->tree = tree;
     if (detach(p, strict, leftovers) < 0) {
@@ -624,7 +626,20 @@ ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, o
     if (kind != NULL && kind->leaf && share == OT_SHARE_NOTHING) {
         return detach_leaf(root, kind, receipt);
     }
-    return detach_tree(interp, root, strict, share, receipt, leftovers);
+    return detach_tree(interp, root, OT_ROOT_AS_SENT, strict, share, receipt, leftovers);
+}
+
+ot_tree_t *
+ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                    ot_leftovers_t *leftovers)
+{
+    ot_receipt_t receipt;
+    leftovers->len = 0;
+    leftovers->items = leftovers->few;
+    if (ot_is_process_static(root)) {
+        return detach_leaf(root, NULL, &receipt);
+    }
+    return detach_tree(interp, root, rule, false, OT_SHARE_NOTHING, &receipt, leftovers);
 }
 
 void

@@ -72,6 +72,7 @@ typedef struct ot_proof {
     ot_copier_t copier;
     const ot_interp_t *interp;
     ot_share_t share;
+    ot_root_rule_t rule;
     PyObject *root;
     ot_tree_t *tree;
     ot_receipt_t receipt;

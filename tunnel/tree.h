@@ -130,6 +130,13 @@ typedef enum {
     OT_SHARE_CONTAINERS,
 } ot_share_t;
 
+/* What becomes of the root, which the caller has a reference to. */
+typedef enum {
+    OT_ROOT_AS_SENT, /* a mutable one is left empty, of immutable ones only a temporary is taken */
+    OT_ROOT_TAKEN, /* nobody will look at it any more: mutable or a temporary, its content moves */
+    OT_ROOT_KEPT,  /* stays as it is, whatever it is; the tree is a copy */
+} ot_root_rule_t;
+
 /* Takes the tree out of the current interpreter.
  * Refs: root is borrowed; a list, dict, set, bytearray or array root is left empty.
  * Runs: e, but only before anything is changed: pickling.
@@ -143,6 +150,10 @@ ot_tree_t *ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict
 ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict,
                                   ot_share_t share, ot_receipt_t *receipt,
                                   ot_leftovers_t *leftovers);
+
+/* The same, not strict, with a say about the root. */
+ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                               ot_leftovers_t *leftovers);
 
 /* Runs: e. */
 void ot_tree_settle(ot_leftovers_t *leftovers);
@@ -163,6 +174,13 @@ void ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree);
 
 /* The same for a chain of messages from a channel. */
 void ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain);
+
+/* Keeps a chain of messages for an interpreter to free when it next disposes of or receives
+ * something, where the current one no longer can. Runs: -. */
+void ot_tree_leave_chain(ot_node_t *chain);
+
+/* Drops the tree's own references to channels. Returns the messages of those that died. */
+ot_node_t *ot_tree_release_channels(ot_tree_t *tree);
 
 /* Gives up what *interp->spare keeps between sends. */
 void ot_tree_drop_spare(const ot_interp_t *interp);

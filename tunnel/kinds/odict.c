@@ -9,6 +9,7 @@
  * Threading: see kinds.h.
  */
 #include "tunnel/kinds.h"
+#include "tunnel/ptrmap.h"
 
 /* Whether each entry of the dict's table has its node, and there are no others. */
 static bool
@@ -147,30 +148,40 @@ copy_node(ot_odict_t *od, Py_ssize_t i, const ot_odict_node_t *original, bool wi
     return 0;
 }
 
-/* Links od's nodes in the order that the original's have, by way of their numbers. */
-static void
+/* Links od's nodes in the order that the original's have. Only reads the original, which several
+ * interpreters may be copying at once (rest_copy.h). 0, or -1 without an exception. */
+static int
 link_nodes(ot_odict_t *od, const ot_odict_t *original, Py_ssize_t n)
 {
+    ot_ptrmap_t number = {0};
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (od->node[i] != NULL) {
-            original->node[i]->hash = i; /* put right below */
+        if (od->node[i] != NULL && ot_ptrmap_add(&number, original->node[i], (uint32_t)i) < 0) {
+            ot_ptrmap_free(&number);
+            return -1;
         }
     }
-    od->first = od->node[original->first->hash];
-    od->last = od->node[original->last->hash];
-    for (Py_ssize_t i = 0; i < n; i++) {
-        ot_odict_node_t *node = od->node[i];
-        if (node != NULL) {
-            const ot_odict_node_t *o = original->node[i];
-            node->prev = o->prev == NULL ? NULL : od->node[o->prev->hash];
-            node->next = o->next == NULL ? NULL : od->node[o->next->hash];
-        }
+    ot_odict_node_t *last = NULL;
+    for (const ot_odict_node_t *o = original->first; o != NULL; o = o->next) {
+        ot_odict_node_t *node = od->node[*ot_ptrmap_get(&number, o)];
+        node->prev = last;
+        node->next = NULL;
+        *(last == NULL ? &od->first : &last->next) = node;
+        last = node;
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        if (od->node[i] != NULL) {
-            original->node[i]->hash = od->node[i]->hash;
-        }
+    od->last = last;
+    ot_ptrmap_free(&number);
+    return 0;
+}
+
+/* Frees the first n of od's nodes, which are not linked yet, and their table. */
+static void
+free_unlinked(ot_odict_t *od, Py_ssize_t n)
+{
+    while (n-- > 0) {
+        PyMem_Free(od->node[n]);
     }
+    PyMem_Free(od->node);
+    od->node = NULL;
 }
 
 /* Nodes of its own for od, whose dict is a copy of the original's, entry by entry; it has none
@@ -192,15 +203,14 @@ copy_nodes(ot_odict_t *od, PyObject *original, bool with_keys)
         PyObject **key, **value;
         ot_keys_entry(keys, i, &key, &value);
         if (*value != NULL && copy_node(od, i, from->node[i], with_keys) < 0) {
-            while (i-- > 0) {
-                PyMem_Free(od->node[i]);
-            }
-            PyMem_Free(od->node);
-            od->node = NULL;
+            free_unlinked(od, i);
             return -1;
         }
     }
-    link_nodes(od, from, n);
+    if (link_nodes(od, from, n) < 0) {
+        free_unlinked(od, n);
+        return -1;
+    }
     od->n_node = from->n_node;
     od->made_for = ot_dict_keys((PyObject *)od);
     return 0;

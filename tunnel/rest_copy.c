@@ -1,0 +1,362 @@
+/* rest_copy.c: see rest_copy.h.
+ *
+ * A copy is made by the rows' clone and fill, as those of copy.c are, with an explicit work list. What
+ * has one reference at rest has one in the copy; what has more is found in a table (memo) the second
+ * time, and that is how sharing and cycles come out as they went in.
+ *
+ * Main invariant: a clone is always safe to free. Threading: as in the header.
+ */
+#include "tunnel/rest_copy.h"
+
+#include <math.h>
+
+#include "tunnel/kinds.h"
+#include "tunnel/ptrmap.h"
+#include "tunnel/rehash.h"
+
+/* Invariant: placeholder[i] is an int of the rest's own that stands for channel i wherever the tree
+ * refers to a Tunnel; n_placeholders is 0 or tree->channels.len. Only a bare tree has no fields
+ * after `bare` (tree.h): look at it first. */
+struct ot_rest {
+    ot_tree_t *tree; /* owned */
+    size_t n_placeholders;
+    PyObject *placeholder[]; /* owned */
+};
+
+PyObject *
+ot_rest_root(const ot_rest_t *rest)
+{
+    return rest->tree->root;
+}
+
+/* ---- putting to rest --------------------------------------------------------------------------- */
+
+bool
+ot_rest_suits(const ot_tree_t *tree)
+{
+    if (tree->bare) {
+        return true;
+    }
+    bool only_channels = true;
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        only_channels &= tree->fixes.items[i].is_channel;
+    }
+    return only_channels && tree->classes.len == 0 && tree->pickle == NULL && tree->held.len == 0;
+}
+
+/* Has each dict own strs of the tree's as keys, where it has addresses of the sender's. `index`
+ * maps both to their number. */
+static void
+own_keys(ot_tree_t *tree, const ot_ptrmap_t *index)
+{
+    for (size_t i = 0; i < tree->containers.len; i++) {
+        if (!(tree->containers.items[i] & OT_NEEDS_KEYS)) {
+            continue;
+        }
+        ot_keys_t *keys = ot_dict_keys(ot_untag(tree->containers.items[i]));
+        ot_str_entry_t *e = ot_keys_str_entries(keys);
+        for (Py_ssize_t k = 0, n = ot_keys_count(keys); k < n; k++, e++) {
+            const uint32_t *at = e->me_key == NULL ? NULL : ot_ptrmap_get(index, e->me_key);
+            if (at != NULL && e->me_key == tree->keys.items[*at].old) {
+                e->me_key = Py_NewRef(tree->keys.items[*at].copy);
+            }
+        }
+    }
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        tree->keys.items[i].old = tree->keys.items[i].copy;
+    }
+}
+
+static void
+put_placeholders(ot_rest_t *rest)
+{
+    ot_tree_t *tree = rest->tree;
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        *tree->fixes.items[i].slot = Py_NewRef(rest->placeholder[tree->fixes.items[i].index]);
+    }
+}
+
+/* The other way round: what a receiver expects. */
+static void
+remove_placeholders(ot_rest_t *rest)
+{
+    ot_tree_t *tree = rest->tree;
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        Py_DECREF(*tree->fixes.items[i].slot);
+        *tree->fixes.items[i].slot = Py_None;
+    }
+}
+
+static void
+free_rest(ot_rest_t *rest)
+{
+    for (size_t i = 0; i < rest->n_placeholders; i++) {
+        Py_XDECREF(rest->placeholder[i]);
+    }
+    PyMem_Free(rest);
+}
+
+/* A mortal object with an address of its own. */
+static PyObject *
+new_placeholder(void)
+{
+    PyObject *zero = PyLong_FromLong(0); /* immortal */
+    return zero == NULL ? NULL : ot_kind_int.clone(zero);
+}
+
+static int
+index_keys(const ot_tree_t *tree, ot_ptrmap_t *index)
+{
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        if (ot_ptrmap_add(index, tree->keys.items[i].old, (uint32_t)i) < 0) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+ot_rest_t *
+ot_rest_new(ot_tree_t *tree)
+{
+    size_t n = tree->bare ? 0 : tree->channels.len;
+    ot_rest_t *rest = PyMem_Calloc(1, sizeof *rest + n * sizeof(PyObject *));
+    ot_ptrmap_t index = {0};
+    if (rest == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    rest->n_placeholders = n;
+    for (size_t i = 0; i < n; i++) {
+        rest->placeholder[i] = new_placeholder();
+        if (rest->placeholder[i] == NULL) {
+            free_rest(rest);
+            return NULL;
+        }
+    }
+    if (!tree->bare && index_keys(tree, &index) < 0) {
+        ot_ptrmap_free(&index);
+        free_rest(rest);
+        return NULL;
+    }
+    rest->tree = tree;
+    if (!tree->bare) {
+        own_keys(tree, &index);
+        put_placeholders(rest);
+    }
+    ot_ptrmap_free(&index);
+    return rest;
+}
+
+/* ---- copying ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    PyObject *clone, *original; /* borrowed */
+    const ot_kind_t *kind;
+} job_t;
+
+typedef struct {
+    ot_copier_t copier;        /* first: the callback finds the rest by it */
+    ot_tree_t made;            /* of which only tracked and containers are used: for rehashing */
+    ot_ptrmap_t memo;          /* original -> index into copies */
+    OT_VEC(PyObject *) copies; /* owned: of what has several references */
+    OT_VEC(job_t) jobs;
+    PyObject *failed; /* owned: a copy that could not be remembered. Dropped only when what is in
+                       * made.tracked is on the collector's list, as every copy that is freed */
+} copying_t;
+
+/* Refs: steals copy, also on failure. */
+static int
+remember(copying_t *c, PyObject *original, PyObject *copy)
+{
+    if (copy == NULL) {
+        return -1;
+    }
+    if (ot_vec_push(&c->copies, copy) < 0) {
+        c->failed = copy;
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ot_ptrmap_add(&c->memo, original, (uint32_t)(c->copies.len - 1)) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* A NaN hashes by its address. */
+static bool
+hashes_by_address(PyObject *o)
+{
+    if (PyFloat_CheckExact(o)) {
+        return isnan(PyFloat_AS_DOUBLE(o));
+    }
+    if (PyComplex_CheckExact(o)) {
+        Py_complex z = ((PyComplexObject *)o)->cval;
+        return isnan(z.real) || isnan(z.imag);
+    }
+    return false;
+}
+
+static PyObject *
+clone_object(copying_t *c, PyObject *o)
+{
+    const ot_kind_t *kind = ot_kind_static(Py_TYPE(o));
+    if (kind == NULL) {
+        return PyErr_Format(PyExc_SystemError, "objtunnel: a %s in a tree at rest",
+                            Py_TYPE(o)->tp_name);
+    }
+    PyObject *copy = kind->clone(o);
+    if (copy == NULL || kind->leaf) {
+        c->made.rehash |= hashes_by_address(o);
+        return copy;
+    }
+    job_t job = {copy, o, kind};
+    if (ot_vec_push(&c->jobs, job) < 0) {
+        ot_py_drop_unfinished(copy);
+        return PyErr_NoMemory();
+    }
+    if (PyType_IS_GC(Py_TYPE(copy))) {
+        ot_gc_chain_add(&c->made.tracked, copy); /* at once: cycles must be found if this fails */
+    }
+    return copy;
+}
+
+static PyObject *
+copy_reference(ot_copier_t *copier, PyObject *o, PyObject **slot)
+{
+    (void)slot;
+    copying_t *c = (copying_t *)copier;
+    if (ot_is_process_static(o)) {
+        return Py_NewRef(o);
+    }
+    if (Py_REFCNT(o) == 1) {
+        return clone_object(c, o);
+    }
+    const uint32_t *known = ot_ptrmap_get(&c->memo, o);
+    if (known != NULL) {
+        return Py_NewRef(c->copies.items[*known]);
+    }
+    PyObject *copy = clone_object(c, o);
+    return remember(c, o, copy) < 0 ? NULL : Py_NewRef(copy);
+}
+
+/* What stands for keys that were interned, and for Tunnels: made first. */
+static int
+copy_special(copying_t *c, const ot_interp_t *interp, const ot_rest_t *rest)
+{
+    const ot_tree_t *tree = rest->tree;
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        const ot_key_t *key = &tree->keys.items[i];
+        if (ot_ptrmap_get(&c->memo, key->copy) != NULL) {
+            continue;
+        }
+        PyObject *here = ot_str_copy(key->copy);
+        if (here != NULL && key->intern) {
+            PyUnicode_InternInPlace(&here);
+        }
+        if (remember(c, key->copy, here) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < rest->n_placeholders; i++) {
+        ot_channel_ref(tree->channels.items[i]);
+        PyObject *handle = interp->handle_steal(interp->context, tree->channels.items[i]);
+        if (remember(c, rest->placeholder[i], handle) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+do_jobs(copying_t *c)
+{
+    while (c->jobs.len > 0) {
+        job_t job = c->jobs.items[--c->jobs.len];
+        int needs = job.kind->fill(job.clone, job.original, &c->copier);
+        if (needs < 0) {
+            return -1;
+        }
+        if ((needs & OT_NEEDS_REHASH) &&
+            ot_vec_push(&c->made.containers, (uintptr_t)job.clone | OT_NEEDS_REHASH) < 0) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *
+ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest)
+{
+    copying_t c = {.copier.copy = copy_reference};
+    PyObject *root = NULL;
+    bool good = rest->tree->bare || copy_special(&c, interp, rest) == 0;
+    if (good) {
+        root = copy_reference(&c.copier, rest->tree->root, &root);
+        good = root != NULL && do_jobs(&c) == 0;
+    }
+    ot_gc_chain_track(&c.made.tracked);
+    if (good && c.made.rehash) {
+        good = ot_rehash(&c.made) == 0;
+    }
+    if (!good) {
+        Py_CLEAR(root);
+    }
+    Py_XDECREF(c.failed);
+    for (size_t i = 0; i < c.copies.len; i++) {
+        Py_DECREF(c.copies.items[i]);
+    }
+    ot_vec_free(&c.copies);
+    ot_vec_free(&c.jobs);
+    ot_vec_free(&c.made.containers);
+    ot_ptrmap_free(&c.memo);
+    return root;
+}
+
+/* ---- taking and freeing ------------------------------------------------------------------------ */
+
+PyObject *
+ot_rest_take(const ot_interp_t *interp, ot_rest_t *rest)
+{
+    ot_tree_t *tree = rest->tree;
+    PyObject *root;
+    if (!tree->bare && tree->rehash) { /* attach can fail where the tree is lost already */
+        root = ot_rest_copy(interp, rest);
+        if (root != NULL) {
+            ot_tree_dispose_chain(interp, ot_rest_free(rest));
+        }
+        return root;
+    }
+    if (!tree->bare) {
+        remove_placeholders(rest);
+    }
+    root = ot_tree_attach(interp, &rest->tree);
+    if (root != NULL) {
+        free_rest(rest);
+    } else {
+        put_placeholders(rest); /* a bare tree's attach cannot fail */
+    }
+    return root;
+}
+
+/* Without looking for classes, for it has none: so no interpreter's help is needed. */
+ot_node_t *
+ot_rest_free(ot_rest_t *rest)
+{
+    ot_tree_t *tree = rest->tree;
+    ot_node_t *chain = NULL;
+    ot_gc_chain_track(&tree->tracked);
+    Py_DECREF(tree->root);
+    if (!tree->bare) {
+        for (size_t i = 0; i < tree->keys.len; i++) {
+            Py_DECREF(tree->keys.items[i].copy);
+        }
+        tree->keys.len = 0;
+        chain = ot_tree_release_channels(tree);
+    }
+    ot_tree_free(tree);
+    free_rest(rest);
+    return chain;
+}
