@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "objects/array_type.h"
+#include "objects/box.h"
 #include "objects/sync_type.h"
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
@@ -336,7 +337,7 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     Py_XDECREF(errors);
     return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
-                   ot_barrier_type_add(home) < 0
+                   ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0
                ? -1
                : 0;
 }

@@ -15,7 +15,7 @@
 #include "tunnel/rest_copy.h"
 
 typedef struct ot_opaque {
-    ot_lock_t *lock; /* owned; guards tree */
+    ot_lock_t *lock; /* owned; guards tree. NULL: whoever has the value is alone with it */
     ot_tree_t *tree; /* owned */
 } opaque_t;
 
@@ -51,7 +51,9 @@ free_opaque(opaque_t *opaque)
         opaque->tree->node.next = NULL;
         dispose_chain(&opaque->tree->node);
     }
-    ot_shared_unref(&opaque->lock->head);
+    if (opaque->lock != NULL) {
+        ot_shared_unref(&opaque->lock->head);
+    }
     PyMem_RawFree(opaque);
 }
 
@@ -231,14 +233,21 @@ drop_tree(ot_objects_t *home, ot_tree_t *tree)
     PyErr_SetRaisedException(error);
 }
 
+static void
+settle(ot_leftovers_t *leftovers)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    ot_tree_settle(leftovers);
+    PyErr_SetRaisedException(error);
+}
+
 static ot_value_t *
-new_tree(ot_objects_t *home, PyObject *o)
+new_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 {
     ot_value_t *v = new_value(OT_VALUE_NONE);
     if (v == NULL) {
         return (ot_value_t *)PyErr_NoMemory();
     }
-    ot_root_rule_t rule = ot_py_seems_temporary(o) ? OT_ROOT_TAKEN : OT_ROOT_KEPT;
     ot_leftovers_t leftovers;
     ot_tree_t *tree = ot_tree_detach_root(home->interp, o, rule, &leftovers);
     if (tree == NULL) {
@@ -250,14 +259,35 @@ new_tree(ot_objects_t *home, PyObject *o)
         PyMem_RawFree(v);
         v = NULL;
     }
-    PyObject *error = PyErr_GetRaisedException();
-    ot_tree_settle(&leftovers);
-    PyErr_SetRaisedException(error);
+    settle(&leftovers);
     return v;
 }
 
-ot_value_t *
-ot_value_new(ot_objects_t *home, PyObject *o)
+static ot_value_t *
+new_exclusive_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
+{
+    ot_value_t *v = new_value(OT_VALUE_OPAQUE);
+    opaque_t *opaque = PyMem_RawCalloc(1, sizeof *opaque);
+    ot_leftovers_t leftovers;
+    if (v == NULL || opaque == NULL) {
+        PyErr_NoMemory();
+        goto error;
+    }
+    opaque->tree = ot_tree_detach_root(home->interp, o, rule, &leftovers);
+    if (opaque->tree == NULL) {
+        goto error;
+    }
+    v->u.opaque = opaque;
+    settle(&leftovers);
+    return v;
+error:
+    PyMem_RawFree(v);
+    PyMem_RawFree(opaque);
+    return NULL;
+}
+
+static ot_value_t *
+new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool exclusive)
 {
     free_orphans();
     ot_value_t *v = new_simple(o);
@@ -265,14 +295,29 @@ ot_value_new(ot_objects_t *home, PyObject *o)
         return v;
     }
     const ot_kind_t *kind = ot_kind_static(Py_TYPE(o));
-    if (kind != NULL) {
-        return kind->leaf ? new_leaf(kind, o) : new_tree(home, o);
+    if (kind != NULL && kind->leaf) {
+        return new_leaf(kind, o);
     }
-    ot_shared_t *shared = ot_handle_plain(home, o);
+    ot_shared_t *shared = kind == NULL ? ot_handle_plain(home, o) : NULL;
     if (shared != NULL) {
         return new_handle(shared);
     }
-    return PyErr_Occurred() ? NULL : new_tree(home, o);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return (exclusive ? new_exclusive_tree : new_tree)(home, o, rule);
+}
+
+ot_value_t *
+ot_value_new(ot_objects_t *home, PyObject *o)
+{
+    return new_any(home, o, ot_py_seems_temporary(o) ? OT_ROOT_TAKEN : OT_ROOT_KEPT, false);
+}
+
+ot_value_t *
+ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
+{
+    return new_any(home, o, rule, true);
 }
 
 /* ---- what only Python can copy ------------------------------------------------------------------ */
@@ -345,9 +390,7 @@ copy_opaque(ot_objects_t *home, opaque_t *opaque)
     }
     (void)ot_lock_release(opaque->lock);
     if (leftovers.items != NULL) {
-        PyObject *error = PyErr_GetRaisedException();
-        ot_tree_settle(&leftovers);
-        PyErr_SetRaisedException(error);
+        settle(&leftovers);
     }
     return o;
 }

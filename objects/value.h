@@ -55,6 +55,10 @@ struct ot_value {
  * Returns: one reference; NULL with what Tunnel.send raises, and then nothing has changed. */
 ot_value_t *ot_value_new(ot_objects_t *home, PyObject *o);
 
+/* A value that is never copied, only taken (a Box's): cheaper, and the rule for the root is the
+ * caller's to choose. Otherwise as ot_value_new; on failure a root that was to be emptied is not. */
+ot_value_t *ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule);
+
 /* Without Python. NULL without memory, no exception. */
 ot_value_t *ot_value_new_int(int64_t i);
 ot_value_t *ot_value_new_float(double d);

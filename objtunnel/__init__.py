@@ -13,6 +13,7 @@ from objtunnel._classes import register_movable
 from objtunnel._core import (
     Barrier,
     BoundedSemaphore,
+    Box,
     Condition,
     Event,
     Gil,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Barrier", "BoundedSemaphore", "Condition", "Event", "Gil", "GlobalLock", "HeapInfo",
+    "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "Gil", "GlobalLock", "HeapInfo",
     "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "ProcessGlobal", "RLock",
     "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedReferenceError", "Tunnel",
     "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "get_include", "heap_info", "process_global", "process_globals",

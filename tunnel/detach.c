@@ -120,7 +120,8 @@ takes_over(const ot_kind_t *kind, PyObject *root, ot_root_rule_t rule)
         ot_py_collecting(PyInterpreterState_Get())) {
         return false;
     }
-    bool ours = is_emptied(kind, root) || ot_py_is_temporary(root);
+    bool alone = rule == OT_ROOT_OWNED && Py_REFCNT(root) == 1;
+    bool ours = alone || is_emptied(kind, root) || ot_py_is_temporary(root);
     return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED;
 }
 
