@@ -43,29 +43,11 @@ box_free(ot_shared_t *self)
 {
     ot_box_t *box = (ot_box_t *)self;
     ot_value_unref(box->content);
-    ot_shared_unref(&box->lock->head);
+    ot_lock_destroy(&box->lock);
     free(box);
 }
 
-const ot_shared_kind_t ot_box_kind = {"Box", box_free, NULL};
-
-/* Refs: steals content on success. NULL without memory. */
-static ot_box_t *
-new_box(ot_value_t *content)
-{
-    ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
-    ot_box_t *box = lock == NULL ? NULL : calloc(1, sizeof *box);
-    if (box == NULL) {
-        if (lock != NULL) {
-            ot_shared_unref(&lock->head);
-        }
-        return NULL;
-    }
-    box->lock = lock;
-    box->content = content;
-    ot_shared_init(&box->head, &ot_box_kind);
-    return box;
-}
+const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_lock_fork};
 
 /* What goes in for the first time: never emptied if the caller still has it. */
 static ot_value_t *
@@ -89,12 +71,14 @@ box_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *n
     if (content == NULL) {
         return NULL;
     }
-    ot_box_t *box = new_box(content);
+    ot_box_t *box = calloc(1, sizeof *box);
     if (box == NULL) {
         ot_value_unref(content);
         return PyErr_NoMemory();
     }
-    return ot_handle_steal(home, &box->head);
+    box->content = content;
+    ot_lock_init(&box->lock, &ot_box_kind);
+    return ot_handle_steal(home, &box->lock.head);
 }
 
 static PyObject *
@@ -123,7 +107,7 @@ raise_lost(PyObject *self)
 static ot_sync_result_t
 lock_box(PyObject *self, int64_t deadline)
 {
-    ot_lock_t *lock = box_of(self)->lock;
+    ot_lock_t *lock = &box_of(self)->lock;
     ot_patience_t now = {.deadline = OT_DONT_WAIT};
     ot_sync_result_t result = ot_lock_acquire(lock, home_of(self)->interp_id, &now);
     if (result == OT_SYNC_TIMEOUT && ot_lock_state(lock).mine) {
@@ -154,7 +138,7 @@ acquire(PyObject *self, int64_t deadline)
     PyObject *out =
         box->content == NULL ? raise_lost(self) : ot_value_take(home_of(self), box->content);
     if (out == NULL) {
-        (void)ot_lock_release(box->lock); /* the tree is in it still, unless it was lost before */
+        (void)ot_lock_release(&box->lock); /* the tree is in it still, unless it was lost before */
         return NULL;
     }
     box->content = NULL;
@@ -229,7 +213,7 @@ put_back(PyObject *self, PyObject *tree)
         return -1;
     }
     box_of(self)->content = content;
-    (void)ot_lock_release(box_of(self)->lock);
+    (void)ot_lock_release(&box_of(self)->lock);
     Py_DECREF(out);
     return 0;
 }
@@ -262,7 +246,7 @@ box_finalize(PyObject *self)
     if (put_back(self, NULL) < 0) {
         PyErr_WriteUnraisable(self);
         Py_CLEAR(as_box(self)->out);
-        (void)ot_lock_release(box_of(self)->lock); /* without content: lost */
+        (void)ot_lock_release(&box_of(self)->lock); /* without content: lost */
     }
     PyErr_SetRaisedException(error);
 }
@@ -281,14 +265,14 @@ box_recover(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     ot_patience_t now = {.deadline = OT_DONT_WAIT};
     int64_t interp = home_of(self)->interp_id;
-    bool held = ot_lock_recover(box->lock, interp) ||
-                ot_lock_acquire(box->lock, interp, &now) == OT_SYNC_OK;
+    bool held = ot_lock_recover(&box->lock, interp) ||
+                ot_lock_acquire(&box->lock, interp, &now) == OT_SYNC_OK;
     bool lost = held && box->content == NULL;
     if (lost) {
         box->content = content;
     }
     if (held) {
-        (void)ot_lock_release(box->lock);
+        (void)ot_lock_release(&box->lock);
     }
     if (!lost) {
         ot_value_unref(content);
@@ -302,22 +286,22 @@ static PyObject *
 box_locked(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyBool_FromLong(ot_lock_state(box_of(self)->lock).depth > 0);
+    return PyBool_FromLong(ot_lock_state(&box_of(self)->lock).depth > 0);
 }
 
 static PyObject *
 box_owner(PyObject *self, void *unused)
 {
     (void)unused;
-    ot_lock_state_t state = ot_lock_state(box_of(self)->lock);
+    ot_lock_state_t state = ot_lock_state(&box_of(self)->lock);
     return state.depth == 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(state.interp);
 }
 
 static PyObject *
 box_repr(PyObject *self)
 {
-    ot_lock_state_t state = ot_lock_state(box_of(self)->lock);
-    unsigned long long id = box_of(self)->head.id;
+    ot_lock_state_t state = ot_lock_state(&box_of(self)->lock);
+    unsigned long long id = ot_as_handle(self)->shared->id;
     if (state.depth == 0) {
         return PyUnicode_FromFormat("<objtunnel.Box %llu, free>", id);
     }

@@ -13,8 +13,7 @@
 #include "objects/value.h"
 
 typedef struct {
-    ot_shared_t head;
-    ot_lock_t *lock;     /* owned, never changes; guards content */
+    ot_lock_t lock;      /* first; guards content */
     ot_value_t *content; /* owned, exclusive (value.h) */
 } ot_box_t;
 

@@ -9,16 +9,22 @@
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+void
+ot_lock_destroy(ot_lock_t *lock)
+{
+    pthread_mutex_destroy(&lock->guard);
+}
+
 static void
 lock_free(ot_shared_t *self)
 {
-    pthread_mutex_destroy(&((ot_lock_t *)self)->guard);
+    ot_lock_destroy((ot_lock_t *)self);
     free(self);
 }
 
 /* In the child no other thread exists: what one of them held is abandoned, who waited is gone. */
-static void
-lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
+void
+ot_lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_lock_t *lock = (ot_lock_t *)self;
     if (stage == OT_BEFORE_FORK) {
@@ -32,16 +38,22 @@ lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_lock_kind = {"Lock", lock_free, lock_fork};
-const ot_shared_kind_t ot_rlock_kind = {"RLock", lock_free, lock_fork};
+const ot_shared_kind_t ot_lock_kind = {"Lock", lock_free, ot_lock_fork};
+const ot_shared_kind_t ot_rlock_kind = {"RLock", lock_free, ot_lock_fork};
+
+void
+ot_lock_init(ot_lock_t *lock, const ot_shared_kind_t *kind)
+{
+    pthread_mutex_init(&lock->guard, NULL);
+    ot_shared_init(&lock->head, kind);
+}
 
 ot_lock_t *
 ot_lock_new(const ot_shared_kind_t *kind)
 {
     ot_lock_t *lock = calloc(1, sizeof *lock);
     if (lock != NULL) {
-        pthread_mutex_init(&lock->guard, NULL);
-        ot_shared_init(&lock->head, kind);
+        ot_lock_init(lock, kind);
     }
     return lock;
 }
@@ -172,10 +184,16 @@ abandon(ot_shared_t *self, void *interp)
 }
 
 void
+ot_locks_abandon_kind(const ot_shared_kind_t *kind, int64_t interp)
+{
+    ot_shared_visit(kind, abandon, &interp);
+}
+
+void
 ot_locks_abandon(int64_t interp)
 {
-    ot_shared_visit(&ot_lock_kind, abandon, &interp);
-    ot_shared_visit(&ot_rlock_kind, abandon, &interp);
+    ot_locks_abandon_kind(&ot_lock_kind, interp);
+    ot_locks_abandon_kind(&ot_rlock_kind, interp);
 }
 
 bool

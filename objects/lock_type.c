@@ -3,6 +3,7 @@
  * Main invariant: these are handles only; who holds a lock is known to the lock (sync.h).
  * Threading: the GIL of the handle's interpreter, which is let go of while waiting.
  */
+#include "objects/box.h"
 #include "objects/sync_type.h"
 
 static ot_condition_t *
@@ -450,6 +451,7 @@ interpreter_ends(PyObject *capsule)
 {
     int64_t *interp = PyCapsule_GetPointer(capsule, NULL);
     ot_locks_abandon(*interp);
+    ot_locks_abandon_kind(&ot_box_kind, *interp);
     PyMem_RawFree(interp);
 }
 
