@@ -634,7 +634,7 @@ restore_view(PyObject *self, PyObject *from)
     return -1;
 }
 
-static const ot_handle_extra_t extra = {save_view, restore_view};
+static const ot_handle_extra_t extra = {save_view, restore_view, NULL};
 
 static PyMethodDef array_methods[] = {
     {"add", array_add, METH_VARARGS,

@@ -209,7 +209,7 @@ restore_action(PyObject *self, PyObject *from)
     return 0;
 }
 
-static const ot_handle_extra_t extra = {save_action, restore_action};
+static const ot_handle_extra_t extra = {save_action, restore_action, NULL};
 
 static PyMethodDef barrier_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_VARARGS | METH_KEYWORDS,

@@ -10,6 +10,7 @@
 
 #include "objects/array_type.h"
 #include "objects/box.h"
+#include "objects/frozen.h"
 #include "objects/sync_type.h"
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
@@ -32,18 +33,9 @@ home_of(PyObject *module)
 /* ---- making and freeing -------------------------------------------------------------------- */
 
 PyObject *
-ot_handle_steal(ot_objects_t *home, ot_shared_t *shared)
+ot_handle_alloc_steal(ot_objects_t *home, PyTypeObject *type, ot_shared_t *shared)
 {
-    size_t i = 0;
-    while (i < home->n && home->types[i].kind != shared->kind) {
-        i++;
-    }
-    PyObject *self = NULL;
-    if (i == home->n) {
-        PyErr_Format(PyExc_SystemError, "objtunnel: no type for a shared %s", shared->kind->name);
-    } else {
-        self = home->types[i].type->tp_alloc(home->types[i].type, 0);
-    }
+    PyObject *self = type->tp_alloc(type, 0);
     if (self == NULL) {
         ot_shared_unref(shared);
         return NULL;
@@ -52,6 +44,25 @@ ot_handle_steal(ot_objects_t *home, ot_shared_t *shared)
     ot_as_handle(self)->home = home;
     ot_as_handle(self)->module = Py_NewRef(home->module);
     return self;
+}
+
+PyObject *
+ot_handle_steal(ot_objects_t *home, ot_shared_t *shared)
+{
+    size_t i = 0;
+    while (i < home->n && home->types[i].kind != shared->kind) {
+        i++;
+    }
+    if (i == home->n) {
+        PyErr_Format(PyExc_SystemError, "objtunnel: no type for a shared %s", shared->kind->name);
+        ot_shared_unref(shared);
+        return NULL;
+    }
+    const ot_handle_extra_t *extra = home->types[i].extra;
+    if (extra != NULL && extra->make != NULL) {
+        return extra->make(home, shared, Py_None);
+    }
+    return ot_handle_alloc_steal(home, home->types[i].type, shared);
 }
 
 int
@@ -136,6 +147,12 @@ ot_handle_plain(const ot_objects_t *home, PyObject *o)
 static PyObject *
 restore(ot_objects_t *home, ot_shared_t *shared, PyObject *from)
 {
+    for (size_t i = 0; i < home->n; i++) {
+        const ot_handle_extra_t *maker = home->types[i].extra;
+        if (home->types[i].kind == shared->kind && maker != NULL && maker->make != NULL) {
+            return maker->make(home, shared, from);
+        }
+    }
     PyObject *self = ot_handle_steal(home, shared);
     if (self != NULL && from != Py_None) {
         const ot_handle_extra_t *extra = extra_of(home, Py_TYPE(self));
@@ -275,22 +292,24 @@ ot_objects_current(void)
     return home;
 }
 
+int
+ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
+                   const ot_handle_extra_t *extra)
+{
+    assert(home->n < OT_MAX_HANDLE_TYPES);
+    home->types[home->n].kind = kind;
+    home->types[home->n].extra = extra;
+    home->types[home->n++].type = type; /* from here on ot_objects_clear's */
+    return PyModule_AddType(home->module, type) < 0 || ot_xidata_register(type, get_packet) < 0 ? -1
+                                                                                                : 0;
+}
+
 PyTypeObject *
 ot_handle_add_type(ot_objects_t *home, const ot_shared_kind_t *kind, PyType_Spec *spec,
                    const ot_handle_extra_t *extra)
 {
-    assert(home->n < OT_MAX_HANDLE_TYPES);
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(home->module, spec, NULL);
-    if (type == NULL) {
-        return NULL;
-    }
-    home->types[home->n].kind = kind;
-    home->types[home->n].extra = extra;
-    home->types[home->n++].type = type; /* from here on ot_objects_clear's */
-    if (PyModule_AddType(home->module, type) < 0 || ot_xidata_register(type, get_packet) < 0) {
-        return NULL;
-    }
-    return type;
+    return type == NULL || ot_handle_register(home, kind, type, extra) < 0 ? NULL : type;
 }
 
 static PyObject *
@@ -337,7 +356,8 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     Py_XDECREF(errors);
     return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
-                   ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0
+                   ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
+                   ot_frozen_types_add(home) < 0
                ? -1
                : 0;
 }
@@ -349,7 +369,7 @@ ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
         Py_VISIT(home->types[i].type);
     }
     Py_VISIT(home->lock_abandoned);
-    return 0;
+    return ot_frozen_types_traverse(home->frozen, visit, arg);
 }
 
 void
@@ -359,4 +379,6 @@ ot_objects_clear(ot_objects_t *home)
         Py_CLEAR(home->types[--home->n].type);
     }
     Py_CLEAR(home->lock_abandoned);
+    ot_frozen_types_free(home->frozen);
+    home->frozen = NULL;
 }

@@ -12,18 +12,23 @@
 #include "runtime/pyversion.h"
 #include "tunnel/tree.h"
 
-enum { OT_MAX_HANDLE_TYPES = 16 };
+struct ot_objects;
+
+enum { OT_MAX_HANDLE_TYPES = 32 };
 
 /* What a handle knows beside its object (which part of an array it is, say), for types that have
  * such. bytes travel every way; anything else must be picklable and travels only so. */
 typedef struct {
     PyObject *(*save)(PyObject *self);              /* new; None: nothing */
     int (*restore)(PyObject *self, PyObject *from); /* not called for None; 0 or -1, exception */
+    /* Not NULL for a kind with handles of several types: makes the right one, also for None, and
+     * restore is not called. Steals the reference, also on failure. */
+    PyObject *(*make)(struct ot_objects *home, ot_shared_t *shared, PyObject *from);
 } ot_handle_extra_t;
 
 /* What an interpreter keeps for shared objects; lives in the state of its _core module.
- * Invariant: types[0..n) are owned, one per kind. */
-typedef struct {
+ * Invariant: types[0..n) are owned. Of a kind's types the first makes handles. */
+typedef struct ot_objects {
     PyObject *module;          /* borrowed: we live in it */
     const ot_interp_t *interp; /* of the same module state */
     int64_t interp_id;         /* never used twice in a process */
@@ -33,7 +38,8 @@ typedef struct {
         PyTypeObject *type;
         const ot_handle_extra_t *extra; /* NULL: nothing */
     } types[OT_MAX_HANDLE_TYPES];
-    PyObject *lock_abandoned; /* an exception class */
+    PyObject *lock_abandoned;       /* an exception class */
+    struct ot_frozen_types *frozen; /* owned: raw memory (frozen_type.c) */
 } ot_objects_t;
 
 /* First members of every handle. */
@@ -64,12 +70,19 @@ ot_objects_t *ot_objects_current(void);
 PyTypeObject *ot_handle_add_type(ot_objects_t *home, const ot_shared_kind_t *kind,
                                  PyType_Spec *spec, const ot_handle_extra_t *extra);
 
+/* Declares a type that exists already; its reference is stolen, also on failure. 0 or -1. */
+int ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
+                       const ot_handle_extra_t *extra);
+
 /* A handle around `shared`. Refs: steals the reference, also on failure. */
 PyObject *ot_handle_steal(ot_objects_t *home, ot_shared_t *shared);
 
 /* The object that o stands for if o is a handle and knows nothing beside it: borrowed. NULL
  * otherwise, without an exception; or with one. Runs: e (ot_handle_extra_t's save). */
 ot_shared_t *ot_handle_plain(const ot_objects_t *home, PyObject *o);
+
+/* The same, of that very type. */
+PyObject *ot_handle_alloc_steal(ot_objects_t *home, PyTypeObject *type, ot_shared_t *shared);
 
 /* ---- slots and methods that all handle types have ------------------------------------------- */
 

@@ -16,6 +16,11 @@ from objtunnel._core import (
     Box,
     Condition,
     Event,
+    FrozenBytes,
+    FrozenDict,
+    FrozenList,
+    FrozenSet,
+    FrozenTuple,
     Gil,
     GlobalLock,
     HeapInfo,
@@ -27,6 +32,7 @@ from objtunnel._core import (
     SharedArray,
     Tunnel,
     current_gil,
+    freeze,
     heap_info,
     process_globals,
 )
@@ -42,16 +48,19 @@ from objtunnel._errors import (
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
+    from objtunnel._frozen import frozen_default
     from objtunnel._globals import process_global
     from objtunnel._interpreter import Interpreter
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "Gil", "GlobalLock", "HeapInfo",
+    "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenBytes", "FrozenDict",
+    "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
     "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "ProcessGlobal", "RLock",
     "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedReferenceError", "Tunnel",
-    "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "get_include", "heap_info", "process_global", "process_globals",
+    "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "freeze", "frozen_default",
+    "get_include", "heap_info", "process_global", "process_globals",
     "register_movable",
 ]
 
@@ -64,11 +73,15 @@ def get_include():
 
 def __getattr__(name):
     """Interpreter, imported when it is wanted: a worker needs neither it nor concurrent.futures,
-    and starts in half the time without. process_global, likewise."""
+    and starts in half the time without. process_global and frozen_default, likewise."""
     if name == "Interpreter":
         from objtunnel._interpreter import Interpreter
         globals()[name] = Interpreter
         return Interpreter
+    if name == "frozen_default":
+        from objtunnel._frozen import frozen_default
+        globals()[name] = frozen_default
+        return frozen_default
     if name == "process_global":
         from objtunnel._globals import process_global
         globals()[name] = process_global

@@ -579,6 +579,52 @@ ot_keys_entry(ot_keys_t *k, Py_ssize_t i, PyObject ***key, PyObject ***value)
     }
 }
 
+/* The entries of a table whose hash is `hash`, in the order in which a look-up meets them; no more
+ * than reading, as dictobject.c's do_lookup does it. Begin with {.perturb = (size_t)hash, .i = hash}. */
+typedef struct {
+    size_t perturb, i;
+} ot_keys_probe_t;
+
+static inline Py_ssize_t
+ot_keys_index(const ot_keys_t *k, size_t i)
+{
+    const void *indices = k->dk_indices;
+    if (k->dk_log2_size < 8) {
+        return ((const int8_t *)indices)[i];
+    }
+    if (k->dk_log2_size < 16) {
+        return ((const int16_t *)indices)[i];
+    }
+    if (k->dk_log2_size < 32) {
+        return ((const int32_t *)indices)[i];
+    }
+    return (Py_ssize_t)((const int64_t *)indices)[i];
+}
+
+/* The next entry with that hash: its number, or -1. */
+static inline Py_ssize_t
+ot_keys_next(ot_keys_t *k, Py_hash_t hash, ot_keys_probe_t *at)
+{
+    size_t mask = ((size_t)1 << k->dk_log2_size) - 1;
+    for (;;) {
+        Py_ssize_t ix = ot_keys_index(k, at->i & mask);
+        if (ix == DKIX_EMPTY) {
+            return -1;
+        }
+        at->perturb >>= 5;
+        at->i = (at->i & mask) * 5 + at->perturb + 1;
+        if (ix < 0) {
+            continue; /* deleted */
+        }
+        Py_hash_t found = DK_IS_UNICODE(k)
+                              ? ((PyASCIIObject *)DK_UNICODE_ENTRIES(k)[ix].me_key)->hash
+                              : DK_ENTRIES(k)[ix].me_hash;
+        if (found == hash) {
+            return ix;
+        }
+    }
+}
+
 /* A new untracked dict of that type around `keys` (stolen). NULL and MemoryError, and then keys
  * are still the caller's. */
 static inline PyObject *

@@ -37,11 +37,17 @@ ot_rest_suits(const ot_tree_t *tree)
     if (tree->bare) {
         return true;
     }
-    bool only_channels = true;
     for (size_t i = 0; i < tree->fixes.len; i++) {
-        only_channels &= tree->fixes.items[i].is_channel;
+        if (!tree->fixes.items[i].is_channel) {
+            return false;
+        }
     }
-    return only_channels && tree->classes.len == 0 && tree->pickle == NULL && tree->held.len == 0;
+    for (size_t i = 0; i < tree->classes.len; i++) {
+        if (tree->classes.items[i].kind != NULL) { /* NULL: it was looked up (bool), no more */
+            return false;
+        }
+    }
+    return tree->pickle == NULL && tree->held.len == 0;
 }
 
 /* Has each dict own strs of the tree's as keys, where it has addresses of the sender's. `index`
@@ -288,13 +294,13 @@ do_jobs(copying_t *c)
 }
 
 PyObject *
-ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest)
+ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part)
 {
     copying_t c = {.copier.copy = copy_reference};
     PyObject *root = NULL;
     bool good = rest->tree->bare || copy_special(&c, interp, rest) == 0;
     if (good) {
-        root = copy_reference(&c.copier, rest->tree->root, &root);
+        root = copy_reference(&c.copier, part, &root);
         good = root != NULL && do_jobs(&c) == 0;
     }
     ot_gc_chain_track(&c.made.tracked);
@@ -313,6 +319,18 @@ ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest)
     ot_vec_free(&c.made.containers);
     ot_ptrmap_free(&c.memo);
     return root;
+}
+
+PyObject *
+ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest)
+{
+    return ot_rest_copy_part(interp, rest, rest->tree->root);
+}
+
+bool
+ot_rest_has_tunnels(const ot_rest_t *rest)
+{
+    return rest->n_placeholders > 0;
 }
 
 /* ---- taking and freeing ------------------------------------------------------------------------ */

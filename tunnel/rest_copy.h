@@ -28,6 +28,12 @@ ot_rest_t *ot_rest_new(ot_tree_t *tree);
  * the tree are kept. NULL with MemoryError. Runs: m. */
 PyObject *ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest);
 
+/* The same of a part of the tree. */
+PyObject *ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part);
+
+/* Whether there is a Tunnel in it. */
+bool ot_rest_has_tunnels(const ot_rest_t *rest);
+
 /* The root itself, moved into the interpreter; frees `rest`. NULL with MemoryError, and then it is
  * as it was. Runs: m. */
 PyObject *ot_rest_take(const ot_interp_t *interp, ot_rest_t *rest);

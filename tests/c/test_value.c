@@ -173,6 +173,16 @@ Test(value, nans_are_found_again)
     }
 }
 
+/* The walk looks types up that it has no row for, such as bool. */
+Test(value, bools_are_built_in)
+{
+    python_run("keep = (None, False), [True]");
+    ot_value_t *v = value_steal(python_eval("[{keep[0]: True}, keep]"));
+    cr_assert_eq(v->form, OT_VALUE_TREE);
+    end(&sender, receiver);
+    check_copies(v, "[{(None, False): True}, ((None, False), [True])]");
+}
+
 Test(value, keys_are_interned_where_they_arrive)
 {
     bind_put();
