@@ -12,6 +12,8 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), 
 PRINTS = {
     "histogram": "[10, 10, 10, 10, 10, 10, 10, 10, 10, 10]\n",
     "memoryview(a)": "[0.0, 0.0, 2.5]\n[[7.0, 0.0, 0.0], [7.0, 0.0, 2.5]]\n",
+    "book(box": "13 3\n",
+    "frozen_default": "[5, 7]\n{\"tea\": 3, \"milk\": 2} 1000000\n3\n",
     "transfer": "[3000, 2000]\n",
     "careless": "recovered\n",
     "together": "[2] <objtunnel.Semaphore at 0x..., N: value=2> 0\n",
