@@ -7,6 +7,9 @@ import pytest
 from objtunnel import SharedReferenceError, Tunnel
 
 
+OLDER = [[] for _ in range(100)]  # CPython's free lists hold some from before our heap, which are copied
+
+
 def numbers(n):
     """Floats, ints of one digit and of several."""
     return [make(i) for i in range(n) for make in (lambda i: i / 7, lambda i: i + 1000,
