@@ -1,0 +1,128 @@
+/* epoch.h: when may what others might still be reading be freed?
+ *
+ * Purpose: readers of shared tables take no lock and count no references; they say "I am reading" in
+ * a cache line of their own. What is unlinked is *retired*, and freed when everybody who could have
+ * seen it has stopped reading since.
+ * Invariant: a thread's `turn` is odd exactly while it reads. What a reader found is not freed before
+ * its turn has changed.
+ * Threading: any thread. Readers never wait and write to no line that others write; nobody ever
+ * waits for a reader without an end to it. No Python; what is freed may need a thread state, hence
+ * ot_epoch_collect is called by who has one.
+ *
+ * A grace period: note every thread's turn; it is over when each that was odd has changed. There is
+ * one at a time in the process, numbered; who retires something writes down the number of the next
+ * one to begin, and that must be over. So readers read no shared epoch, and writers disturb nobody.
+ *
+ * Orders: either the grace period sees the reader, or the reader sees the unlinking. For that a
+ * reader's announcement must come before its reads, which costs a full barrier; Linux can have all
+ * running threads of the process execute one (membarrier), and then whoever begins a grace period
+ * pays for it, and a reader's announcement is a plain store that the compiler must not move. Where
+ * that call is refused readers use a seq_cst exchange, followed by a seq_cst load.
+ */
+#ifndef OT_OBJECTS_EPOCH_H
+#define OT_OBJECTS_EPOCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "atomics/cpu.h"
+#include "atomics/lock/ttas.h"
+
+typedef struct {
+    void *what;
+    void (*free)(void *what);
+    uint64_t after; /* the grace period that must be over */
+} ot_retired_t;
+
+/* A thread's; when it ends, the next new thread's. Never freed. */
+typedef struct ot_reader {
+    OT_OWN_LINE atomic_uint_fast64_t turn; /* written by the thread alone */
+    unsigned depth;                        /* of guards; the thread's alone */
+    /* Apart from what the thread writes all the time: */
+    OT_OWN_LINE struct ot_reader *next; /* never changes once it is in the list */
+    atomic_bool taken;
+    uint64_t noted; /* turn when the grace period began; its lock's */
+    /* What the thread retired, oldest first: items[first..last). Others may take from it. */
+    ot_lk_ttas_t lock; /* guards all below */
+    ot_retired_t *items;
+    size_t first, last, room;
+} ot_reader_t;
+
+/* initial-exec: one instruction instead of a call; eight bytes of the room that there always is. */
+extern __attribute__((visibility("hidden"),
+                      tls_model("initial-exec"))) _Thread_local ot_reader_t *ot_epoch_mine;
+
+/* Whether grace periods begin with a membarrier. Written once, before the first record is made. */
+extern __attribute__((visibility("hidden"))) bool ot_epoch_asymmetric;
+
+/* The calling thread's record, made if need be. NULL without memory. */
+ot_reader_t *ot_epoch_reader(void);
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static inline void
+ot_epoch_enter_as(ot_reader_t *me)
+{
+    if (me->depth++ == 0) {
+        uint64_t turn = atomic_load_explicit(&me->turn, memory_order_relaxed) + 1;
+        if (__builtin_expect(ot_epoch_asymmetric, 1)) {
+            atomic_store_explicit(&me->turn, turn, memory_order_relaxed);
+            atomic_signal_fence(memory_order_seq_cst);
+        } else {
+            atomic_exchange_explicit(&me->turn, turn, memory_order_seq_cst);
+            (void)atomic_load_explicit(&me->turn, memory_order_seq_cst);
+        }
+    }
+}
+
+/* From here to ot_epoch_leave what is found stays. Guards nest. Between them: no waiting, no code
+ * that might run Python. False without memory, which is possible only the first time in a thread. */
+static inline bool
+ot_epoch_enter(void)
+{
+    ot_reader_t *me = ot_epoch_mine;
+    if (__builtin_expect(me == NULL, 0) && (me = ot_epoch_reader()) == NULL) {
+        return false;
+    }
+    ot_epoch_enter_as(me);
+    return true;
+}
+
+/* Release: our reads come before. */
+static inline void
+ot_epoch_leave(void)
+{
+    ot_reader_t *me = ot_epoch_mine;
+    if (--me->depth == 0) {
+        uint64_t turn = atomic_load_explicit(&me->turn, memory_order_relaxed) + 1;
+        atomic_store_explicit(&me->turn, turn, memory_order_release);
+    }
+}
+
+/* ---- retiring -------------------------------------------------------------------------------- */
+
+/* Makes room for n calls of ot_epoch_retire by this thread, which then cannot fail; false without
+ * memory. */
+bool ot_epoch_reserve(size_t n);
+
+/* free(what) later, by somebody's ot_epoch_collect. It has been unlinked. Without room it is leaked:
+ * so reserve some, and do without only where memory ran out and there is nothing else to do. */
+void ot_epoch_retire(void *what, void (*free)(void *what));
+
+/* How much this thread has retired that is not freed yet. */
+size_t ot_epoch_retired(void);
+
+/* Frees what may be freed of what this thread retired, or all threads. Not within a guard; runs the
+ * free functions, without any lock. */
+void ot_epoch_collect(bool of_all_threads);
+
+/* Waits until everybody who might be reading what was unlinked before has stopped. False: somebody
+ * still reads after so many looks at it. Not within a guard. */
+bool ot_epoch_quiet(unsigned looks);
+
+/* In a child after fork(): of all threads only this one exists. */
+void ot_epoch_after_fork_in_child(void);
+
+#endif
