@@ -320,6 +320,49 @@ ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
     return new_any(home, o, rule, true);
 }
 
+/* An exclusive tree becomes one that may be copied. Refs: steals the lock. Cannot fail: without memory
+ * for more it stays opaque. */
+static void
+open_to_all(ot_value_t *v, ot_lock_t *lock)
+{
+    opaque_t *opaque = v->form == OT_VALUE_OPAQUE ? v->u.opaque : NULL;
+    if (opaque != NULL && ot_rest_suits(opaque->tree)) {
+        struct ot_rest *rest = ot_rest_new(opaque->tree);
+        if (rest != NULL) {
+            v->form = OT_VALUE_TREE;
+            v->u.rest = rest;
+            PyMem_RawFree(opaque);
+            opaque = NULL;
+        } else {
+            PyErr_Clear();
+        }
+    }
+    if (opaque != NULL) {
+        opaque->lock = lock;
+    } else {
+        ot_shared_unref(&lock->head);
+    }
+}
+
+ot_value_t *
+ot_value_new_own(ot_objects_t *home, PyObject *o)
+{
+    if (Py_REFCNT(o) != 1) {
+        return new_any(home, o, OT_ROOT_KEPT, false);
+    }
+    ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
+    if (lock == NULL) {
+        return (ot_value_t *)PyErr_NoMemory();
+    }
+    ot_value_t *v = new_any(home, o, OT_ROOT_TAKEN, true);
+    if (v != NULL) {
+        open_to_all(v, lock);
+    } else {
+        ot_shared_unref(&lock->head);
+    }
+    return v;
+}
+
 /* ---- what only Python can copy ------------------------------------------------------------------ */
 
 static int

@@ -55,6 +55,10 @@ struct ot_value {
  * Returns: one reference; NULL with what Tunnel.send raises, and then nothing has changed. */
 ot_value_t *ot_value_new(ot_objects_t *home, PyObject *o);
 
+/* The same of an object that the caller owns: if its reference is the only one the root is moved, and
+ * the caller's is an empty one then. A failure loses nothing. */
+ot_value_t *ot_value_new_own(ot_objects_t *home, PyObject *o);
+
 /* A value that is never copied, only taken (a Box's): cheaper, and the rule for the root is the
  * caller's to choose. Otherwise as ot_value_new; on failure a root that was to be emptied is not. */
 ot_value_t *ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule);

@@ -147,6 +147,13 @@ ot_py_seems_temporary(PyObject *o)
 
 /* ---- objects ---------------------------------------------------------------------------- */
 
+/* A str's hash, -1 if it was not asked for yet. */
+static inline Py_hash_t
+ot_str_cached_hash(PyObject *o)
+{
+    return ((PyASCIIObject *)o)->hash;
+}
+
 static inline bool
 ot_py_immortal(PyObject *o)
 {
