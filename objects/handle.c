@@ -10,6 +10,7 @@
 
 #include "objects/array_type.h"
 #include "objects/box.h"
+#include "objects/dict.h"
 #include "objects/frozen.h"
 #include "objects/sync_type.h"
 
@@ -357,7 +358,7 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
                    ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
-                   ot_frozen_types_add(home) < 0
+                   ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0
                ? -1
                : 0;
 }
@@ -369,6 +370,7 @@ ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
         Py_VISIT(home->types[i].type);
     }
     Py_VISIT(home->lock_abandoned);
+    Py_VISIT(home->checkout);
     return ot_frozen_types_traverse(home->frozen, visit, arg);
 }
 
@@ -379,6 +381,7 @@ ot_objects_clear(ot_objects_t *home)
         Py_CLEAR(home->types[--home->n].type);
     }
     Py_CLEAR(home->lock_abandoned);
+    Py_CLEAR(home->checkout);
     ot_frozen_types_free(home->frozen);
     home->frozen = NULL;
 }

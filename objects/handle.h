@@ -40,6 +40,7 @@ typedef struct ot_objects {
     } types[OT_MAX_HANDLE_TYPES];
     PyObject *lock_abandoned;       /* an exception class */
     struct ot_frozen_types *frozen; /* owned: raw memory (frozen_type.c) */
+    PyTypeObject *checkout;         /* no handle: a LockingDict's */
 } ot_objects_t;
 
 /* First members of every handle. */

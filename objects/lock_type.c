@@ -456,18 +456,18 @@ interpreter_ends(PyObject *capsule)
 }
 
 /* In the interpreter's dict, which goes after all modules and the last Python code. */
-static int
-watch_interpreter(int64_t interp)
+int
+ot_watch_interpreter(int64_t interp, const char *what, PyCapsule_Destructor ends)
 {
     PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
-    PyObject *key = PyUnicode_FromString("objtunnel locks");
+    PyObject *key = PyUnicode_FromString(what);
     int rc = -1, there = dict == NULL || key == NULL ? -1 : PyDict_Contains(dict, key);
     int64_t *id = there != 0 ? NULL : PyMem_RawMalloc(sizeof *id);
     if (there > 0) {
         rc = 0; /* the module is loaded for the second time */
     } else if (id != NULL) {
         *id = interp;
-        PyObject *capsule = PyCapsule_New(id, NULL, interpreter_ends);
+        PyObject *capsule = PyCapsule_New(id, NULL, ends);
         if (capsule == NULL) {
             PyMem_RawFree(id);
         } else {
@@ -491,5 +491,5 @@ ot_lock_types_add(ot_objects_t *home)
             return -1;
         }
     }
-    return watch_interpreter(home->interp_id);
+    return ot_watch_interpreter(home->interp_id, "objtunnel locks", interpreter_ends);
 }

@@ -34,6 +34,10 @@ PyObject *ot_acquired(PyObject *self, ot_sync_result_t result);
 /* Sets LockAbandonedError. Returns NULL. */
 PyObject *ot_raise_abandoned(PyObject *self);
 
+/* Has `ends` called when the interpreter does, after its last Python code: with a capsule that it
+ * owns around an int64_t of PyMem_RawMalloc, `interp`, to be freed. Once for each `what`. */
+int ot_watch_interpreter(int64_t interp, const char *what, PyCapsule_Destructor ends);
+
 /* Each adds its types; 0 or -1 with an exception set. */
 int ot_lock_types_add(ot_objects_t *home);
 int ot_semaphore_types_add(ot_objects_t *home);

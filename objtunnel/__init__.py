@@ -9,6 +9,8 @@ A tree that only the sender's tunnel can reach is moved, not copied and not pick
 See README.md for what moves, what is copied and what is pickled.
 """
 
+from _collections_abc import MutableMapping  # collections.abc, which os has loaded already
+
 from objtunnel._classes import register_movable
 from objtunnel._core import (
     Barrier,
@@ -25,6 +27,7 @@ from objtunnel._core import (
     GlobalLock,
     HeapInfo,
     Lock,
+    LockingDict,
     ProcessGlobal,
     Receipt,
     RLock,
@@ -46,6 +49,9 @@ from objtunnel._errors import (
     TunnelFull,
 )
 
+MutableMapping.register(LockingDict)
+del MutableMapping
+
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
     from objtunnel._frozen import frozen_default
@@ -57,7 +63,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
-    "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "ProcessGlobal", "RLock",
+    "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "LockingDict",
+    "ProcessGlobal", "RLock",
     "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedReferenceError", "Tunnel",
     "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "freeze", "frozen_default",
     "get_include", "heap_info", "process_global", "process_globals",

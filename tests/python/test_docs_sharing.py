@@ -17,6 +17,7 @@ PRINTS = {
     "transfer": "[3000, 2000]\n",
     "careless": "recovered\n",
     "together": "[2] <objtunnel.Semaphore at 0x..., N: value=2> 0\n",
+    "counts.checkout": "2 1 [1, 2] 2\n",
     "tempfile": "[0, 0, 5, 0]\n",
 }
 

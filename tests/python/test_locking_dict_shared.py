@@ -1,0 +1,138 @@
+"""LockingDict, used by several interpreters."""
+
+import gc
+
+import pytest
+
+from dict_users import (
+    churn,
+    count,
+    hold,
+    hold_for_ever,
+    once,
+    put_all,
+    read_and_replace,
+    recipes,
+    use_hard,
+)
+from objtunnel import Interpreter, LockAbandonedError, LockingDict, SharedArray, _core
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    before = _core._live_shared()
+    yield
+    if _core._live_shared() != before:
+        gc.collect()
+        LockingDict()  # the last handle of a dict frees what was retired
+    assert _core._live_shared() <= before  # less: of the test before
+
+
+def enter(d, key, timeout=None):
+    with d.checkout(key, timeout=timeout) as tree:
+        return tree
+
+
+WAYS_OUT = {
+    "get": lambda d, k: d[k],
+    "pop": lambda d, k: d.pop(k),
+    "values": lambda d, k: dict(d.items())[k],
+    "swap": lambda d, k: d.swap(k, None),
+    "copy": lambda d, k: d.copy().pop(k),
+    "checkout": lambda d, k: enter(d, k),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_values_outlive_the_interpreter_that_put_them_in(way):
+    d = LockingDict()
+    with Interpreter() as i:
+        i.call(put_all, d)
+    gc.collect()
+    expected = recipes()
+    for key in d.keys():
+        value = WAYS_OUT[way](d, key)
+        name = key if isinstance(key, str) else key[1]
+        if name != "loop":
+            assert value == expected[name], key
+        use_hard(value)
+    del value
+    gc.collect()
+    d.clear()
+
+
+def test_popitem_moves_what_an_ended_interpreter_put_in():
+    d = LockingDict()
+    with Interpreter() as i:
+        i.call(put_all, d)
+    n = len(d)
+    for _ in range(n):
+        key, value = d.popitem()
+        use_hard(value)
+    del value
+    gc.collect()
+    assert not d
+
+
+def test_values_are_freed_in_other_interpreters():
+    d = LockingDict()
+    with Interpreter() as i:
+        i.call(put_all, d)
+    with Interpreter() as j:
+        j.call(read_and_replace, d)
+    assert set(d.values()) == {0}
+
+
+def test_handles_as_values():
+    live = _core._live_shared()
+    d, freed = LockingDict(), []
+    d["a"] = SharedArray("q", source=[1, 2, 3])
+    d["b"] = [SharedArray("q", 2), LockingDict(x=1)]
+    assert d["a"].id == d["a"].id and d["b"][1]["x"] == 1
+    for replace in (lambda: d.__setitem__("a", 0), lambda: d.__delitem__("b")):
+        before = _core._live_shared()
+        replace()
+        freed.append(before - _core._live_shared())
+    assert freed[0] >= 1 and freed[1] >= 2 and _core._live_shared() == live + 1
+
+
+@pytest.mark.parametrize("n", [300, pytest.param(3000, marks=pytest.mark.slow)])
+def test_counts_of_several_interpreters_add_up(n):
+    d = LockingDict(tree={"n": 0})
+    with Interpreter() as a, Interpreter() as b:
+        jobs = [i.submit(count, d, n, seed) for seed, i in enumerate((a, b))]
+        count(d, n, 2)
+        for job in jobs:
+            job.result()
+    assert d["a"] + d["b"] + d["c"] == 3 * n and d["total"] == 6 * n and d["tree"] == {"n": 3 * n}
+
+
+@pytest.mark.parametrize("n", [1000, pytest.param(20000, marks=pytest.mark.slow)])
+def test_what_came_and_did_not_go_is_there(n):
+    d = LockingDict()
+    with Interpreter() as a, Interpreter() as b:
+        jobs = [i.submit(churn, d, n, seed) for seed, i in enumerate((a, b))]
+        worth = churn(d, n, 2) + sum(job.result() for job in jobs)
+    assert len(d) == worth == len(d.keys())
+
+
+def test_setdefault_with_computes_once_in_all_interpreters():
+    with Interpreter() as a, Interpreter() as b:
+        for _ in range(20):
+            d = LockingDict()
+            jobs = [i.submit(once, d, n) for n, i in enumerate((a, b))]
+            results = [once(d, 2)] + [job.result() for job in jobs]
+            assert results.count(d["k"]) == 3
+
+
+@pytest.mark.parametrize("holder", [hold, hold_for_ever])
+def test_a_holder_whose_interpreter_ends(holder):
+    d = LockingDict(k=[1])
+    with Interpreter() as i:
+        i.call(holder, d)
+        with pytest.raises(TimeoutError):
+            enter(d, "k", 0.01)
+    with pytest.raises(LockAbandonedError):
+        d["k"]
+    d["k"] = 2
+    assert d["k"] == 2
