@@ -1,8 +1,8 @@
 /* epoch.c: see epoch.h.
  *
  * Main invariant: readers is a list that only grows; a record is taken by at most one live thread.
- * `over` <= `begun` <= `over` + 1 (under gp_lock for writing).
- * Threading: gp_lock and a record's lock are spin locks, held for a walk of the list (gp_lock: and a
+ * gp.over <= gp.begun <= gp.over + 1 (under gp.lock for writing).
+ * Threading: gp.lock and a record's lock are spin locks, held for a walk of the list (gp.lock: and a
  * membarrier) at most, never together.
  */
 #include "objects/epoch.h"
@@ -20,9 +20,13 @@ _Thread_local ot_reader_t *ot_epoch_mine;
 bool ot_epoch_asymmetric;
 
 static _Atomic(ot_reader_t *) readers;
-static OT_OWN_LINE atomic_uint_fast64_t begun; /* grace periods */
-static atomic_uint_fast64_t over;
-static ot_lk_ttas_t gp_lock;
+
+/* Numbers of grace periods. On lines of their own: readers must not feel that they change. */
+static struct {
+    OT_OWN_LINE atomic_uint_fast64_t begun;
+    atomic_uint_fast64_t over;
+    ot_lk_ttas_t lock;
+} gp;
 
 /* ---- records --------------------------------------------------------------------------------- */
 
@@ -119,7 +123,7 @@ ot_epoch_after_fork_in_child(void)
             atomic_store(&r->taken, false);
         }
     }
-    ot_lk_ttas_init(&gp_lock);
+    ot_lk_ttas_init(&gp.lock);
 }
 
 /* ---- grace periods --------------------------------------------------------------------------- */
@@ -140,9 +144,9 @@ everybody_moved_on_locked(void)
 static bool
 begin_locked(void)
 {
-    atomic_fetch_add(&begun, 1);
+    atomic_fetch_add(&gp.begun, 1);
     if (!barrier_for_all()) {
-        atomic_fetch_sub(&begun, 1);
+        atomic_fetch_sub(&gp.begun, 1);
         return false;
     }
     for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
@@ -156,22 +160,22 @@ begin_locked(void)
 static void
 advance(uint64_t until)
 {
-    ot_lk_ttas_lock(&gp_lock);
+    ot_lk_ttas_lock(&gp.lock);
     for (;;) {
-        uint64_t now = atomic_load_explicit(&begun, memory_order_relaxed);
-        if (atomic_load_explicit(&over, memory_order_relaxed) < now) {
+        uint64_t now = atomic_load_explicit(&gp.begun, memory_order_relaxed);
+        if (atomic_load_explicit(&gp.over, memory_order_relaxed) < now) {
             if (!everybody_moved_on_locked()) {
                 break;
             }
             /* Pairs with the acquire in take_ready: readers' last reads, acquired by the look at
              * their turns, come before the freeing. */
-            atomic_store_explicit(&over, now, memory_order_release);
+            atomic_store_explicit(&gp.over, now, memory_order_release);
         }
         if (now >= until || !begin_locked()) {
             break;
         }
     }
-    ot_lk_ttas_unlock(&gp_lock);
+    ot_lk_ttas_unlock(&gp.lock);
 }
 
 bool
@@ -244,7 +248,7 @@ ot_epoch_retire(void *what, void (*free)(void *what))
     atomic_exchange_explicit(&me->turn, atomic_load_explicit(&me->turn, memory_order_relaxed),
                              memory_order_seq_cst);
     if (me->last < me->room) {
-        me->items[me->last++] = (ot_retired_t){what, free, atomic_load(&begun) + 1};
+        me->items[me->last++] = (ot_retired_t){what, free, atomic_load(&gp.begun) + 1};
     }
     ot_lk_ttas_unlock(&me->lock);
 }
@@ -277,7 +281,7 @@ take_ready(ot_reader_t *r, ot_retired_t *ready)
 {
     size_t n = 0;
     ot_lk_ttas_lock(&r->lock);
-    uint64_t now = atomic_load_explicit(&over, memory_order_acquire);
+    uint64_t now = atomic_load_explicit(&gp.over, memory_order_acquire);
     while (n < BATCH && r->first < r->last && r->items[r->first].after <= now) {
         ready[n++] = r->items[r->first++];
     }
@@ -296,7 +300,7 @@ collect_from(ot_reader_t *r)
     if (after == 0) {
         return;
     }
-    if (atomic_load(&over) < after) {
+    if (atomic_load(&gp.over) < after) {
         advance(after);
     }
     for (size_t n; (n = take_ready(r, ready)) > 0;) {
