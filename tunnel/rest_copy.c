@@ -102,12 +102,14 @@ free_rest(ot_rest_t *rest)
     PyMem_Free(rest);
 }
 
-/* A mortal object with an address of its own. */
+/* A mortal object with an address of its own; too long for any free list. */
 static PyObject *
 new_placeholder(void)
 {
-    PyObject *zero = PyLong_FromLong(0); /* immortal */
-    return zero == NULL ? NULL : ot_kind_int.clone(zero);
+    PyObject *number = PyLong_FromLongLong(INT64_C(1) << 62);
+    PyObject *placeholder = number == NULL ? NULL : ot_kind_int.clone(number);
+    Py_XDECREF(number);
+    return placeholder;
 }
 
 static int
