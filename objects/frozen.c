@@ -27,6 +27,9 @@ ot_frozen_type_of(PyObject *node)
     if (t == &PySet_Type || t == &PyFrozenSet_Type) {
         return OT_FROZEN_SET;
     }
+    if (ot_rest_is_array(node)) {
+        return OT_FROZEN_ARRAY;
+    }
     bool bytes =
         t == &PyByteArray_Type || (t == &PyBytes_Type && PyBytes_GET_SIZE(node) > OT_FROZEN_SHORT);
     return bytes ? OT_FROZEN_BYTES : OT_FROZEN_TYPES;

@@ -31,6 +31,7 @@ typedef enum {
     OT_FROZEN_DICT,
     OT_FROZEN_SET,
     OT_FROZEN_BYTES,
+    OT_FROZEN_ARRAY,
     OT_FROZEN_TYPES,
 } ot_frozen_type_t;
 

@@ -139,6 +139,13 @@ note(PyObject *o, void *arg)
     return 0;
 }
 
+/* Nobody else's type is called so: a subclass has a name of its own. */
+static bool
+is_array(PyObject *o)
+{
+    return strcmp(Py_TYPE(o)->tp_name, "array.array") == 0;
+}
+
 /* The first object that cannot be frozen. Borrowed; NULL with MemoryError, or without if none. */
 static PyObject *
 find_culprit(PyObject *root)
@@ -151,7 +158,7 @@ find_culprit(PyObject *root)
         if (ot_is_process_static(o)) {
             continue;
         }
-        if (ot_kind_static(Py_TYPE(o)) == NULL) {
+        if (ot_kind_static(Py_TYPE(o)) == NULL && !is_array(o)) {
             culprit = o;
         } else if (Py_TYPE(o)->tp_traverse != NULL) {
             (void)Py_TYPE(o)->tp_traverse(o, note, &s);
@@ -178,7 +185,7 @@ raise_unfit(PyObject *root)
     if (path != NULL) {
         PyErr_Format(PyExc_TypeError,
                      "%U: a %s cannot be frozen: only built-in types (list, tuple, dict, set, str, "
-                     "bytes, numbers, ...) can",
+                     "bytes, numbers, ...) and array.array can",
                      path, Py_TYPE(culprit)->tp_name);
         Py_DECREF(path);
     }
@@ -820,6 +827,111 @@ bytes_compare(PyObject *self, PyObject *other, int op)
     return truth(equal, op);
 }
 
+/* ---- array -------------------------------------------------------------------------------------- */
+
+static const ot_array_descr_t *
+descr_of(PyObject *self)
+{
+    return ((ot_array_t *)node_of(self))->ob_descr;
+}
+
+/* As array.array has it: Unicode characters are "w". */
+static const char *
+format_of(PyObject *self)
+{
+    static const char codes[] = "b\0B\0w\0h\0H\0i\0I\0l\0L\0q\0Q\0f\0d";
+    char code = descr_of(self)->typecode == 'u' ? 'w' : descr_of(self)->typecode;
+    for (size_t i = 0; i < sizeof codes; i += 2) {
+        if (codes[i] == code) {
+            return &codes[i];
+        }
+    }
+    return NULL;
+}
+
+static int
+array_getbuffer(PyObject *self, Py_buffer *buffer, int flags)
+{
+    ot_array_t *array = (ot_array_t *)node_of(self);
+    static char nothing[1];
+    Py_ssize_t size = descr_of(self)->itemsize;
+    void *items = array->ob_item == NULL ? nothing : array->ob_item;
+    if (format_of(self) == NULL) {
+        PyErr_Format(PyExc_BufferError, "no buffer of an array of typecode '%c'",
+                     descr_of(self)->typecode);
+        return -1;
+    }
+    if (PyBuffer_FillInfo(buffer, self, items, Py_SIZE(array) * size, 1, flags) < 0) {
+        return -1;
+    }
+    buffer->itemsize = size;
+    if (flags & PyBUF_FORMAT) {
+        buffer->format = (char *)format_of(self);
+    }
+    if ((flags & PyBUF_ND) == PyBUF_ND) {
+        buffer->shape = &((PyVarObject *)array)->ob_size;
+    }
+    if ((flags & PyBUF_STRIDES) == PyBUF_STRIDES) {
+        buffer->strides = &buffer->itemsize;
+    }
+    return 0;
+}
+
+/* A number, or for a slice a memoryview. */
+static PyObject *
+array_subscript(PyObject *self, PyObject *index)
+{
+    PyObject *memory = PyMemoryView_FromObject(self);
+    PyObject *part = memory == NULL ? NULL : PyObject_GetItem(memory, index);
+    Py_XDECREF(memory);
+    return part;
+}
+
+static PyObject *
+array_iter(PyObject *self)
+{
+    PyObject *memory = PyMemoryView_FromObject(self);
+    PyObject *it = memory == NULL ? NULL : PyObject_GetIter(memory);
+    Py_XDECREF(memory);
+    return it;
+}
+
+static PyObject *
+array_tolist(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *memory = PyMemoryView_FromObject(self);
+    PyObject *list = memory == NULL ? NULL : PyObject_CallMethod(memory, "tolist", NULL);
+    Py_XDECREF(memory);
+    return list;
+}
+
+static PyObject *
+array_compare(PyObject *self, PyObject *other, int op)
+{
+    if (!PyObject_CheckBuffer(other) || (op != Py_EQ && op != Py_NE)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject *memory = PyMemoryView_FromObject(self);
+    PyObject *result = memory == NULL ? NULL : PyObject_RichCompare(memory, other, op);
+    Py_XDECREF(memory);
+    return result;
+}
+
+static PyObject *
+array_typecode(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyUnicode_FromFormat("%c", descr_of(self)->typecode);
+}
+
+static PyObject *
+array_itemsize(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(descr_of(self)->itemsize);
+}
+
 /* ---- the types ---------------------------------------------------------------------------------- */
 
 #define COMMON_METHODS                                                                             \
@@ -859,6 +971,12 @@ static PyMethodDef set_methods[] = {
 };
 
 static PyMethodDef bytes_methods[] = {COMMON_METHODS, {NULL, NULL, 0, NULL}};
+
+static PyMethodDef array_methods[] = {
+    COMMON_METHODS,
+    {"tolist", array_tolist, METH_NOARGS, "tolist($self)\n--\n\nThe numbers as a list."},
+    {NULL, NULL, 0, NULL},
+};
 
 static PyMemberDef members[] = {
     {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(ot_frozen_view_t, weakrefs), Py_READONLY, NULL},
@@ -924,6 +1042,29 @@ static PyType_Slot bytes_slots[] = {
     {0, NULL},
 };
 
+static PyGetSetDef array_getset[] = {
+    {"id", ot_handle_id, NULL, "Number of the whole frozen tree, unique in the process.", NULL},
+    {"typecode", array_typecode, NULL, "Type of the elements, as in array.array.", NULL},
+    {"itemsize", array_itemsize, NULL, "Bytes of an element.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot array_slots[] = {
+    {Py_tp_doc, "An array.array of a frozen tree: a buffer; see freeze()."},
+    {Py_tp_dealloc, view_dealloc},
+    {Py_tp_repr, view_repr},
+    {Py_tp_richcompare, array_compare},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {Py_tp_iter, array_iter},
+    {Py_tp_methods, array_methods},
+    {Py_tp_members, members},
+    {Py_tp_getset, array_getset},
+    {Py_mp_length, view_length},
+    {Py_mp_subscript, array_subscript},
+    {Py_bf_getbuffer, array_getbuffer},
+    {0, NULL},
+};
+
 static PyType_Slot anchor_slots[] = {
     {Py_tp_doc, "Keeps a frozen tree for the views of this interpreter."},
     {Py_tp_dealloc, ot_handle_dealloc},
@@ -960,6 +1101,7 @@ static struct {
      "Mapping"},
     {{"objtunnel.FrozenSet", sizeof(ot_frozen_view_t), 0, FLAGS, set_slots}, "Set"},
     {{"objtunnel.FrozenBytes", sizeof(ot_frozen_view_t), 0, FLAGS, bytes_slots}, NULL},
+    {{"objtunnel.FrozenArray", sizeof(ot_frozen_view_t), 0, FLAGS, array_slots}, NULL},
 };
 
 static PyMethodDef functions[] = {

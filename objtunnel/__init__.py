@@ -18,6 +18,7 @@ from objtunnel._core import (
     Box,
     Condition,
     Event,
+    FrozenArray,
     FrozenBytes,
     FrozenDict,
     FrozenList,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenBytes", "FrozenDict",
+    "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
     "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "LockingDict",
     "ProcessGlobal", "RLock",

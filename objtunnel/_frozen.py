@@ -2,7 +2,7 @@
 
 from collections.abc import ItemsView, KeysView, ValuesView
 
-from objtunnel._core import FrozenDict, FrozenList, FrozenSet, FrozenTuple
+from objtunnel._core import FrozenArray, FrozenDict, FrozenList, FrozenSet, FrozenTuple
 
 
 class Keys(KeysView):
@@ -27,8 +27,8 @@ class Items(ItemsView):
 
 
 def frozen_default(o):
-    """For json.dumps(frozen, default=frozen_default): a list for a FrozenList or FrozenTuple, a
-    dict for a FrozenDict. Raises TypeError for anything else, as JSON has nothing for it.
+    """For json.dumps(frozen, default=frozen_default): a list for a FrozenList, FrozenTuple or
+    FrozenArray, a dict for a FrozenDict. Raises TypeError for anything else, as JSON has nothing for it.
 
         >>> json.dumps(freeze({"a": [1, 2]}), default=frozen_default)
         '{"a": [1, 2]}'
@@ -37,5 +37,7 @@ def frozen_default(o):
         return dict(o.items())
     if isinstance(o, (FrozenList, FrozenTuple)):
         return list(o)
+    if isinstance(o, FrozenArray):
+        return o.tolist()
     thing = "set" if isinstance(o, FrozenSet) else type(o).__name__
     raise TypeError(f"Object of type {thing} is not JSON serializable")

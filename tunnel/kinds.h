@@ -152,6 +152,9 @@ int ot_mappingproxy_check(void);
 /* The tzinfo of an aware time or datetime, else NULL; o is of one of datetime's types. Borrowed. */
 PyObject *ot_tzinfo_of(PyObject *o);
 
+/* An untracked copy of an array, whatever o's type is now, as one of this interpreter's array.array. */
+PyObject *ot_array_clone(PyTypeObject *type, PyObject *o);
+
 /* For rehashing: the items in order, a new list of pairs, looked up by no key; NULL with
  * MemoryError. And swapping what two hold. */
 PyObject *ot_odict_items(PyObject *o);

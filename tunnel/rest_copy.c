@@ -19,9 +19,63 @@
  * after `bare` (tree.h): look at it first. */
 struct ot_rest {
     ot_tree_t *tree; /* owned */
+    bool has_arrays;
     size_t n_placeholders;
     PyObject *placeholder[]; /* owned */
 };
+
+/* ---- arrays ------------------------------------------------------------------------------------ */
+
+static void
+array_dealloc(PyObject *o)
+{
+    PyObject_GC_UnTrack(o);
+    PyMem_Free(((ot_array_t *)o)->ob_item);
+    PyObject_GC_Del(o);
+}
+
+static int
+array_traverse(PyObject *o, visitproc visit, void *arg)
+{
+    (void)o;
+    (void)visit;
+    (void)arg;
+    return 0;
+}
+
+/* Never shown to Python, so it needs no PyType_Ready: only these are ever asked for. */
+PyTypeObject ot_rest_array_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "objtunnel's array at rest",
+    .tp_basicsize = sizeof(ot_array_t),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_dealloc = array_dealloc,
+    .tp_traverse = array_traverse,
+};
+
+/* Gives the tree's arrays that type; or none, as a receiver expects it. */
+static void
+set_array_type(ot_rest_t *rest, PyTypeObject *type)
+{
+    const ot_tree_t *tree = rest->tree;
+    for (size_t i = 0; !tree->bare && i < tree->classes.len; i++) {
+        const ot_tree_class_t *c = &tree->classes.items[i];
+        for (size_t k = 0; k < c->instances.len; k++) {
+            PyObject *o = (PyObject *)(c->instances.items[k] & ~(uintptr_t)OT_IS_COPY);
+            ot_py_set_type_steal(o, type);
+            rest->has_arrays = true;
+        }
+    }
+}
+
+/* This interpreter's array.array. A new reference. */
+static PyTypeObject *
+array_type_here(void)
+{
+    PyObject *module = PyImport_ImportModule("array");
+    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "array");
+    Py_XDECREF(module);
+    return (PyTypeObject *)type;
+}
 
 PyObject *
 ot_rest_root(const ot_rest_t *rest)
@@ -43,7 +97,8 @@ ot_rest_suits(const ot_tree_t *tree)
         }
     }
     for (size_t i = 0; i < tree->classes.len; i++) {
-        if (tree->classes.items[i].kind != NULL) { /* NULL: it was looked up (bool), no more */
+        const ot_kind_t *kind = tree->classes.items[i].kind;
+        if (kind != NULL && kind != &ot_kind_array) { /* NULL: it was looked up (bool), no more */
             return false;
         }
     }
@@ -148,6 +203,7 @@ ot_rest_new(ot_tree_t *tree)
         return NULL;
     }
     rest->tree = tree;
+    set_array_type(rest, &ot_rest_array_type);
     if (!tree->bare) {
         own_keys(tree, &index);
         put_placeholders(rest);
@@ -169,6 +225,7 @@ typedef struct {
     ot_ptrmap_t memo;          /* original -> index into copies */
     OT_VEC(PyObject *) copies; /* owned: of what has several references */
     OT_VEC(job_t) jobs;
+    PyTypeObject *array_type; /* owned; NULL where there are no arrays */
     PyObject *failed; /* owned: a copy that could not be remembered. Dropped only when what is in
                        * made.tracked is on the collector's list, as every copy that is freed */
 } copying_t;
@@ -209,6 +266,13 @@ hashes_by_address(PyObject *o)
 static PyObject *
 clone_object(copying_t *c, PyObject *o)
 {
+    if (ot_rest_is_array(o)) {
+        PyObject *array = ot_array_clone(c->array_type, o);
+        if (array != NULL) {
+            ot_gc_chain_add(&c->made.tracked, array);
+        }
+        return array;
+    }
     const ot_kind_t *kind = ot_kind_static(Py_TYPE(o));
     if (kind == NULL) {
         return PyErr_Format(PyExc_SystemError, "objtunnel: a %s in a tree at rest",
@@ -300,6 +364,9 @@ ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *pa
 {
     copying_t c = {.copier.copy = copy_reference};
     PyObject *root = NULL;
+    if (rest->has_arrays && (c.array_type = array_type_here()) == NULL) {
+        return NULL;
+    }
     bool good = rest->tree->bare || copy_special(&c, interp, rest) == 0;
     if (good) {
         root = copy_reference(&c.copier, part, &root);
@@ -313,6 +380,7 @@ ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *pa
         Py_CLEAR(root);
     }
     Py_XDECREF(c.failed);
+    Py_XDECREF(c.array_type);
     for (size_t i = 0; i < c.copies.len; i++) {
         Py_DECREF(c.copies.items[i]);
     }
@@ -351,12 +419,14 @@ ot_rest_take(const ot_interp_t *interp, ot_rest_t *rest)
     }
     if (!tree->bare) {
         remove_placeholders(rest);
+        set_array_type(rest, NULL);
     }
     root = ot_tree_attach(interp, &rest->tree);
     if (root != NULL) {
         free_rest(rest);
     } else {
         put_placeholders(rest); /* a bare tree's attach cannot fail */
+        set_array_type(rest, &ot_rest_array_type);
     }
     return root;
 }

@@ -107,3 +107,11 @@ def read_a_lot(view, rounds):
         total += sum(1 for k, v in view.items() if k == "rows" or v == 1)
     gc.collect()
     return total
+
+
+def read_arrays(view):
+    a = view["a"]
+    thawed = view["again"].thaw()
+    thawed[0] += 1
+    assert thawed[0] == 2.5 and a[0] == 1.5
+    return a[0], list(memoryview(a)[1:]), view["i"].tolist(), len(view["text"])

@@ -26,12 +26,14 @@ from frozen_trees import (
     from_a_box,
     keep,
     read_a_lot,
+    read_arrays,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 import objtunnel
 from objtunnel import (
+    FrozenArray,
     FrozenBytes,
     FrozenDict,
     FrozenList,
@@ -205,6 +207,32 @@ def test_pattern_matching():
             pytest.fail("no match")
 
 
+def test_arrays():
+    original = array.array("d", [1.5, 2.5, -3])
+    view = freeze({"a": original, "again": original, "i": array.array("H", range(9)),
+                   "empty": array.array("q"), "text": array.array("w", "abc")})
+    with Interpreter() as reader:
+        assert reader.call(read_arrays, view) == (1.5, [2.5, -3.0], list(range(9)), 3)
+    a = view["a"]
+    assert isinstance(a, FrozenArray) and a == original == a and a != original[:2] and len(a) == 3
+    assert list(a) == a.tolist() == [1.5, 2.5, -3] and (a.typecode, a.itemsize) == ("d", 8)
+    assert a[-1] == -3 and a[1:] == original[1:] and view["i"][::4].tolist() == [0, 4, 8]
+    assert view["empty"].tolist() == [] and memoryview(a).format == "d" and memoryview(a).readonly
+    assert json.dumps(a, default=frozen_default) == "[1.5, 2.5, -3.0]"
+    thawed = view.thaw()
+    assert thawed["a"] is thawed["again"] and type(thawed["a"]) is array.array
+    thawed["a"].append(4)
+    assert thawed["a"].tolist() == [1.5, 2.5, -3, 4] and a.thaw() == original == a
+    assert view["text"].thaw() == array.array("w", "abc") and repr(a).startswith("FrozenArray(arr")
+    with pytest.raises(IndexError):
+        a[3]
+    with pytest.raises(TypeError):
+        a[0] = 1
+    with pytest.raises(TypeError):
+        hash(a)
+    assert freeze(array.array("i", [7]))[0] == 7
+
+
 def test_buffers_are_not_copied():
     view = freeze([LONG, bytearray(LONG)])
     for part in view:
@@ -229,7 +257,7 @@ class Thing:
 
 
 @pytest.mark.parametrize("bad, kind", [
-    (Thing, "Thing"), (lambda: array.array("i", [1]), "array"), (objtunnel.Lock, "Lock"),
+    (Thing, "Thing"), (lambda: decimal.Decimal(1), "Decimal"), (objtunnel.Lock, "Lock"),
     (lambda: datetime.date(2024, 2, 29), "date"), (lambda: collections.deque(), "deque"),
     (Tunnel, "Tunnel"), (lambda: freeze([1]), "FrozenList"), (lambda: len, "builtin")])
 def test_other_types_are_refused_by_their_place(bad, kind):

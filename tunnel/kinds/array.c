@@ -29,11 +29,11 @@ array_bytes(ot_array_t *a)
     return (size_t)Py_SIZE(a) * (size_t)((const ot_array_descr_t *)a->ob_descr)->itemsize;
 }
 
-/* An untracked empty array of o's type and typecode. */
+/* An untracked empty array with o's typecode. */
 static ot_array_t *
-bare_array(PyObject *o)
+bare_array(PyTypeObject *type, PyObject *o)
 {
-    PyObject *array = PyType_GenericAlloc(Py_TYPE(o), 0);
+    PyObject *array = PyType_GenericAlloc(type, 0);
     if (array == NULL) {
         return NULL;
     }
@@ -42,10 +42,10 @@ bare_array(PyObject *o)
     return (ot_array_t *)array;
 }
 
-static PyObject *
-array_clone(PyObject *o)
+PyObject *
+ot_array_clone(PyTypeObject *type, PyObject *o)
 {
-    ot_array_t *from = (ot_array_t *)o, *array = bare_array(o);
+    ot_array_t *from = (ot_array_t *)o, *array = bare_array(type, o);
     size_t bytes = array_bytes(from);
     if (array == NULL || bytes == 0) {
         return (PyObject *)array;
@@ -62,13 +62,19 @@ array_clone(PyObject *o)
 }
 
 static PyObject *
+array_clone(PyObject *o)
+{
+    return ot_array_clone(Py_TYPE(o), o);
+}
+
+static PyObject *
 array_shell(PyObject *o)
 {
     ot_array_t *from = (ot_array_t *)o;
     if (from->ob_item != NULL && !ot_heap_owns(from->ob_item)) {
         return array_clone(o);
     }
-    ot_array_t *array = bare_array(o);
+    ot_array_t *array = bare_array(Py_TYPE(o), o);
     if (array != NULL) {
         array->ob_item = from->ob_item;
         array->allocated = from->allocated;
