@@ -124,30 +124,54 @@ add_live_locked(ot_shard_t *s, size_t n)
 /* ---- life ------------------------------------------------------------------------------------- */
 
 static void
-map_free(ot_shared_t *self)
+free_claims(ot_map_t *map)
 {
-    ot_map_t *map = (ot_map_t *)self;
     while (map->claims != NULL) { /* abandoned ones: an owner keeps the map */
         ot_claim_t *claim = map->claims;
         map->claims = claim->next;
         ot_claim_free(claim);
     }
-    for (int i = 0; i < OT_MAP_SHARDS; i++) {
-        ot_shard_t *s = &map->shards[i];
-        for (ot_entry_t *e = s->newest, *older; e != NULL; e = older) {
-            older = e->older;
-            ot_word_t word = ot_entry_load(e);
-            if (!ot_word_is_claim(word)) {
-                map->drop(word);
-            }
-            ot_entry_free(e);
+}
+
+static void
+free_shard(ot_map_t *map, ot_shard_t *s)
+{
+    for (ot_entry_t *e = s->newest, *older; e != NULL; e = older) {
+        older = e->older;
+        ot_word_t word = ot_entry_load(e);
+        if (!ot_word_is_claim(word)) {
+            map->drop(word);
         }
-        for (int k = 1; k < OT_MAP_SEGMENTS; k++) {
-            free(atomic_load_explicit(&s->segments[k], memory_order_relaxed));
-        }
+        ot_entry_free(e);
     }
-    pthread_mutex_destroy(&map->guard);
-    free(map);
+    for (int k = 1; k < OT_MAP_SEGMENTS; k++) {
+        free(atomic_load_explicit(&s->segments[k], memory_order_relaxed));
+    }
+}
+
+/* What a map held may be the last handle on another one, and so on: not by recursion. */
+static void
+map_free(ot_shared_t *self)
+{
+    static _Thread_local ot_map_t *waiting;
+    static _Thread_local bool busy;
+    ot_map_t *map = (ot_map_t *)self;
+    map->next_to_free = waiting;
+    waiting = map;
+    if (busy) {
+        return;
+    }
+    busy = true;
+    while ((map = waiting) != NULL) {
+        waiting = map->next_to_free;
+        free_claims(map);
+        for (int i = 0; i < OT_MAP_SHARDS; i++) {
+            free_shard(map, &map->shards[i]);
+        }
+        pthread_mutex_destroy(&map->guard);
+        free(map);
+    }
+    busy = false;
 }
 
 static void

@@ -154,8 +154,9 @@ typedef struct {
 
 typedef struct ot_claim ot_claim_t;
 
-typedef struct {
+typedef struct ot_map {
     ot_shared_t head;
+    struct ot_map *next_to_free;  /* the freeing thread's */
     void (*drop)(ot_word_t word); /* what the map holds at its end */
     pthread_mutex_t guard;        /* of claims: theirs, and who waits for them */
     ot_claim_t *claims;

@@ -96,6 +96,16 @@ def test_handles_as_values():
     assert freed[0] >= 1 and freed[1] >= 2 and _core._live_shared() == live + 1
 
 
+def test_a_long_chain_of_dicts_is_freed():
+    live = _core._live_shared()
+    d = LockingDict()
+    for _ in range(30_000):
+        d = LockingDict(next=d)
+    assert _core._live_shared() == live + 30_001
+    del d
+    assert _core._live_shared() == live
+
+
 @pytest.mark.parametrize("n", [300, pytest.param(3000, marks=pytest.mark.slow)])
 def test_counts_of_several_interpreters_add_up(n):
     d = LockingDict(tree={"n": 0})
