@@ -1,6 +1,7 @@
 """LockingDict, used by several interpreters."""
 
 import gc
+import threading
 
 import pytest
 
@@ -96,13 +97,17 @@ def test_handles_as_values():
     assert freed[0] >= 1 and freed[1] >= 2 and _core._live_shared() == live + 1
 
 
-def test_a_long_chain_of_dicts_is_freed():
+def test_a_long_chain_of_dicts_is_freed_without_recursion():
     live = _core._live_shared()
-    d = LockingDict()
-    for _ in range(30_000):
-        d = LockingDict(next=d)
-    assert _core._live_shared() == live + 30_001
-    del d
+    chain = [LockingDict()]
+    for _ in range(10_000):
+        chain.append(LockingDict(next=chain.pop()))
+    assert _core._live_shared() == live + 10_001
+    before = threading.stack_size(256 * 1024)
+    thread = threading.Thread(target=chain.clear)
+    thread.start()
+    threading.stack_size(before)
+    thread.join()
     assert _core._live_shared() == live
 
 
