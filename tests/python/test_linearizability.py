@@ -1,0 +1,53 @@
+"""Random concurrent histories of shared containers, recorded in interpreters of their own, are
+linearizable. How we know that a bad one would be noticed: the first tests here, and
+test_linearizability_checker.py."""
+
+import pytest
+
+from histories import GUARDED, GuardedDict, record_and_check, timed
+from linearizability import NotLinearizable, Operation, check_by_key
+from objtunnel import Event, Interpreter, SharedArray
+
+WAIT = 60  # seconds that no test should ever wait
+
+
+def add_slowly(container, numbers, begun, go_on):
+    """Read, say so, wait, write."""
+
+    def between():
+        begun.set()
+        assert go_on.wait(WAIT)
+
+    return timed(numbers, {"add": lambda d, k, n: d.do("add", k, n, between=between)}, container,
+                 "add", (0, 1))
+
+
+def test_a_lost_update_is_noticed():
+    container, numbers = GuardedDict(1), SharedArray("q", 1)
+    begun, go_on = Event(), Event()
+    with Interpreter() as other:
+        job = other.submit(add_slowly, container, numbers, begun, go_on)
+        assert begun.wait(WAIT)
+        quick = timed(numbers, GUARDED, container, "add", (0, 1))
+        go_on.set()
+        slow = job.result(WAIT)
+    assert [slow[2], quick[2]] == [("returned", 1)] * 2
+    with pytest.raises(NotLinearizable):
+        check_by_key([Operation(0, *slow), Operation(1, *quick)])
+
+
+def test_a_container_that_answers_wrongly_is_noticed():
+    with pytest.raises(NotLinearizable) as caught:
+        record_and_check("forgetful", 2, rounds=50, seed=1)
+    assert caught.value.__notes__[0].endswith("seed 1")
+
+
+def test_a_worker_that_fails_leaves_nobody_waiting():
+    with pytest.raises(TypeError, match="no add of"):
+        record_and_check("failing", 3, rounds=20, seed=1)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_guarded(processes):
+    recorded = record_and_check("guarded", processes, rounds=300)
+    assert len(recorded) == 300 and all(len(history) == 8 * processes for history in recorded)
