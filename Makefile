@@ -156,6 +156,16 @@ $(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS)
 	@echo "link  $@"
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lc -lmimalloc -lpthread
 
+# Shared objects beside their peers, which are got first; and without them, to see that it runs.
+.PHONY: bench-objects bench-objects-smoke get-peers
+BENCH_OBJECTS = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/bench_objects.py
+get-peers: all
+	@CC="$(CC)" tools/get_peers $(BUILD)
+bench-objects: get-peers
+	@$(BENCH_OBJECTS) $(BENCH_ARGS)
+bench-objects-smoke: all
+	@$(BENCH_OBJECTS) --smoke $(BENCH_ARGS)
+
 # What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
 .PHONY: bench-refcount bench-refcount-smoke
 bench-refcount: $(BENCH_REFCOUNT)
@@ -282,6 +292,7 @@ help:
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make bench-channel   small messages without Python: the floor"
+	@echo "make bench-objects   LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
