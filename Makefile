@@ -182,6 +182,9 @@ report: $(BUILD)/venv/matplotlib.stamp
 .PHONY: report-tunnel
 report-tunnel: all
 	@$(VENV_PYTHON) benchmarks/tunnel/page.py $(REPORT_ARGS)
+.PHONY: report-objects
+report-objects: all
+	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/objects_page.py $(REPORT_ARGS)
 $(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
 	@tools/get_matplotlib $(BUILD)
 
@@ -295,6 +298,7 @@ help:
 	@echo "make bench-objects   LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
+	@echo "make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
 	@echo "make lab           CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "make lab-test      some of CPython's own tests on them, stale pointers; VARIANT=..."

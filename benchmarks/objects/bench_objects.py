@@ -25,10 +25,10 @@ NAMES = [case.name for case in (*CASES, *SCALINGS)]
 
 def main():
     options = parse_options()
-    if options.list:
-        print("\n".join(NAMES))
-        return 0
     chosen = [name for name in NAMES if re.search(options.filter, name)]
+    if options.list:
+        print("\n".join(chosen))
+        return 0
     if not chosen:
         print(f"bench_objects: no case matches {options.filter!r}; --list names them",
               file=sys.stderr)

@@ -23,10 +23,15 @@ DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
 
 
 def main(arguments=None):
-    options = parse_options(arguments)
-    paths = options.results or sorted(DEFAULT_FOLDER.glob("tunnel-*.json"))
+    return write_pages(arguments, __doc__.splitlines()[0], "tunnel-*.json", 2, to_markdown)
+
+
+def write_pages(arguments, description, pattern, wanted_format, to_markdown):
+    """The command, for any benchmark: to_markdown(name, paths, records) makes a page."""
+    options = parse_options(arguments, description, pattern)
+    paths = options.results or sorted(DEFAULT_FOLDER.glob(pattern))
     if not paths:
-        print(f"page: no tunnel-*.json in {DEFAULT_FOLDER}", file=sys.stderr)
+        print(f"page: no {pattern} in {DEFAULT_FOLDER}", file=sys.stderr)
         return 1
     groups = {}
     for path in paths:
@@ -34,7 +39,7 @@ def main(arguments=None):
     failed = 0
     for name, members in groups.items():
         try:
-            records = [load(path) for path in members]
+            records = [load(path, wanted_format) for path in members]
         except (OSError, ValueError) as error:
             print(f"page: {error}", file=sys.stderr)
             failed = 1
@@ -45,19 +50,19 @@ def main(arguments=None):
     return failed
 
 
-def parse_options(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parse_options(arguments, description, pattern):
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
-                        help="results files (default: docs/results/tunnel-*.json)")
+                        help=f"results files (default: docs/results/{pattern})")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="where to write (default: beside the results files)")
     return parser.parse_args(arguments)
 
 
-def load(path):
+def load(path, wanted_format):
     with open(path, encoding="utf-8") as file:
         record = json.load(file)
-    if record.get("format") != 2:
+    if record.get("format") != wanted_format:
         raise ValueError(f"{path}: made by an older benchmark; run it again")
     return record
 

@@ -1,0 +1,89 @@
+"""Turns results of `make bench-objects` into a page with tables.
+
+    make report-objects                              # every docs/results/objects-*.json
+    make report-objects REPORT_ARGS="a.json b.json -o /tmp"
+
+Every number on the page is computed from the samples in the files; the same files give the same page.
+"""
+
+import sys
+from statistics import median
+
+import cases
+import scaling
+from bench_objects import FORMAT
+from page import columns, table, version, with_range, write_pages
+from report import format_range, format_target, format_value
+from tables import format_ns
+from targets import ratios
+
+
+def to_markdown(name, paths, records):
+    parts = [f"# {name}: what sharing costs",
+             "`make report-objects` wrote this page, and every number on it, from "
+             f"{' and '.join(f'`{path.name}`' for path in paths)}. What is measured and how: "
+             "[benchmarks/README.md](../../benchmarks/README.md). Times are medians; a ratio is "
+             "the median of the repetitions', with the least and the greatest.",
+             *map(describe, records), "## Targets", table(*reached(records)), "## One thing at a time"]
+    for case in named(records, "cases"):
+        parts += [f"`{case}`: {what(records, 'cases', case)}", table(*ways(records, case))]
+    parts += ["## Two workers"]
+    for case in named(records, "scaling"):
+        parts += [f"`{case}`: {what(records, 'scaling', case)}", table(*two_workers(records, case))]
+    return "\n\n".join(parts) + "\n"
+
+
+def describe(record):
+    machine, control = record["machine"], record["control"]["samples"]
+    return (f"**Python {version(record)}**: {machine['cpu']}, {machine['cores']} cores, commit "
+            f"{machine['commit']}, {record['repeat']} repetitions of about "
+            f"{record['seconds'] * 1000:g} ms, {record['keys']:,} keys where many are meant; control "
+            f"{median(control):.2f} ({min(control):.2f} .. {max(control):.2f}) of "
+            f"{record['control']['threads']}.")
+
+
+def named(records, section):
+    return dict.fromkeys(name for record in records for name in record[section])
+
+
+def what(records, section, name):
+    return next(record[section][name]["what"] for record in records if name in record[section])
+
+
+def found(records, section, name):
+    """The ways of one case in each record."""
+    return [record[section][name]["ways"] if name in record[section] else {}
+            for record in records]
+
+
+def reached(records):
+    figures = [{f"{f.case}: {f.what}": f
+                for f in (*cases.figures(record), *scaling.figures(record))} for record in records]
+    return columns(records, figures, lambda f: [
+        f"{format_value(f.value)} ({format_range(f.samples)})", format_target(f),
+        "met" if f.met else "**missed**"], "median", "target", "")
+
+
+def ways(records, name):
+    def cells(pair):
+        samples, first = pair
+        return [format_ns(median(samples)), with_range(ratios(samples, first))]
+    with_first = [{way: (samples, next(iter(case.values()))) for way, samples in case.items()}
+                  for case in found(records, "cases", name)]
+    return columns(records, with_first, cells, "once", "times the first")
+
+
+def two_workers(records, name):
+    def cells(pair):
+        samples, control = pair
+        return [format_ns(median(samples["one"])), with_range(scaling.factors(samples)),
+                with_range(scaling.shares(samples, control))]
+    with_control = [{way: (samples, record["scaling"][name]["control"])
+                     for way, samples in case.items()}
+                    for record, case in zip(records, found(records, "scaling", name))]
+    return columns(records, with_control, cells, "one worker", "two, times one",
+                   "as a share of the control's")
+
+
+if __name__ == "__main__":
+    sys.exit(write_pages(None, __doc__.splitlines()[0], "objects-*.json", FORMAT, to_markdown))

@@ -1,0 +1,73 @@
+"""benchmarks/objects: a small run of everything, its record, its targets, its page."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "objects"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(FOLDER.parent / "tunnel")}
+
+
+def run(program, *args):
+    return subprocess.run([sys.executable, str(FOLDER / program), *args], capture_output=True,
+                          text=True, env=ENVIRONMENT, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """What a smoke run printed, and the path of its record."""
+    path = tmp_path_factory.mktemp("bench") / "objects-here-cp313.json"
+    done = run("bench_objects.py", "--smoke", "--json", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, path
+
+
+def test_every_case_runs_and_is_recorded(smoke):
+    printed, path = smoke
+    record = json.loads(path.read_text(encoding="utf-8"))
+    names = run("bench_objects.py", "--list").stdout.split()
+    assert sorted([*record["cases"], *record["scaling"]]) == sorted(names)
+    for name, case in record["cases"].items():
+        assert f"\n{name}: " in printed
+        for samples in case["ways"].values():
+            assert len(samples) == record["repeat"] == 1 and samples[0] > 0
+    for case in record["scaling"].values():
+        for samples in case["ways"].values():
+            assert samples["one"][0] > 0 and samples["two"][0] > 0
+    assert record["control"]["samples"] and record["machine"]["python"] == sys.version
+    assert "Targets" not in printed  # a smoke run's figures mean nothing
+
+
+def test_page_has_every_way(smoke, tmp_path):
+    done = run("objects_page.py", str(smoke[1]), "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "objects-here.md").read_text(encoding="utf-8")
+    record = json.loads(smoke[1].read_text(encoding="utf-8"))
+    for case in (*record["cases"].values(), *record["scaling"].values()):
+        assert case["what"] in page and all(f"| `{way}` |" in page for way in case["ways"])
+
+
+def test_targets_are_judged(smoke, tmp_path):
+    """Samples made up: 3 times the built-in dict, where 2 are allowed, in one of two files."""
+    for name, factor in (("objects-a-cp313.json", 1.5), ("objects-a-cp314.json", 3.0)):
+        record = json.loads(smoke[1].read_text(encoding="utf-8"))
+        ways = {"dict": [2e-8, 4e-8], "LockingDict": [2e-8 * factor, 4e-8 * factor]}
+        record["cases"] = {"dict_get": {"what": "made up", "missing": {}, "ways": ways,
+                                        "goals": [["LockingDict", "dict", 2, False]]}}
+        (tmp_path / name).write_text(json.dumps(record), encoding="utf-8")
+    done = run("objects_page.py", *map(str, sorted(tmp_path.glob("*.json"))))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "objects-a.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith("| `dict_get: Locking")]
+    assert line.endswith("| 1.5x (1.5x .. 1.5x) | <= 2x | met | 3x (3x .. 3x) | <= 2x | **missed** |")
+
+
+def test_filter_and_its_error():
+    done = run("bench_objects.py", "--list", "--filter", "^lock_free$")
+    assert done.stdout.split() == ["lock_free"]
+    done = run("bench_objects.py", "--filter", "nothing like it")
+    assert done.returncode == 2 and "no case matches" in done.stderr
