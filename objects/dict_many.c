@@ -404,6 +404,19 @@ remember(const ot_entry_t *e)
     return own != NULL ? own : (ot_entry_t *)PyErr_NoMemory();
 }
 
+/* The word that it removed; or the one that it left, of a claim; or GONE: others removed it. A value
+ * that is replaced meanwhile is no reason to leave it: who replaced it (add, say) may have seen the
+ * old one, so that the clear cannot be said to have come before. */
+static ot_word_t
+remove_unless_claimed(ot_map_t *map, ot_entry_t *e)
+{
+    ot_word_t word;
+    do {
+        word = ot_entry_load(e);
+    } while (ot_word_is_there(word) && !ot_word_is_claim(word) && !ot_map_remove(map, e, word));
+    return word;
+}
+
 /* One pass; *claimed is then a key that is checked out, if there is one. */
 static int
 clear_unclaimed(PyObject *self, ot_entry_t **claimed)
@@ -417,16 +430,16 @@ clear_unclaimed(PyObject *self, ot_entry_t **claimed)
     }
     int rc = 0;
     for (ot_entry_t *e; rc == 0 && (e = ot_map_next(map, &cursor)) != NULL;) {
-        ot_word_t word = ot_entry_load(e);
-        if (ot_word_is_claim(word)) {
-            if (*claimed == NULL && (*claimed = remember(e)) == NULL) {
-                rc = -1;
-            }
-        } else if (!ot_epoch_reserve(2)) { /* more came meanwhile */
+        if (!ot_epoch_reserve(2)) { /* more came meanwhile */
             PyErr_NoMemory();
             rc = -1;
-        } else if (ot_map_remove(map, e, word)) {
+            break;
+        }
+        ot_word_t word = remove_unless_claimed(map, e);
+        if (!ot_word_is_claim(word)) {
             ot_ldict_retire(word);
+        } else if (*claimed == NULL && (*claimed = remember(e)) == NULL) {
+            rc = -1;
         }
     }
     ot_epoch_leave();
