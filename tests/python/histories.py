@@ -11,96 +11,16 @@ read-modify-write instruction waits for that buffer.
 """
 
 import argparse
+import os
 import random
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import NamedTuple
 
-from linearizability import KEYED, Operation, SequentialDict, check_by_key, perform
-from objtunnel import Interpreter, Lock, SharedArray
+from history_subjects import SUBJECTS
+from linearizability import Operation, perform
+from objtunnel import Interpreter, SharedArray
 
 CLOCK, ARRIVED, FAILED = 0, 16, 32  # elements, each in a pair of cache lines of its own
-
-
-# ---- random operations: (name, arguments) --------------------------------------------------------
-
-def _one_key(rng, key):
-    """An operation on one key. Values are few, so that exchanges find what they expect."""
-    name = rng.choice(tuple(KEYED))
-    value = rng.randrange(4)
-    return name, {
-        "setitem": (key, value), "setdefault": (key, value), "swap": (key, value),
-        "add": (key, 1), "compare_exchange": (key, value, rng.randrange(4)),
-        "get": (key, value), "pop": (key, value) if value > 1 else (key,),
-    }.get(name, (key,))
-
-
-def _guarded_plan(rng, number, length):
-    return [_one_key(rng, 2 * number + rng.randrange(2)) for _ in range(length)]
-
-
-# ---- what is recorded ----------------------------------------------------------------------------
-
-class GuardedDict:
-    """A dict from small ints to small ints, made of shared numbers, behind a Lock: what the recorder
-    itself is tested with. between: a function to be called between reading and writing."""
-
-    ABSENT = -1
-
-    def __init__(self, size, lock=None):
-        self.lock = lock
-        self.numbers = SharedArray("q", source=[self.ABSENT] * size)
-
-    def do(self, name, key, *args, between=None):
-        with self.lock or nullcontext():
-            return self._do(name, key, args, between)
-
-    def _do(self, name, key, args, between):
-        found = self.numbers[key]
-        one = SequentialDict({} if found == self.ABSENT else {key: found})
-        if between is not None:
-            between()
-        try:
-            return KEYED[name](one, key, *args)
-        finally:
-            self.numbers[key] = one.get(key, self.ABSENT)
-
-
-def _guarded_operation(name):
-    return lambda d, *args: d.do(name, *args)
-
-
-def _forget(d, key, value):
-    d.do("swap", key, value)
-
-
-def _fail(_d, key, _n):
-    raise TypeError(f"no add of {key}")
-
-
-GUARDED = {name: _guarded_operation(name) for name in KEYED}
-FORGETFUL = {**GUARDED, "swap": _forget}
-FAILING = {**GUARDED, "add": _fail}
-
-
-class Subject(NamedTuple):
-    make: Callable  # (rounds): the containers, of which round r uses that number r modulo their count
-    operations: dict  # {name: function}
-    plan: Callable  # (rng, number of the round, length): [(name, arguments)]
-    check: Callable  # (history): raises NotLinearizable
-
-
-def make_guarded(rounds):
-    return [GuardedDict(2 * rounds, Lock())]
-
-
-SUBJECTS = {
-    "guarded": Subject(make_guarded, GUARDED, _guarded_plan, check_by_key),
-    "forgetful": Subject(make_guarded, FORGETFUL, _guarded_plan, check_by_key),
-    "failing": Subject(make_guarded, FAILING, _guarded_plan, check_by_key),
-}
 
 
 # ---- recording -----------------------------------------------------------------------------------
@@ -109,11 +29,12 @@ def record(processes, process, subject_name, containers, numbers, rounds, length
     """In each interpreter: [[(name, args, outcome, invoked, returned)] of each round]."""
     subject = SUBJECTS[subject_name]
     recorded = []
+    looks = 20_000 if processes <= len(os.sched_getaffinity(0)) else 200
     try:
         for number in range(rounds):
             plan = subject.plan(random.Random(f"{seed} {number} {process}"), number, length)
             container = containers[number % len(containers)]
-            if not _meet(numbers, (number + 1) * processes):
+            if not _meet(numbers, (number + 1) * processes, looks):
                 break
             recorded.append([timed(numbers, subject.operations, container, name, args)
                              for name, args in plan])
@@ -123,16 +44,17 @@ def record(processes, process, subject_name, containers, numbers, rounds, length
     return recorded
 
 
-def _meet(numbers, expected):
-    """Wait until so many have arrived; False if one of them never will."""
+def _meet(numbers, expected, looks):
+    """Wait until so many have arrived; False if one of them never will. Gives up its core after so
+    many looks: who gives it up begins late."""
     numbers.add(ARRIVED, 1)
-    looks = 0
+    n = 0
     while numbers[ARRIVED] < expected:
         if numbers[FAILED]:
             return False
-        looks += 1
-        if looks % 200 == 0:
-            time.sleep(0)  # there may be more interpreters than cores
+        n += 1
+        if n % looks == 0:
+            time.sleep(0)
     return True
 
 

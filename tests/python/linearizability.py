@@ -141,8 +141,8 @@ class SequentialDict(dict):
         self[key] = self.get(key, 0) + n
         return self[key]
 
-    def swap(self, key, value):
-        before = self.get(key)
+    def swap(self, key, value, *default):
+        before = self.get(key, *default) if default else self[key]
         self[key] = value
         return before
 
@@ -169,7 +169,7 @@ KEYED = {  # the operations on one key, which is their first argument
     "setdefault": lambda d, k, v: d.setdefault(k, v),
     "pop": lambda d, k, *default: d.pop(k, *default),
     "add": lambda d, k, n: d.add(k, n),
-    "swap": lambda d, k, v: d.swap(k, v),
+    "swap": lambda d, k, v, *default: d.swap(k, v, *default),
     "compare_exchange": lambda d, k, old, new: d.compare_exchange(k, old, new),
 }
 WHOLE = {  # those on all of it

@@ -2,9 +2,12 @@
 linearizable. How we know that a bad one would be noticed: the first tests here, and
 test_linearizability_checker.py."""
 
+import sys
+
 import pytest
 
-from histories import GUARDED, GuardedDict, record_and_check, timed
+from histories import record_and_check, timed
+from history_subjects import GUARDED, GuardedDict
 from linearizability import NotLinearizable, Operation, check_by_key
 from objtunnel import Event, Interpreter, SharedArray
 
@@ -47,7 +50,15 @@ def test_a_worker_that_fails_leaves_nobody_waiting():
         record_and_check("failing", 3, rounds=20, seed=1)
 
 
+# How many histories of each; under a debug build or sanitizers everything takes longer.
+ROUNDS = 100 if hasattr(sys, "gettotalrefcount") else 500
+
+
 @pytest.mark.parametrize("processes", [2, 3, 4])
-def test_guarded(processes):
-    recorded = record_and_check("guarded", processes, rounds=300)
-    assert len(recorded) == 300 and all(len(history) == 8 * processes for history in recorded)
+@pytest.mark.parametrize("subject", ["guarded", "dict", "dict_whole", "dict_len", "dict_trees"])
+def test_histories(subject, processes):
+    """dict: one LockingDict, all operations on one key. dict_whole: with popitem, clear and items,
+    which are as good as done key by key. dict_len: with len, which is one of a moment, so that these
+    are checked uncut. dict_trees: values that are moved, copied and checked out."""
+    recorded = record_and_check(subject, processes, ROUNDS)
+    assert len(recorded) == ROUNDS and all(len(history) == 8 * processes for history in recorded)

@@ -54,7 +54,7 @@ GOOD = {
         (0, 1, "setitem", ("a", 1), None), (2, 9, "compare_exchange", ("a", 1, 2), True),
         (3, 8, "compare_exchange", ("a", 1, 3), False), (10, 11, "getitem", ("a",), 2)),
     "swaps hand values on": history(
-        (0, 9, "swap", ("a", 1), 2), (1, 8, "swap", ("a", 2), None), (10, 11, "get", ("a",), 1)),
+        (0, 9, "swap", ("a", 1), 2), (1, 8, "swap", ("a", 2, 0), 0), (10, 11, "get", ("a",), 1)),
     "moments that are equal are not in order": history(
         (0, 1, "setitem", ("a", 1), None), (1, 2, "getitem", ("a",), KEY_ERROR)),
     "popitem takes any": history(
