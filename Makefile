@@ -132,7 +132,7 @@ $(OBJ)/commit: FORCE
 include tests/ext/ext.mk
 
 -include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(BENCH_TUNNEL_OBJECTS:.o=.d)
--include $(OBJ)/benchmarks/tunnel/floor.d
+-include $(OBJ)/benchmarks/tunnel/floor.d $(wildcard $(OBJ)/benchmarks/objects/tables/*.d)
 -include $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
 .SECONDARY:
 
@@ -158,13 +158,31 @@ $(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS)
 
 # Shared objects beside their peers, which are got first; and without them, to see that it runs.
 .PHONY: bench-objects bench-objects-smoke get-peers
-BENCH_OBJECTS = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/bench_objects.py
+BENCH_OBJECTS = PYTHONPATH=$(abspath benchmarks/tunnel) OT_BENCH_TABLES=$(abspath $(BENCH_TABLES)) \
+	$(VENV_PYTHON) benchmarks/objects/bench_objects.py
 get-peers: all
 	@CC="$(CC)" tools/get_peers $(BUILD)
-bench-objects: get-peers
+bench-objects: get-peers $(BENCH_TABLE)
+	@$(MAKE) bench-tables
 	@$(BENCH_OBJECTS) $(BENCH_ARGS)
-bench-objects-smoke: all
+bench-objects-smoke: all $(BENCH_TABLE)
 	@$(BENCH_OBJECTS) --smoke $(BENCH_ARGS)
+
+# LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
+-include $(BUILD)/peers.mk
+BENCH_TABLES := $(BUILD)/benchmarks/objects
+BENCH_TABLE := $(BENCH_TABLES)/table_map.so
+BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
+	objects/map.c objects/map_claim.c objects/epoch.c objects/shared.c runtime/waitlist.c runtime/park.c)
+.PHONY: bench-tables
+bench-tables: $(C_PEERS:%=$(BENCH_TABLES)/table_%.so)
+$(BENCH_TABLE): $(BENCH_TABLE_OBJECTS)
+$(BENCH_TABLES)/table_urcu.so: LIBS = -lurcu -lurcu-cds
+$(BENCH_TABLES)/table_ck.so: LIBS = -lck
+$(BENCH_TABLES)/table_%.so: $(OBJ)/benchmarks/objects/tables/tables.o $(OBJ)/benchmarks/objects/tables/%.o
+	@mkdir -p $(@D)
+	@echo "link  $@"
+	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $(sort $^) $(LIBS) -lpthread
 
 # What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
 .PHONY: bench-refcount bench-refcount-smoke
@@ -269,7 +287,7 @@ format:
 
 .PHONY: objects
 objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS) $(BENCH_TUNNEL_OBJECTS) \
-	$(BENCH_CHANNEL_OBJECTS)
+	$(BENCH_CHANNEL_OBJECTS) $(BENCH_TABLE_OBJECTS)
 
 # ---- the rest -------------------------------------------------------------------------------------
 
