@@ -5,6 +5,8 @@ from array import array
 
 from objtunnel import Lock, SharedArray
 
+import c_tables
+import dicts
 from cases import Case
 from handoff import contended, hand_off
 from loops import Statement
@@ -59,5 +61,7 @@ CASES = [
     Case("array_read", "x[5] of 64-bit integers", reads),
     Case("array_write", "x[5] = 1000", writes),
     Case("array_add", "count one up", counts),
+    *dicts.CASES,
+    *c_tables.CASES,
 ]
-SCALINGS = []
+SCALINGS = [*dicts.SCALINGS]
