@@ -103,6 +103,22 @@ ot_register_type(PyTypeObject *type, const ot_type_spec_t *spec)
     return ot_import() < 0 ? -1 : ot_api->register_type(type, spec);
 }
 
+/* The module's attributes as a LockingDict that all interpreters share, a new reference; NULL with
+ * ImportError, TypeError or MemoryError set.
+ *
+ * Call it at the end of Py_mod_exec, in each interpreter. What the module has of plain data (None,
+ * numbers, str, bytes and containers of these) moves there, unless an earlier interpreter's is
+ * there already; from then on PyObject_GetAttrString(module, ...) gives an equal object of the
+ * interpreter's own, and PyObject_SetAttrString(module, ...) sets it for all. Functions and types
+ * stay the interpreter's. PyModule_GetDict(module) has only those: PyDict_* and PyModule_Add* on a
+ * shared name afterwards would make one of the interpreter's own.
+ * Refs: module is borrowed. Needs: the GIL. Runs: Python code. */
+static inline PyObject *
+ot_module_namespace(PyObject *module)
+{
+    return ot_import() < 0 ? NULL : ot_api->module_namespace(module);
+}
+
 #ifdef __cplusplus
 }
 #endif

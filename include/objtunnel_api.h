@@ -25,6 +25,7 @@ typedef struct {
                         void **value);
     int (*registry_put)(ot_registry_t *r, const char *key);
     int (*register_type)(PyTypeObject *type, const ot_type_spec_t *spec);
+    PyObject *(*module_namespace)(PyObject *module);
 } ot_api_t;
 
 #endif

@@ -49,6 +49,10 @@ from objtunnel._errors import (
     TunnelEmpty,
     TunnelFull,
 )
+from objtunnel._modules import install, module_namespace, shared_module
+
+install()
+del install
 
 MutableMapping.register(LockingDict)
 del MutableMapping
@@ -68,8 +72,8 @@ __all__ = [
     "ProcessGlobal", "RLock",
     "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedReferenceError", "Tunnel",
     "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "freeze", "frozen_default",
-    "get_include", "heap_info", "process_global", "process_globals",
-    "register_movable",
+    "get_include", "heap_info", "module_namespace", "process_global", "process_globals",
+    "register_movable", "shared_module",
 ]
 
 

@@ -1,5 +1,5 @@
-/* capi.c: objtunnel's C API: the functions of include/objtunnel_global.h, and registering movable
- * types (tunnel/kinds/registered.c), behind a capsule.
+/* capi.c: objtunnel's C API: the functions of include/objtunnel_global.h, registering movable
+ * types (tunnel/kinds/registered.c), and shared modules (_modules.py), behind a capsule.
  *
  * Main invariant: one domain (include/objtunnel_core.h) for the extensions that come this way and
  * for objtunnel's own process-wide things; the table is constant and as old as the process.
@@ -11,6 +11,17 @@
 
 #include "include/objtunnel_api.h"
 
+/* In Python: what it costs is paid once by each module. */
+static PyObject *
+module_namespace(PyObject *module)
+{
+    PyObject *modules = PyImport_ImportModule("objtunnel._modules");
+    PyObject *namespace =
+        modules == NULL ? NULL : PyObject_CallMethod(modules, "module_namespace", "O", module);
+    Py_XDECREF(modules);
+    return namespace;
+}
+
 static const ot_api_t api = {
     .version = OT_API_VERSION,
     .size = sizeof(ot_api_t),
@@ -21,6 +32,7 @@ static const ot_api_t api = {
     .registry_get = ot_registry_get,
     .registry_put = ot_registry_put,
     .register_type = ot_kind_register,
+    .module_namespace = module_namespace,
 };
 
 int

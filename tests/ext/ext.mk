@@ -11,7 +11,7 @@ COMPILE_EXT = $(CC) -shared -std=c11 $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPI
 
 ext-paths = $(1:%=$(EXT)/%$(EXT_SUFFIX))
 NAIVE := $(call ext-paths,$(patsubst tests/ext/naive/%.c,%,$(wildcard tests/ext/naive/*.c)))
-WITH_CAPSULE := $(call ext-paths,guarded model grid)
+WITH_CAPSULE := $(call ext-paths,guarded model grid settings)
 ALONE := $(call ext-paths,guarded_alone model_alone) $(NAIVE)
 ODBC := $(call ext-paths,$(if $(LIB),tinyodbc) tinyodbc_alone) $(EXT)/count_calls.so
 
@@ -35,6 +35,8 @@ $(NAIVE): $(EXT)/%$(EXT_SUFFIX): tests/ext/naive/%.c $(EXT_NEEDS)
 $(call ext-paths,model): examples/model/model.c $(EXT_NEEDS)
 	$(call compile-ext,$<)
 $(call ext-paths,grid): examples/grid/grid.c $(EXT_NEEDS)
+	$(call compile-ext,$<)
+$(call ext-paths,settings): tests/ext/settings.c $(EXT_NEEDS)
 	$(call compile-ext,$<)
 $(call ext-paths,model_alone): examples/model/model.c $(EXT_NEEDS)
 	$(call compile-ext,-DMODEL_ALONE $<)

@@ -19,6 +19,7 @@ PRINTS = {
     "together": "[2] <objtunnel.Semaphore at 0x..., N: value=2> 0\n",
     "counts.checkout": "2 1 [1, 2] 2\n",
     "tempfile": "[0, 0, 5, 0]\n",
+    "shared_module": "2\n",
 }
 
 

@@ -1,0 +1,13 @@
+"""Types of shared modules."""
+
+from types import ModuleType
+from typing import Any
+
+from objtunnel._core import LockingDict
+
+class SharedModule(ModuleType):
+    def __getattr__(self, name: str) -> Any: ...
+    def __setattr__(self, name: str, value: Any) -> None: ...
+
+def shared_module(name: str, /) -> SharedModule: ...
+def module_namespace(module: ModuleType, /) -> LockingDict: ...
