@@ -7,6 +7,7 @@ from objtunnel import Lock, SharedArray
 
 import c_tables
 import dicts
+import trees
 from cases import Case
 from handoff import contended, hand_off
 from loops import Statement
@@ -62,6 +63,7 @@ CASES = [
     Case("array_write", "x[5] = 1000", writes),
     Case("array_add", "count one up", counts),
     *dicts.CASES,
+    *trees.CASES,
     *c_tables.CASES,
 ]
 SCALINGS = [*dicts.SCALINGS]

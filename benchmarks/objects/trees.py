@@ -1,0 +1,109 @@
+"""The cases of trees: freeze() beside the built-in types, Box beside pickles."""
+
+import pickle
+
+from objtunnel import Box, Tunnel, freeze
+
+from cases import Case, Goal
+from handoff import Pair
+from loops import Statement
+
+ROWS = 1000
+
+
+def make_rows():
+    return [{"id": i, "name": f"row {i}", "xs": [i + 0.5, i + 1.5]} for i in range(ROWS)]
+
+
+# ---- frozen --------------------------------------------------------------------------------------
+
+def reads(statement, tree):
+    def make(_options):
+        return {"built-in": Statement(statement, x=tree()),
+                "frozen": Statement(statement, x=freeze(tree()))}
+    return make
+
+
+FROZEN = {
+    "frozen_list": ("x[500], an int", "x[500]", lambda: list(range(1000, 1000 + ROWS))),
+    "frozen_dict": ("x['key 500'], an int", "x['key 500']",
+                    lambda: {f"key {i}": i for i in range(ROWS)}),
+    "frozen_name": ("x[500], a short str", "x[500]", lambda: [f"row {i}" for i in range(ROWS)]),
+    "frozen_path": ("x[500]['xs'][1], a float", "x[500]['xs'][1]", make_rows),
+    "frozen_loop": ("for i in x: pass, of a list of 1000 ints", "for i in x: pass",
+                    lambda: list(range(1000, 1000 + ROWS))),
+}
+
+
+# ---- handing a tree to and fro -------------------------------------------------------------------
+
+def exchanges(options):
+    def pair(step, *args):
+        return Pair(False, options, 2, _keep, step, *args)
+    return {"pickled, through a Tunnel": pair(_pass_pickles, None, Tunnel(), Tunnel()),
+            "moved through a Tunnel": pair(_pass_tree, None, Tunnel(), Tunnel()),
+            "Box": pair(_pass_box, Box(make_rows()), Tunnel(), Tunnel())}
+
+
+def _keep(who, box, there, back):
+    return who, box, there, back
+
+
+def _change(tree):
+    tree[0]["id"] += 1
+
+
+def _pass_pickles(kept, rounds):
+    who, _, there, back = kept
+    if who == 0:
+        tree = make_rows()
+        for _ in range(rounds):
+            _change(tree)
+            there.send(pickle.dumps(tree, 5))
+            tree = pickle.loads(back.recv())
+        assert tree[0]["id"] == 2 * rounds
+    else:
+        for _ in range(rounds):
+            tree = pickle.loads(there.recv())
+            _change(tree)
+            back.send(pickle.dumps(tree, 5))
+
+
+def _pass_tree(kept, rounds):
+    who, _, there, back = kept
+    if who == 0:
+        tree = make_rows()
+        for _ in range(rounds):
+            _change(tree)
+            there.send(tree)
+            tree = back.recv()
+        assert tree[0]["id"] == 2 * rounds
+    else:
+        for _ in range(rounds):
+            tree = there.recv()
+            _change(tree)
+            back.send(tree)
+
+
+def _pass_box(kept, rounds):
+    """Told by an empty message whose turn it is."""
+    who, box, there, back = kept
+    for _ in range(rounds):
+        if who == 0:
+            with box as tree:
+                _change(tree)
+            there.send(None)
+            back.recv()
+        else:
+            there.recv()
+            with box as tree:
+                _change(tree)
+            back.send(None)
+
+
+CASES = [
+    *(Case(name, what, reads(statement, tree), (Goal("frozen", "built-in", 3),))
+      for name, (what, statement, tree) in FROZEN.items()),
+    Case("box_hand_over", f"a tree of {ROWS} rows handed to another interpreter, changed there",
+         exchanges),
+]
