@@ -11,6 +11,7 @@
 #include "objects/array_type.h"
 #include "objects/box.h"
 #include "objects/dict.h"
+#include "objects/file_type.h"
 #include "objects/frozen.h"
 #include "objects/sync_type.h"
 
@@ -358,7 +359,8 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
                    ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
-                   ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0
+                   ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
+                   ot_file_type_add(home) < 0
                ? -1
                : 0;
 }

@@ -34,6 +34,7 @@ from objtunnel._core import (
     RLock,
     Semaphore,
     SharedArray,
+    SharedFile,
     Tunnel,
     current_gil,
     freeze,
@@ -69,11 +70,10 @@ __all__ = [
     "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
     "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "LockingDict",
-    "ProcessGlobal", "RLock",
-    "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedReferenceError", "Tunnel",
-    "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil", "freeze", "frozen_default",
-    "get_include", "heap_info", "module_namespace", "process_global", "process_globals",
-    "register_movable", "shared_module",
+    "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedFile",
+    "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil",
+    "freeze", "frozen_default", "get_include", "heap_info", "module_namespace", "process_global",
+    "process_globals", "register_movable", "shared_module",
 ]
 
 

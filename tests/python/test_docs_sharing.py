@@ -14,11 +14,12 @@ PRINTS = {
     "memoryview(a)": "[0.0, 0.0, 2.5]\n[[7.0, 0.0, 0.0], [7.0, 0.0, 2.5]]\n",
     "book(box": "13 3\n",
     "frozen_default": "[5, 7]\n{\"tea\": 3, \"milk\": 2} 1000000\n3\n",
+    "report": "2004 2000\n",
     "transfer": "[3000, 2000]\n",
     "careless": "recovered\n",
     "together": "[2] <objtunnel.Semaphore at 0x..., N: value=2> 0\n",
     "counts.checkout": "2 1 [1, 2] 2\n",
-    "tempfile": "[0, 0, 5, 0]\n",
+    "counters": "[0, 0, 5, 0]\n",
     "shared_module": "2\n",
 }
 
