@@ -13,6 +13,7 @@
 #include "objects/dict.h"
 #include "objects/file_type.h"
 #include "objects/frozen.h"
+#include "objects/list_type.h"
 #include "objects/sync_type.h"
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
@@ -360,7 +361,7 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
                    ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
                    ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
-                   ot_file_type_add(home) < 0
+                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0
                ? -1
                : 0;
 }

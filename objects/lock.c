@@ -169,6 +169,26 @@ ot_lock_release_all(ot_lock_t *lock, uint64_t *depth)
     return release(lock, UINT64_MAX, depth);
 }
 
+/* ---- briefly --------------------------------------------------------------------------------- */
+
+ot_sync_result_t
+ot_lock_brief_begin(ot_lock_t *lock)
+{
+    pthread_mutex_lock(&lock->guard);
+    if (!lock->abandoned && (lock->depth == 0 || lock->thread == ot_thread_token())) {
+        return OT_SYNC_OK;
+    }
+    ot_sync_result_t result = lock->abandoned ? OT_SYNC_ABANDONED : OT_SYNC_TIMEOUT;
+    pthread_mutex_unlock(&lock->guard);
+    return result;
+}
+
+void
+ot_lock_brief_end(ot_lock_t *lock)
+{
+    pthread_mutex_unlock(&lock->guard);
+}
+
 /* ---- holders that are gone ------------------------------------------------------------------- */
 
 static void

@@ -69,6 +69,12 @@ ot_sync_result_t ot_lock_acquire_all(ot_lock_t *lock, int64_t interp, uint64_t d
 /* Makes an abandoned lock the caller's, once. False: it is not abandoned (any more). */
 bool ot_lock_recover(ot_lock_t *lock, int64_t interp);
 
+/* For what takes some loads and stores only: keeps everybody else out without acquiring the lock. OK:
+ * the lock is free or the caller's, and stays so until ot_lock_brief_end; nothing that blocks may come
+ * in between, so a GIL may be held. TIMEOUT: somebody has it; ABANDONED: acquire says so, too. */
+ot_sync_result_t ot_lock_brief_begin(ot_lock_t *lock);
+void ot_lock_brief_end(ot_lock_t *lock);
+
 /* Free, whoever held it; for a child after fork(). */
 void ot_lock_reset(ot_lock_t *lock);
 

@@ -29,6 +29,7 @@ from objtunnel._core import (
     HeapInfo,
     Lock,
     LockingDict,
+    LockingList,
     ProcessGlobal,
     Receipt,
     RLock,
@@ -70,10 +71,10 @@ __all__ = [
     "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
     "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "LockingDict",
-    "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray", "SharedFile",
-    "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull", "current_gil",
-    "freeze", "frozen_default", "get_include", "heap_info", "module_namespace", "process_global",
-    "process_globals", "register_movable", "shared_module",
+    "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
+    "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
+    "current_gil", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
+    "process_global", "process_globals", "register_movable", "shared_module",
 ]
 
 

@@ -14,6 +14,7 @@ PRINTS = {
     "memoryview(a)": "[0.0, 0.0, 2.5]\n[[7.0, 0.0, 0.0], [7.0, 0.0, 2.5]]\n",
     "book(box": "13 3\n",
     "frozen_default": "[5, 7]\n{\"tea\": 3, \"milk\": 2} 1000000\n3\n",
+    "todo": "0 100 {'task': [99, 100], 'sum': 199} LockingList([1000])\n",
     "report": "2004 2000\n",
     "transfer": "[3000, 2000]\n",
     "careless": "recovered\n",
