@@ -11,13 +11,15 @@ from typing import NamedTuple
 from linearizability import (
     DICT,
     KEYED,
+    LIST,
+    LIST_OPERATIONS,
     WHOLE,
     Model,
     SequentialDict,
     check_by_key,
     linearize,
 )
-from objtunnel import Lock, LockingDict, SharedArray
+from objtunnel import Lock, LockingDict, LockingList, SharedArray
 
 # ---- random operations: (name, arguments) --------------------------------------------------------
 
@@ -65,6 +67,17 @@ def _len_plan(rng, _number, length):
 def _trees_plan(rng, number, length):
     return [(name, (f"{number}", (rng.randrange(4),)) if name in ("set", "extend", "swap") else
              (f"{number}",)) for name in rng.choices(tuple(TREES), k=length)]
+
+
+def _list_plan(rng, _number, length):
+    plan = []
+    for name in rng.choices(tuple(LIST_OPERATIONS), k=length):
+        value = rng.randrange(4)
+        plan.append((name, {
+            "append": (value,), "insert": (value, value), "extend": ((value, 3 - value),),
+            "pop": (0,) if value > 1 else (), "getitem": (value - 1,), "setitem": (value - 1, value),
+        }.get(name, (value,) if name in ("index", "count", "contains", "remove") else ())))
+    return plan
 
 
 # ---- what is recorded ----------------------------------------------------------------------------
@@ -176,8 +189,16 @@ def make_dicts(rounds):
     return [LockingDict() for _ in range(rounds)]
 
 
+def make_lists(rounds):
+    return [LockingList() for _ in range(rounds)]
+
+
 def check_as_a_whole(history):
     linearize(history, DICT)
+
+
+def check_list(history):
+    linearize(history, LIST)
 
 
 def check_trees(history):
@@ -191,5 +212,6 @@ SUBJECTS = {
     "dict": Subject(make_dict, KEYED, _dict_plan, check_by_key),
     "dict_whole": Subject(make_dicts, {**KEYED, **WHOLE}, _mixed_plan, check_by_key),
     "dict_len": Subject(make_dicts, {**KEYED, **WHOLE}, _len_plan, check_as_a_whole),
+    "list": Subject(make_lists, LIST_OPERATIONS, _list_plan, check_list),
     "dict_trees": Subject(make_dict, TREES, _trees_plan, check_trees),
 }

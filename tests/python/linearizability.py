@@ -197,6 +197,7 @@ LIST_OPERATIONS = {
     "contains": lambda x, v: v in x,
     "remove": lambda x, v: x.remove(v),
     "reverse": lambda x: x.reverse(),
+    "sort": lambda x: x.sort(),
     "clear": lambda x: x.clear(),
     "all": lambda x: tuple(x[:]),
     "len": lambda x: len(x),

@@ -55,7 +55,7 @@ ROUNDS = 100 if hasattr(sys, "gettotalrefcount") else 500
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4])
-@pytest.mark.parametrize("subject", ["guarded", "dict", "dict_whole", "dict_len", "dict_trees"])
+@pytest.mark.parametrize("subject", ["guarded", "dict", "dict_whole", "dict_len", "dict_trees", "list"])
 def test_histories(subject, processes):
     """dict: one LockingDict, all operations on one key. dict_whole: with popitem, clear and items,
     which are as good as done key by key. dict_len: with len, which is one of a moment, so that these
