@@ -27,16 +27,21 @@ def tunnel():
 _workers = []
 
 
-def open_worker(name):
-    """For a fixture: yields an interpreter that garbage is looked for in, too."""
-    with objtunnel.Interpreter(name) as interpreter:
-        _workers.append(interpreter)
-        yield interpreter
-        _workers.remove(interpreter)
+@pytest.fixture(scope="session")
+def open_worker():
+    """For fixtures: open_worker(name) yields an interpreter that garbage is looked for in, too."""
+
+    def opened(name):
+        with objtunnel.Interpreter(name) as interpreter:
+            _workers.append(interpreter)
+            yield interpreter
+            _workers.remove(interpreter)
+
+    return opened
 
 
 @pytest.fixture(scope="module")
-def worker():
+def worker(open_worker):
     yield from open_worker("test-worker")
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import instance_classes
 import instances
-from conftest import open_worker
 from instance_recipes import instance_recipes, recipes_and_lessons
 from objtunnel import Interpreter, SharedReferenceError, Tunnel
 
@@ -29,7 +28,7 @@ def expected_of(recipe):
 
 
 @pytest.fixture(scope="module")
-def other_worker():
+def other_worker(open_worker):
     yield from open_worker("other-worker")
 
 
