@@ -14,10 +14,20 @@ ot_type_is_python(PyTypeObject *type)
     return type->tp_dealloc == subtype_dealloc && ot_type_is_from_statement(type);
 }
 
+/* typing.Generic is written in C and adds nothing to object: as if a class statement had made it. */
+static bool
+is_generic(PyTypeObject *type)
+{
+    return PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) && type->tp_base == &PyBaseObject_Type &&
+           type->tp_basicsize == PyBaseObject_Type.tp_basicsize && type->tp_itemsize == 0 &&
+           type->tp_dictoffset == 0 && type->tp_weaklistoffset == 0 &&
+           strcmp(type->tp_name, "typing.Generic") == 0;
+}
+
 PyTypeObject *
 ot_type_solid_base(PyTypeObject *type)
 {
-    while (ot_type_is_python(type)) {
+    while (ot_type_is_python(type) || is_generic(type)) {
         type = type->tp_base;
     }
     return type;

@@ -86,11 +86,13 @@ class Boxed(Generic[TypeVar("T")]):
 
 @register_movable
 class Registered:
+    """Pickled only as part of something that is."""
+
     def __reduce__(self):
-        raise TypeError("registered as movable, and pickled all the same")
+        return Registered, (), self.__dict__
 
     def __reduce_ex__(self, protocol):
-        raise TypeError("registered as movable, and pickled all the same")
+        return self.__reduce__()
 
 
 class ById:

@@ -118,6 +118,19 @@ def test_from_hand_to_hand(worker, other_worker, drawn, data):
     instances.abuse(got)
 
 
+def test_instances_of_generic_classes_move(worker):
+    """typing.Generic is no class statement's."""
+    recipe = [("plain", "Boxed", [("many", 0, 8, 0)]), ("plain", "Registered", []), ("plain", "Plain", [])]
+    t = Tunnel()
+    assert t.send(instances.build(recipe)[0]).pickled == 0
+    assert worker.call(instances.receive_and_use, t, recipe, [], True, False)
+    t.send(instances.build(recipe)[0])
+    with Interpreter() as stranger:
+        stranger.run("import sys; sys.modules['instance_classes'] = None")
+        stranger.call(Tunnel.discard, t)
+    assert t.qsize() == 0
+
+
 def test_instances_in_each_others_own_dicts(worker):
     """Both classes are full in the receiver, so each instance gets a dict, tracked while the other
     class's instances are still without a type."""
