@@ -45,13 +45,6 @@ def worker(open_worker):
     yield from open_worker("test-worker")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def what_was_there_is_not_garbage():
-    """The tests collect very often: spare them what other modules have made."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def no_leaked_tunnels():
     """Every channel that a test makes is gone after it, but for what fixtures and the mailbox
