@@ -108,19 +108,12 @@ static ot_sync_result_t
 lock_box(PyObject *self, int64_t deadline)
 {
     ot_lock_t *lock = &box_of(self)->lock;
-    ot_patience_t now = {.deadline = OT_DONT_WAIT};
-    ot_sync_result_t result = ot_lock_acquire(lock, home_of(self)->interp_id, &now);
-    if (result == OT_SYNC_TIMEOUT && ot_lock_state(lock).mine) {
+    if (ot_lock_state(lock).mine) {
         PyErr_SetString(PyExc_RuntimeError,
                         "this thread has acquired the box already: release it first");
         return OT_SYNC_INTERRUPTED;
     }
-    if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
-        ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline);
-        result = ot_lock_acquire(lock, home_of(self)->interp_id, &waiting.patience);
-        ot_waiting_end(&waiting);
-    }
+    ot_sync_result_t result = ot_acquire_waiting(lock, home_of(self)->interp_id, deadline);
     if (result == OT_SYNC_ABANDONED) {
         raise_lost(self);
     }

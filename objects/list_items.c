@@ -27,15 +27,8 @@ not_acquired(PyObject *self, ot_sync_result_t result)
 int
 ot_list_hold(PyObject *self)
 {
-    ot_lock_t *lock = ot_list_of(self)->lock;
-    ot_patience_t now = {.deadline = OT_DONT_WAIT};
-    ot_sync_result_t result = ot_lock_acquire(lock, home_of(self)->interp_id, &now);
-    if (result == OT_SYNC_TIMEOUT) {
-        ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, OT_FOREVER);
-        result = ot_lock_acquire(lock, home_of(self)->interp_id, &waiting.patience);
-        ot_waiting_end(&waiting);
-    }
+    ot_sync_result_t result =
+        ot_acquire_waiting(ot_list_of(self)->lock, home_of(self)->interp_id, OT_FOREVER);
     return result == OT_SYNC_OK ? 0 : not_acquired(self, result);
 }
 

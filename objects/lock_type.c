@@ -99,18 +99,10 @@ condition_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 /* ---- acquire and release ---------------------------------------------------------------------- */
 
-static ot_sync_result_t
+static PyObject *
 acquire_until(PyObject *self, int64_t deadline)
 {
-    ot_patience_t now = {.deadline = OT_DONT_WAIT};
-    ot_sync_result_t result = ot_lock_acquire(lock_of(self), interp_of(self), &now);
-    if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
-        ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline);
-        result = ot_lock_acquire(lock_of(self), interp_of(self), &waiting.patience);
-        ot_waiting_end(&waiting);
-    }
-    return result;
+    return ot_acquired(self, ot_acquire_waiting(lock_of(self), interp_of(self), deadline));
 }
 
 static PyObject *
@@ -120,14 +112,14 @@ lock_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
     if (ot_parse_acquire(args, kwargs, &deadline) < 0) {
         return NULL;
     }
-    return ot_acquired(self, acquire_until(self, deadline));
+    return acquire_until(self, deadline);
 }
 
 static PyObject *
 lock_enter(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return ot_acquired(self, acquire_until(self, OT_FOREVER));
+    return acquire_until(self, OT_FOREVER);
 }
 
 static PyObject *

@@ -33,6 +33,20 @@ ot_waiting_end(ot_waiting_t *waiting)
     PyEval_RestoreThread(waiting->saved);
 }
 
+ot_sync_result_t
+ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline)
+{
+    ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    ot_sync_result_t result = ot_lock_acquire(lock, interp, &now);
+    if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
+        ot_waiting_t waiting;
+        ot_waiting_begin(&waiting, deadline);
+        result = ot_lock_acquire(lock, interp, &waiting.patience);
+        ot_waiting_end(&waiting);
+    }
+    return result;
+}
+
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 static int64_t

@@ -379,20 +379,13 @@ raise_lost(void)
 static int
 enter(const ot_objects_t *home, const opaque_t *opaque)
 {
-    ot_patience_t now = {.deadline = OT_DONT_WAIT};
-    ot_sync_result_t result = ot_lock_acquire(opaque->lock, home->interp_id, &now);
-    if (result == OT_SYNC_TIMEOUT && ot_lock_state(opaque->lock).mine) {
+    if (ot_lock_state(opaque->lock).mine) {
         PyErr_SetString(PyExc_RuntimeError,
                         "this value is being copied by this thread: pickling or unpickling it may "
                         "not ask for it");
         return -1;
     }
-    if (result == OT_SYNC_TIMEOUT) {
-        ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, OT_FOREVER);
-        result = ot_lock_acquire(opaque->lock, home->interp_id, &waiting.patience);
-        ot_waiting_end(&waiting);
-    }
+    ot_sync_result_t result = ot_acquire_waiting(opaque->lock, home->interp_id, OT_FOREVER);
     if (result == OT_SYNC_ABANDONED) {
         (void)ot_lock_recover(opaque->lock, home->interp_id); /* false: somebody else did */
         return raise_lost();
