@@ -140,6 +140,11 @@ int ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value);
 /* 1: deleted; 0: missing; -1. */
 int ot_ldict_delete(PyObject *self, const ot_mapkey_t *key);
 
+/* Takes out the tree that look found and puts `new` in its place (GONE: the key goes); claimed in
+ * between, so that it can be put back. In a guard, which it leaves. Refs: `new` is stolen if it
+ * returns 1. 0: look again; -1: exception. */
+int ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old);
+
 /* KeyError. Returns NULL. */
 PyObject *ot_ldict_missing(PyObject *key);
 

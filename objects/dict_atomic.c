@@ -197,28 +197,7 @@ ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 
 /* ---- swap ------------------------------------------------------------------------------------- */
 
-/* In a guard, which it leaves. Refs: `new` is stolen if it returns 1. */
-static int
-swap_claimed(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old)
-{
-    ot_objects_t *home = ot_ldict_home(self);
-    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), home->interp_id);
-    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, false);
-    ot_epoch_leave();
-    if (!taken) {
-        if (claim == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        ot_claim_free(claim);
-        return 0;
-    }
-    *old = ot_ldict_take(home, look.word);
-    ot_ldict_settle(claim, *old == NULL ? look.word : new);
-    return *old == NULL ? -1 : 1;
-}
-
-/* As above, of what is there, or `otherwise` if nothing is. */
+/* ot_ldict_exchange of what is there, or of `otherwise` if nothing is. */
 static int
 swap_once(PyObject *self, const ot_mapkey_t *key, ot_word_t new, PyObject *otherwise,
           PyObject **old)
@@ -244,7 +223,7 @@ swap_once(PyObject *self, const ot_mapkey_t *key, ot_word_t new, PyObject *other
         }
         return done;
     }
-    return swap_claimed(self, look, new, old);
+    return ot_ldict_exchange(self, look, new, old);
 }
 
 PyObject *

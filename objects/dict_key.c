@@ -289,13 +289,13 @@ pop_scalar(PyObject *self, ot_look_t look, PyObject **value)
     return result;
 }
 
-/* The same, of a tree: claimed while it is moved out, so that it can be put back. */
-static int
-pop_tree(PyObject *self, ot_look_t look, PyObject **value)
+int
+ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old)
 {
     ot_objects_t *home = ot_ldict_home(self);
     ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), home->interp_id);
-    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, true);
+    bool pending = new == OT_WORD_GONE;
+    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, pending);
     ot_epoch_leave();
     if (!taken) {
         if (claim == NULL) {
@@ -305,9 +305,9 @@ pop_tree(PyObject *self, ot_look_t look, PyObject **value)
         ot_claim_free(claim);
         return 0;
     }
-    *value = ot_ldict_take(home, look.word);
-    ot_ldict_settle(claim, *value == NULL ? look.word : OT_WORD_GONE);
-    return *value == NULL ? -1 : 1;
+    *old = ot_ldict_take(home, look.word);
+    ot_ldict_settle(claim, *old == NULL ? look.word : new);
+    return *old == NULL ? -1 : 1;
 }
 
 int
@@ -331,7 +331,7 @@ ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value)
         } else if (ot_word_is_scalar(look.word)) {
             done = pop_scalar(self, look, value);
         } else {
-            done = pop_tree(self, look, value);
+            done = ot_ldict_exchange(self, look, OT_WORD_GONE, value);
         }
         if (done != 0) {
             return done;
