@@ -9,26 +9,10 @@
  */
 #include "tunnel/proof.h"
 
-#include <math.h>
-
 static ot_proof_t *
 proof_of(ot_copier_t *c)
 {
     return (ot_proof_t *)((char *)c - offsetof(ot_proof_t, copier));
-}
-
-/* A NaN hashes by address: whatever is looked up by it must be rehashed once it is a copy. */
-static bool
-hashes_by_address(PyObject *o)
-{
-    if (PyFloat_CheckExact(o)) {
-        return isnan(PyFloat_AS_DOUBLE(o));
-    }
-    if (PyComplex_CheckExact(o)) {
-        Py_complex z = ((PyComplexObject *)o)->cval;
-        return isnan(z.real) || isnan(z.imag);
-    }
-    return false;
 }
 
 PyObject *
@@ -40,7 +24,7 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
     }
     p->receipt.copied++;
     if (kind->leaf) {
-        p->tree->rehash |= hashes_by_address(o);
+        p->tree->rehash |= ot_leaf_hashes_by_address(o);
         return copy;
     }
     ot_copy_job_t job = {copy, o, kind};
@@ -165,7 +149,7 @@ ot_copy_outsiders(ot_proof_t *p)
         if (e->verdict == OT_FOREIGN) {
             p->tree->rehash = true;
         } else if (e->verdict == OT_REHOMED) {
-            p->tree->rehash |= hashes_by_address(e->obj);
+            p->tree->rehash |= ot_leaf_hashes_by_address(e->obj);
         }
         bool wanted = (e->verdict == OT_OUTSIDE || e->verdict == OT_INTERNED) && e->edges > 0;
         if (wanted && entry_copy(p, i) == NULL) {

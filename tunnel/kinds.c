@@ -189,6 +189,19 @@ ot_kind_leaf_inspect(PyObject *o)
 }
 
 bool
+ot_leaf_hashes_by_address(PyObject *o)
+{
+    if (PyFloat_CheckExact(o)) {
+        return isnan(PyFloat_AS_DOUBLE(o));
+    }
+    if (PyComplex_CheckExact(o)) {
+        Py_complex z = ((PyComplexObject *)o)->cval;
+        return isnan(z.real) || isnan(z.imag);
+    }
+    return false;
+}
+
+bool
 ot_key_is_composite(PyObject *key)
 {
     if (PyUnicode_CheckExact(key) || PyLong_CheckExact(key) || PyBytes_CheckExact(key) ||
@@ -196,8 +209,7 @@ ot_key_is_composite(PyObject *key)
         return false;
     }
     if (PyFloat_CheckExact(key)) {
-        return isnan(
-            PyFloat_AS_DOUBLE(key)); /* hashes by its address, which a copy does not share */
+        return ot_leaf_hashes_by_address(key);
     }
     const ot_kind_t *kind = PyTuple_CheckExact(key) ? NULL : ot_kind_of_base(Py_TYPE(key));
     return kind == NULL || !kind->keeps_hash;

@@ -152,6 +152,13 @@ int ot_mappingproxy_check(void);
 /* The tzinfo of an aware time or datetime, else NULL; o is of one of datetime's types. Borrowed. */
 PyObject *ot_tzinfo_of(PyObject *o);
 
+/* Whether a copy of a leaf hashes otherwise than the leaf: NaNs do. What is looked up by one must be
+ * rehashed once it is a copy. */
+bool ot_leaf_hashes_by_address(PyObject *o);
+
+/* Leaves an array empty, its items somebody else's. */
+void ot_array_forget_items(PyObject *o);
+
 /* An untracked copy of an array, whatever o's type is now, as one of this interpreter's array.array. */
 PyObject *ot_array_clone(PyTypeObject *type, PyObject *o);
 

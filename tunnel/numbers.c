@@ -13,13 +13,6 @@
 
 enum { AHEAD = 16 };
 
-static int
-no_memory(void)
-{
-    PyErr_NoMemory();
-    return -1;
-}
-
 /* Room for one more, and at once for as many as there will be if the rest of n slots is like the
  * first `seen`. */
 static int
@@ -39,7 +32,7 @@ add_number(ot_proof_t *p, PyObject *o)
     ot_number_t number = {.obj = o};
     if (p->numbers.len >= UINT32_MAX || ot_vec_push(&p->numbers, number) < 0 ||
         ot_ptrmap_add(&p->number_index, o, (uint32_t)(p->numbers.len - 1)) < 0) {
-        return no_memory();
+        return ot_no_memory();
     }
     return (Py_ssize_t)p->numbers.len - 1;
 }
@@ -57,7 +50,7 @@ ot_numbers_count(ot_proof_t *p)
         const uint32_t *known = ot_ptrmap_get(&p->number_index, o);
         Py_ssize_t k = known != NULL ? (Py_ssize_t)*known : -1;
         if (k < 0 && (make_room(p, i, n) < 0 || (k = add_number(p, o)) < 0)) {
-            return no_memory();
+            return ot_no_memory();
         }
         p->numbers.items[k].edges++;
         slots[i].number = (uint32_t)k;

@@ -93,11 +93,19 @@ typedef struct ot_proof {
     uint32_t last_class;
     const ot_kind_t *last_kind;
     OT_VEC(PyTypeObject *) strangers; /* owned: types to learn; the attempt is abandoned */
-    OT_VEC(PyTypeObject *)
-    learnt;         /* owned: in this send. Once is enough: pickling may change
-                                         a type each time (a counter in the class) */
+    /* Owned: learnt in this send. Once is enough: pickling may change a type each time (a counter in
+     * the class). */
+    OT_VEC(PyTypeObject *) learnt;
     bool no_memory; /* some type could not be entered: the attempt fails */
 } ot_proof_t;
+
+/* Sets MemoryError. Returns -1. */
+static inline int
+ot_no_memory(void)
+{
+    PyErr_NoMemory();
+    return -1;
+}
 
 /* Looks the type up that ot_proof_kind does not know by heart. */
 const ot_kind_t *ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type);

@@ -24,13 +24,6 @@ proof_of(ot_visitor_t *v)
     return (ot_proof_t *)v;
 }
 
-static int
-no_memory(void)
-{
-    PyErr_NoMemory();
-    return -1;
-}
-
 /* ---- types ------------------------------------------------------------------------------- */
 
 /* In class_index: a type that is to be learnt before the next attempt. */
@@ -99,7 +92,7 @@ ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy)
     if (p->last_type != Py_TYPE(o)) {
         (void)ot_proof_class_kind(p, Py_TYPE(o));
     }
-    return ot_class_add_instance(p->tree, p->last_class, o, is_copy) < 0 ? no_memory() : 0;
+    return ot_class_add_instance(p->tree, p->last_class, o, is_copy) < 0 ? ot_no_memory() : 0;
 }
 
 /* ---- the table --------------------------------------------------------------------------- */
@@ -162,7 +155,7 @@ add_entry(ot_proof_t *p, PyObject *o)
     }
     e.foreign = (uint32_t)extra;
     if (p->entries.len >= UINT32_MAX || ot_vec_push(&p->entries, e) < 0) {
-        return no_memory();
+        return ot_no_memory();
     }
     return (Py_ssize_t)p->entries.len - 1;
 }
@@ -176,7 +169,7 @@ ot_proof_entry(ot_proof_t *p, PyObject *o)
     }
     Py_ssize_t i = add_entry(p, o);
     if (i >= 0 && ot_ptrmap_add(&p->index, o, (uint32_t)i) < 0) {
-        return no_memory();
+        return ot_no_memory();
     }
     return i;
 }
@@ -186,7 +179,7 @@ ot_proof_entry(ot_proof_t *p, PyObject *o)
 static int
 push(ot_proof_t *p, uintptr_t item)
 {
-    return ot_vec_push(&p->stack, item) < 0 ? no_memory() : 0;
+    return ot_vec_push(&p->stack, item) < 0 ? ot_no_memory() : 0;
 }
 
 static int prove_edge(ot_visitor_t *v, PyObject **slot);
@@ -227,7 +220,7 @@ look_into(ot_proof_t *p, PyObject *o, const ot_kind_t *kind, bool tracked)
         return -1;
     }
     if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)o | (uintptr_t)needs) < 0) {
-        return no_memory();
+        return ot_no_memory();
     }
     if (!is_frequent(kind) && PyType_HasFeature(Py_TYPE(o), Py_TPFLAGS_HEAPTYPE) &&
         ot_proof_instance(p, o, false) < 0) {
@@ -292,7 +285,7 @@ remember_edge(ot_proof_t *p, PyObject **slot, Py_ssize_t entry)
 {
     ot_edge_t edge = {slot, (uint32_t)entry};
     p->entries.items[entry].edges++;
-    return ot_vec_push(&p->edges, edge) < 0 ? no_memory() : 0;
+    return ot_vec_push(&p->edges, edge) < 0 ? ot_no_memory() : 0;
 }
 
 /* kind->inspect, with what is frequent put in place. */
@@ -376,7 +369,7 @@ prove_edge(ot_visitor_t *v, PyObject **slot)
     }
     if (ot_is_number(o) && p->share == OT_SHARE_NOTHING) {
         ot_number_slot_t noted = {.slot = slot};
-        return ot_vec_push(&p->number_slots, noted) < 0 ? no_memory() : 0;
+        return ot_vec_push(&p->number_slots, noted) < 0 ? ot_no_memory() : 0;
     }
     Py_ssize_t i = ot_proof_entry(p, o);
     if (i < 0 || remember_edge(p, slot, i) < 0) {

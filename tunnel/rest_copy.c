@@ -8,8 +8,6 @@
  */
 #include "tunnel/rest_copy.h"
 
-#include <math.h>
-
 #include "tunnel/kinds.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/rehash.h"
@@ -249,20 +247,6 @@ remember(copying_t *c, PyObject *original, PyObject *copy)
     return 0;
 }
 
-/* A NaN hashes by its address. */
-static bool
-hashes_by_address(PyObject *o)
-{
-    if (PyFloat_CheckExact(o)) {
-        return isnan(PyFloat_AS_DOUBLE(o));
-    }
-    if (PyComplex_CheckExact(o)) {
-        Py_complex z = ((PyComplexObject *)o)->cval;
-        return isnan(z.real) || isnan(z.imag);
-    }
-    return false;
-}
-
 static PyObject *
 clone_object(copying_t *c, PyObject *o)
 {
@@ -280,7 +264,7 @@ clone_object(copying_t *c, PyObject *o)
     }
     PyObject *copy = kind->clone(o);
     if (copy == NULL || kind->leaf) {
-        c->made.rehash |= hashes_by_address(o);
+        c->made.rehash |= ot_leaf_hashes_by_address(o);
         return copy;
     }
     job_t job = {copy, o, kind};

@@ -138,10 +138,7 @@ static void
 ndarray_disown(PyObject *loser, PyObject *winner)
 {
     if (Py_IS_TYPE(loser, array_type)) {
-        ot_array_t *array = (ot_array_t *)loser;
-        array->ob_item = NULL;
-        array->allocated = 0;
-        Py_SET_SIZE(array, 0);
+        ot_array_forget_items(loser);
         return;
     }
     ((ndarray_t *)loser)->flags &= ~NUMPY_OWNDATA;
