@@ -1,6 +1,8 @@
 """Shared fixtures."""
 
 import gc
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -61,6 +63,58 @@ def no_leaked_tunnels():
     while _core._live_tunnels() > allowed and time.monotonic() < deadline:
         time.sleep(0.01)
     assert _core._live_tunnels() <= allowed
+
+
+def _collect_shared():
+    gc.collect()
+    objtunnel.LockingDict()  # the last handle of a dict frees what was retired
+
+
+@pytest.fixture
+def nothing_left():
+    """Every shared object that a test makes is gone after it."""
+    _collect_shared()
+    before = _core._live_shared()
+    yield
+    _collect_shared()
+    deadline = time.monotonic() + 20  # a worker drops its arguments after it has answered
+    while _core._live_shared() > before and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert _core._live_shared() == before
+
+
+@pytest.fixture
+def interrupt(tmp_path):
+    """interrupt(source, wait): what a script of its own prints that prints "ready", waits, and is
+    sent Ctrl-C `wait` seconds later; `source` defines block(), which is run here or, where="other",
+    in another interpreter."""
+
+    def run(source, where="main", wait=0.1, timeout=60):
+        script = tmp_path / "script.py"
+        script.write_text(textwrap.dedent(source) + textwrap.dedent(f"""
+            if __name__ == "__main__":
+                import objtunnel, signal
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+                with objtunnel.Interpreter() as i:
+                    try:
+                        block() if {where == "main"} else i.call(block)
+                    except KeyboardInterrupt:
+                        print("interrupted", flush=True)
+            """))
+        env = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(objtunnel.__file__))}
+        process = subprocess.Popen([sys.executable, "-X", "faulthandler", script], env=env,
+                                   text=True, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        assert process.returncode == 0
+        return out
+
+    return run
 
 
 @pytest.fixture

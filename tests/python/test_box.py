@@ -4,9 +4,6 @@ import array
 import collections
 import datetime
 import gc
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -16,15 +13,7 @@ import objtunnel
 from objtunnel import Box, Interpreter, LockAbandonedError, SharedArray, Tunnel, _core
 
 WAIT = 60  # seconds that no test should ever wait
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    gc.collect()
-    before = _core._live_shared()
-    yield
-    gc.collect()
-    assert _core._live_shared() == before
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 class Account:
@@ -379,23 +368,20 @@ def test_arguments():
         assert box.owner == 0 and "held by interpreter 0" in repr(box)
 
 
-def test_ctrl_c_ends_waiting():
-    source = ("import objtunnel\n"
-              "def keep(box):\n    global kept, tree\n    kept = box; tree = box.acquire()\n"
-              "if __name__ == '__main__':\n"
-              "    box = objtunnel.Box([1])\n"
-              "    with objtunnel.Interpreter() as a:\n"
-              "        a.call(keep, box)\n"
-              "        print('waiting', flush=True)\n"
-              "        try:\n            box.acquire()\n"
-              "        except KeyboardInterrupt:\n            print('interrupted', flush=True)\n"
-              "    print(box.acquire())\n")
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, "
-         f"signal.default_int_handler)\nexec(compile({source!r}, 'x', 'exec'))"],
-        stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "waiting\n"
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=WAIT)
-    assert out == "interrupted\n[1]\n"
+def test_ctrl_c_ends_waiting(interrupt):
+    assert interrupt("""
+        import objtunnel
+        def keep(box):
+            global kept, tree
+            kept = box; tree = box.acquire()
+        def block():
+            box = objtunnel.Box([1])
+            with objtunnel.Interpreter() as a:
+                a.call(keep, box)
+                print("ready", flush=True)
+                try:
+                    box.acquire()
+                except KeyboardInterrupt:
+                    print("interrupted", flush=True)
+            print(box.acquire())
+        """, wait=0.2) == "interrupted\n[1]\n"

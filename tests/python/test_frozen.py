@@ -46,13 +46,7 @@ from objtunnel import (
     frozen_default,
 )
 
-@pytest.fixture(autouse=True)
-def nothing_left():
-    gc.collect()
-    before = _core._live_shared()
-    yield
-    gc.collect()
-    assert _core._live_shared() == before
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 # ---- one by one, the same as the original --------------------------------------------------------

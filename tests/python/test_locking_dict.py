@@ -3,29 +3,20 @@
 import collections
 import collections.abc
 import copy
-import gc
 import math
 import pickle
 import threading
 import time
 
 import pytest
-from objtunnel import LockAbandonedError, LockingDict, _core
+from objtunnel import LockAbandonedError, LockingDict
 
 try:
     import dict_suite
 except ImportError:  # this Python comes without its tests
     dict_suite = None
 
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    before = _core._live_shared()
-    yield
-    if _core._live_shared() != before:
-        gc.collect()
-        LockingDict()  # the last handle of a dict frees what was retired
-    assert _core._live_shared() <= before  # less: of the test before
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 # ---- dict's interface -------------------------------------------------------------------------

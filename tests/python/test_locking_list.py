@@ -5,8 +5,6 @@ import copy
 import gc
 import os
 import pickle
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -48,15 +46,7 @@ except ImportError:
     list_tests = None
 
 WAIT = 60
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    gc.collect()
-    before = _core._live_shared()
-    yield
-    gc.collect()
-    assert _core._live_shared() == before
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture
@@ -419,36 +409,17 @@ def test_waiting_lets_others_run():
 
 @pytest.mark.parametrize("what", ["l.append(1)", "l.sort()", "l[0]", "len(l)", "l.remove(1)"])
 @pytest.mark.parametrize("where", ["main", "worker"])
-def test_ctrl_c(what, where, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-import signal, threading
-from objtunnel import Interpreter, LockingList
-def block():
-    l = LockingList([1])
-    thread = threading.Thread(target=l.locked().acquire)
-    thread.start(); thread.join()
-    print("ready", flush=True)
-    {what}
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
-    with Interpreter() as i:
-        try:
-            block() if {where == "main"} else i.call(block)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-""")
-    env = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(objtunnel.__file__))}
-    process = subprocess.Popen([sys.executable, "-X", "faulthandler", script], env=env, text=True,
-                               stdout=subprocess.PIPE)
-    try:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=WAIT)
-    finally:
-        process.kill()
-    assert out == "interrupted\n" and process.returncode == 0
+def test_ctrl_c(what, where, interrupt):
+    assert interrupt(f"""
+        import threading
+        from objtunnel import LockingList
+        def block():
+            l = LockingList([1])
+            thread = threading.Thread(target=l.locked().acquire)
+            thread.start(); thread.join()
+            print("ready", flush=True)
+            {what}
+        """, where) == "interrupted\n"
 
 
 def test_after_fork(run_script):

@@ -5,13 +5,14 @@ import copy
 import gc
 import pickle
 import sys
-import time
 import weakref
 
 import pytest
 
 import objtunnel
 from objtunnel import Interpreter, SharedArray, Tunnel, _core
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 MAKERS = {
     "SharedArray": lambda: SharedArray("q", 3),
@@ -33,18 +34,6 @@ def same(a, b):
 @pytest.fixture(params=MAKERS)
 def make(request):
     return MAKERS[request.param]
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    gc.collect()
-    before = _core._live_shared()
-    yield
-    gc.collect()
-    deadline = time.monotonic() + 20  # a worker drops its arguments after it has answered
-    while _core._live_shared() > before and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert _core._live_shared() == before
 
 
 def test_handles_have_the_objects_number(make):

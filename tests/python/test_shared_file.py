@@ -1,7 +1,6 @@
 """SharedFile: pieces stay whole, every line and record is accounted for, and it is a file as io's."""
 
 import collections
-import gc
 import io
 import os
 import pickle
@@ -35,22 +34,15 @@ from file_users import (
     write_records,
     write_under_lock,
 )
-from objtunnel import Interpreter, LockAbandonedError, SharedFile, _core
+from objtunnel import Interpreter, LockAbandonedError, SharedFile
 
 WAIT = 60
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "file"
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    before = _core._live_shared()
-    yield
-    gc.collect()
-    assert _core._live_shared() <= before
 
 
 def together(function, *args, interpreters=3):
@@ -533,53 +525,35 @@ def test_waiting_lets_others_run(path):
 
 @pytest.mark.parametrize("what", ["lock", "read", "readline", "write"])
 @pytest.mark.parametrize("where", ["main", "worker"])
-def test_ctrl_c(what, where, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-import os, signal, threading
-from objtunnel import Interpreter, SharedFile
-def block():
-    source, sink = os.pipe()
-    reader, writer = SharedFile(source, "rb"), SharedFile(sink, "wb")
-    writer.write(b"there"); writer.flush()
-    if {what == "lock"}:
-        thread = threading.Thread(target=writer.locked().acquire)
-        thread.start(); thread.join()
-    print("ready", flush=True)
-    try:
-        if {what == "read"}: reader.read(10)
-        elif {what == "readline"}: reader.readline()
-        elif {what == "lock"}: writer.write(b"x")
-        else: writer.write(bytes(10**6))
-    finally:
-        if {what != "lock"}:
-            assert reader.read(5) == b"there"  # nothing was lost
-            if {what == "write"}:
-                thread = threading.Thread(target=writer.close)
-                thread.start()
-                assert reader.read() == bytes(10**6)
-                thread.join()
-            print("all there", flush=True)
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
-    with Interpreter() as i:
-        try:
-            block() if {where == "main"} else i.call(block)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-""")
-    env = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(objtunnel.__file__))}
-    process = subprocess.Popen([sys.executable, "-X", "faulthandler", script], env=env, text=True,
-                               stdout=subprocess.PIPE)
-    try:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=WAIT)
-    finally:
-        process.kill()
+def test_ctrl_c(what, where, interrupt):
+    out = interrupt(f"""
+        import os, threading
+        from objtunnel import SharedFile
+        def block():
+            source, sink = os.pipe()
+            reader, writer = SharedFile(source, "rb"), SharedFile(sink, "wb")
+            writer.write(b"there"); writer.flush()
+            if {what == "lock"}:
+                thread = threading.Thread(target=writer.locked().acquire)
+                thread.start(); thread.join()
+            print("ready", flush=True)
+            try:
+                if {what == "read"}: reader.read(10)
+                elif {what == "readline"}: reader.readline()
+                elif {what == "lock"}: writer.write(b"x")
+                else: writer.write(bytes(10**6))
+            finally:
+                if {what != "lock"}:
+                    assert reader.read(5) == b"there"  # nothing was lost
+                    if {what == "write"}:
+                        thread = threading.Thread(target=writer.close)
+                        thread.start()
+                        assert reader.read() == bytes(10**6)
+                        thread.join()
+                    print("all there", flush=True)
+        """, where, wait=0.2)
     expected = ["interrupted"] if what == "lock" else ["all there", "interrupted"]
-    assert sorted(out.splitlines()) == expected and process.returncode == 0
+    assert sorted(out.splitlines()) == expected
 
 
 def test_a_signal_handler_in_the_middle(run_script):

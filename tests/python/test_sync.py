@@ -2,8 +2,6 @@
 
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -308,36 +306,18 @@ BLOCKED = {
 
 @pytest.mark.parametrize("what", BLOCKED)
 @pytest.mark.parametrize("where", ["main", "worker"])
-def test_ctrl_c(what, where, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-import signal
-from objtunnel import Barrier, Condition, Event, Interpreter, Lock, Semaphore
-def block():
-    {BLOCKED[what]}
-    print("ready", flush=True)
-    try:
-        wait()
-    finally:
-        if {what == "Condition"}:
-            condition.release()  # held again
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
-    with Interpreter() as i:
-        try:
-            block() if {where == "main"} else i.call(block)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-""")
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=WAIT)
-    finally:
-        process.kill()
-    assert out == "interrupted\n" and process.returncode == 0
+def test_ctrl_c(what, where, interrupt):
+    assert interrupt(f"""
+        from objtunnel import Barrier, Condition, Event, Lock, Semaphore
+        def block():
+            {BLOCKED[what]}
+            print("ready", flush=True)
+            try:
+                wait()
+            finally:
+                if {what == "Condition"}:
+                    condition.release()  # held again
+        """, where) == "interrupted\n"
 
 
 def test_a_signal_handler_that_returns_does_not_end_the_wait():
