@@ -43,9 +43,12 @@ C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
 BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
 BENCH_REFCOUNT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/refcount/*.c))
+BENCH_CHANNEL := $(BUILD)/benchmarks/channel
+BENCH_CHANNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/tunnel/floor.c runtime/park.c runtime/spin.c tunnel/channel.c)
 BENCH_TUNNEL := $(BUILD)/benchmarks/tunnel
 BENCH_TUNNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/tunnel/*.c))
-BENCH_TUNNEL_MODULES = $(BENCH_TUNNEL_OBJECTS:$(OBJ)/benchmarks/tunnel/%.o=$(BENCH_TUNNEL)/%$(EXT_SUFFIX))
+BENCH_TUNNEL_MODULES = $(patsubst $(OBJ)/benchmarks/tunnel/%.o,$(BENCH_TUNNEL)/%$(EXT_SUFFIX),\
+	$(filter-out %/floor.o,$(BENCH_TUNNEL_OBJECTS)))
 
 # A debug build of CPython has its assertions on, and so have we.
 ifeq ($(SANITIZE)$(filter 1,$(PY_DEBUG)),)
@@ -142,12 +145,11 @@ include tests/ext/ext.mk
 run demo: all
 	$(VENV_PYTHON) -m objtunnel demo $(DEMO_ARGS)
 
-bench bench-tunnel: all $(BENCH_TUNNEL_MODULES)
-	PYTHONPATH=$(abspath $(BENCH_TUNNEL)) $(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
+bench bench-tunnel: all $(BENCH_TUNNEL_MODULES) $(BENCH_CHANNEL)
+	PYTHONPATH=$(abspath $(BENCH_TUNNEL)) OT_BENCH_CHANNEL=$(abspath $(BENCH_CHANNEL)) \
+	$(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
 
 # What small messages cost without Python.
-BENCH_CHANNEL := $(BUILD)/benchmarks/channel
-BENCH_CHANNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/tunnel/floor.c runtime/park.c runtime/spin.c tunnel/channel.c)
 .PHONY: bench-channel
 bench-channel: $(BENCH_CHANNEL)
 	@$(BENCH_CHANNEL)

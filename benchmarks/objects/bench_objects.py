@@ -3,15 +3,13 @@
     make bench-objects BENCH_ARGS="--filter 'lock|array' --json out.json"
 """
 
-import argparse
-import json
 import os
-import re
 import sys
 
 from objtunnel.demo.control import Control
 
 import cases
+import command
 import machine
 import measure
 import scaling
@@ -24,42 +22,10 @@ NAMES = [case.name for case in (*CASES, *SCALINGS)]
 
 
 def main():
-    options = parse_options()
-    chosen = [name for name in NAMES if re.search(options.filter, name)]
-    if options.list:
-        print("\n".join(chosen))
-        return 0
-    if not chosen:
-        print(f"bench_objects: no case matches {options.filter!r}; --list names them",
-              file=sys.stderr)
-        return 2
-    if options.json is not None:
-        open(options.json, "a").close()  # better now than after minutes
-    record = Run(options).run(chosen)
-    if options.json is not None:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.write("\n")
-    return 0
-
-
-def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--filter", default="", metavar="REGEX", help="only cases that match")
-    parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each case (9)")
-    parser.add_argument("--json", metavar="FILE", help="write the machine and all samples to FILE")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true",
-                      help="a tenth of the time and of the keys, three repetitions")
-    size.add_argument("--smoke", action="store_true",
-                      help="one short repetition, to see that it runs")
-    parser.add_argument("--no-pin", action="store_true",
-                        help="let the scheduler move the threads between cores")
-    parser.add_argument("--list", action="store_true", help="name the cases and leave")
-    options = parser.parse_args()
-    if options.repeat is not None and options.repeat < 1:
-        parser.error("--repeat must be 1 or more")
-    return options
+    parser = command.parser_for(__doc__.splitlines()[0],
+                                quick="a tenth of the time and of the keys, three repetitions",
+                                smoke="one short repetition, to see that it runs")
+    return command.main(parser, NAMES, lambda options, names: Run(options).run(names))
 
 
 class Run:
@@ -121,10 +87,7 @@ class Run:
             return self.control.sample()
 
     def announce(self, description):
-        for key, value in description.items():
-            print(f"{key:16} {value}", file=sys.stderr)
-        for warning in machine.warnings(description):
-            print(f"WARNING: {warning}", file=sys.stderr)
+        machine.announce(description)
         threads = ("not pinned" if self.pair[0] is None
                    else f"pinned to CPUs {self.pair[0]} and {self.pair[1]}")
         print(f"{self.repeat} repetitions of about {self.seconds * 1000:g} ms, in which the ways "

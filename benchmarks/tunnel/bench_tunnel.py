@@ -3,16 +3,16 @@
     make bench-tunnel BENCH_ARGS="--filter floats --json out.json"
 """
 
-import argparse
 import gc
 import json
 import os
-import re
+import subprocess
 import sys
 from statistics import median, quantiles
 
 from objtunnel.demo.control import Control
 
+import command
 import heap
 import json_trees
 import machine
@@ -24,8 +24,8 @@ import targets
 from payloads import PAYLOADS, QUICK_DIVISOR, SMOKE_DIVISOR
 
 FORMAT = 2  # of the JSON; 1 had no such number
-MEMORY, HEAP, PING_PONG, THROUGHPUT = "memory", "heap", "ping_pong", "throughput"
-NAMES = [*PAYLOADS, MEMORY, HEAP, PING_PONG, THROUGHPUT]
+MEMORY, HEAP, PING_PONG, THROUGHPUT, FLOOR = "memory", "heap", "ping_pong", "throughput", "floor"
+NAMES = [*PAYLOADS, MEMORY, HEAP, PING_PONG, THROUGHPUT, FLOOR]
 HEAP_PAYLOADS = ("floats_1e6", "rows_1e5", "matrices_2e5")
 PING_PONG_TARGET = 10e-6  # seconds
 THROUGHPUT_TARGET = 1e6  # messages a second
@@ -34,46 +34,14 @@ ROUNDS, WARM_UP_ROUNDS, MESSAGES = 5000, 500, 100_000
 
 
 def main():
-    options = parse_options()
-    if options.list:
-        print("\n".join(NAMES))
-        return 0
-    names = [name for name in NAMES if re.search(options.filter, name)]
-    if not names:
-        print(f"bench_tunnel: no case matches {options.filter!r}; --list names them",
-              file=sys.stderr)
-        return 2
-    if options.json is not None:
-        open(options.json, "a").close()  # better now than after minutes
-    record = Run(options).run(names)
-    if options.json is not None:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.write("\n")
-    return 0
-
-
-def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--filter", default="", metavar="REGEX", help="only cases that match")
-    parser.add_argument("--repeat", type=int, metavar="N", help="repetitions of each case (9)")
-    parser.add_argument("--json", metavar="FILE", help="write the machine and all samples to FILE")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true",
-                      help="sizes divided by ten, three repetitions: under a minute")
-    size.add_argument("--smoke", action="store_true",
-                      help="one repetition of small sizes, to see that it runs")
+    parser = command.parser_for(__doc__.splitlines()[0],
+                                quick="sizes divided by ten, three repetitions: under a minute",
+                                smoke="one repetition of small sizes, to see that it runs")
     parser.add_argument("--gc", action="store_true",
                         help="leave the garbage collector on while timing")
     parser.add_argument("--cold", action="store_true",
                         help="time with the caches as building the payload left them, code too")
-    parser.add_argument("--no-pin", action="store_true",
-                        help="let the scheduler move the threads between cores")
-    parser.add_argument("--list", action="store_true", help="name the cases and leave")
-    options = parser.parse_args()
-    if options.repeat is not None and options.repeat < 1:
-        parser.error("--repeat must be 1 or more")
-    return options
+    return command.main(parser, NAMES, lambda options, names: Run(options).run(names))
 
 
 class Run:
@@ -112,16 +80,16 @@ class Run:
         if THROUGHPUT in names:
             record[THROUGHPUT] = self.run_throughput()
             report.print_streams(record[THROUGHPUT])
+        if FLOOR in names:
+            record[FLOOR] = self.run_floor(record)
+            report.print_floor(record[FLOOR])
         record["control"] = {"threads": self.control.threads, "samples": self.control.samples}
         report.print_targets(targets.figures(record))
         report.print_control(record["control"])
         return record
 
     def announce(self, description):
-        for key, value in description.items():
-            print(f"{key:16} {value}", file=sys.stderr)
-        for warning in machine.warnings(description):
-            print(f"WARNING: {warning}", file=sys.stderr)
+        machine.announce(description)
         threads = "not pinned"
         if self.sender_cpu is not None:
             threads = f"pinned to CPUs {self.sender_cpu} and {self.receiver_cpu}"
@@ -175,10 +143,12 @@ class Run:
                 "own": lambda: link.measure_own(payload, size)}
         if measure.interpreters is not None and payload.queue:
             ways["queue"] = lambda: link.measure_queue(payload, size)
-        if measure.bareloop is not None and payload.flat:
+        if measure.bareloop is not None and payload.loop:
             ways["loop"] = lambda: measure.measure_loop(payload, size, self.collecting, self.warm)
         if "seconds" in payload.targets:
             ways["again"] = lambda: measure.measure_again(payload, size, self.collecting)
+            ways["handed"] = lambda: measure.measure_handed(payload, size, self.collecting,
+                                                            self.warm)
         link.check(payload, size)
         samples = {way: [] for way in ways}
         order = list(ways)
@@ -268,6 +238,16 @@ class Run:
                 outcome[way]["times"].append(stream(send, receive, messages) / 1e9)
             outcome[way]["messages"] = messages
         return {"target_rate": self.applying(THROUGHPUT_TARGET), "ways": outcome}
+
+    def run_floor(self, record):
+        """Nanoseconds a message without Python: {case of floor.c: one of each repetition}."""
+        program = os.environ.get("OT_BENCH_CHANNEL")
+        if program is None:
+            self.skip(record, FLOOR, "`make bench-tunnel` builds what it takes")
+            return {}
+        done = subprocess.run([program, "--json", str(200 if self.smoke else 20_000)],
+                              capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
 
     def alternate(self, ways):
         """All ways in each repetition, back and forth, a control before each repetition."""

@@ -1,6 +1,6 @@
 /* floor.c: what small messages cost without Python: the floor under `bench_tunnel.py`.
  *
- *     make bench-channel
+ *     make bench-channel        or, with --json [MESSAGES], for bench_tunnel.py
  *
  * The channel alone (its nodes are neither made nor freed), between two threads, pinned to the
  * first two CPUs where there are two; the same with blocks that one thread takes from mimalloc and
@@ -20,6 +20,8 @@
 #include "tunnel/channel.h"
 
 enum { REPEATS = 9, MESSAGES = 20000, BACKLOG = 1024 };
+
+static int messages = MESSAGES; /* of a measurement */
 
 static void
 check(bool good, const char *what)
@@ -93,7 +95,7 @@ echo_all(void *arg)
 {
     pair_t *p = arg;
     pin(1);
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         send(p->back, receive(p->there, p->watch), p->watch);
     }
     return NULL;
@@ -105,7 +107,7 @@ take_all(void *arg)
     pair_t *p = arg;
     pin(1);
     ot_node_t *node = NULL;
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         node = receive(p->there, p->watch);
     }
     send(p->back, node, p->watch);
@@ -151,7 +153,7 @@ free_all(void *arg)
 {
     pair_t *p = arg;
     pin(1);
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         free_message(receive(p->there, p->watch));
     }
     send(p->back, &p->done, p->watch);
@@ -163,7 +165,7 @@ wake_back(void *arg)
 {
     pair_t *p = arg;
     pin(1);
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         while (ot_park(&p->far, OT_FOREVER) != OT_PARK_WOKEN) {
         }
         ot_unpark(&p->near);
@@ -176,7 +178,7 @@ wake_back(void *arg)
 static void
 ping(pair_t *p, ot_node_t *nodes)
 {
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         send(p->there, &nodes[0], p->watch);
         check(receive(p->back, p->watch) == &nodes[0], "another message came back");
     }
@@ -185,16 +187,16 @@ ping(pair_t *p, ot_node_t *nodes)
 static void
 stream(pair_t *p, ot_node_t *nodes)
 {
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         send(p->there, &nodes[i], p->watch);
     }
-    check(receive(p->back, p->watch) == &nodes[MESSAGES - 1], "not the last message came");
+    check(receive(p->back, p->watch) == &nodes[messages - 1], "not the last message came");
 }
 
 static void
 stream_blocks(pair_t *p, int blocks)
 {
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         send(p->there, &new_message(blocks)->node, p->watch);
     }
     check(receive(p->back, p->watch) == &p->done, "something else than the end came");
@@ -218,7 +220,7 @@ static void
 wake(pair_t *p, ot_node_t *nodes)
 {
     (void)nodes;
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         ot_unpark(&p->far);
         while (ot_park(&p->near, OT_FOREVER) != OT_PARK_WOKEN) {
         }
@@ -228,7 +230,7 @@ wake(pair_t *p, ot_node_t *nodes)
 static void
 alone(pair_t *p, ot_node_t *nodes)
 {
-    for (int i = 0; i < MESSAGES; i++) {
+    for (int i = 0; i < messages; i++) {
         send(p->there, &nodes[0], p->watch);
         (void)receive(p->there, p->watch);
     }
@@ -262,7 +264,7 @@ run_once(const case_t *c, ot_node_t *nodes)
     ot_parker_destroy(&p.near);
     ot_parker_destroy(&p.far);
     check(ot_channel_unref(p.there) == NULL && ot_channel_unref(p.back) == NULL, "messages left");
-    return (double)took / MESSAGES;
+    return (double)took / messages;
 }
 
 static int
@@ -272,8 +274,38 @@ ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+typedef struct {
+    const char *name;
+    double times[REPEATS]; /* ascending */
+} outcome_t;
+
+static void
+print_table(const outcome_t *outcomes, int n)
+{
+    printf("%-40s %10s %10s %10s   (ns, of %d)\n", "", "median", "min", "max", REPEATS);
+    for (int i = 0; i < n; i++) {
+        const double *times = outcomes[i].times;
+        printf("%-40s %10.0f %10.0f %10.0f\n", outcomes[i].name, times[REPEATS / 2], times[0],
+               times[REPEATS - 1]);
+    }
+}
+
+/* {name: [nanoseconds, ...]} */
+static void
+print_json(const outcome_t *outcomes, int n)
+{
+    for (int i = 0; i < n; i++) {
+        printf("%s\"%s\": [", i == 0 ? "{" : ",\n", outcomes[i].name);
+        for (int r = 0; r < REPEATS; r++) {
+            printf("%s%.1f", r == 0 ? "" : ", ", outcomes[i].times[r]);
+        }
+        printf("]");
+    }
+    printf("}\n");
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
     static const case_t cases[] = {
         {"send and recv, one thread", alone, NULL, 0, false},
@@ -289,19 +321,23 @@ main(void)
         {"two wake-ups, no channel", wake, wake_back, 0, false},
     };
     enum { CASES = sizeof cases / sizeof cases[0] };
-    static double times[CASES][REPEATS];
+    static outcome_t outcomes[CASES];
     static ot_node_t nodes[MESSAGES];
+    bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
+    if (argc > 2) {
+        messages = atoi(argv[2]);
+        check(messages >= 1 && messages <= MESSAGES, "so many messages are not possible");
+    }
     pin(0);
     for (int r = 0; r < REPEATS; r++) {
         for (int i = 0; i < CASES; i++) {
-            times[i][r] = run_once(&cases[i], nodes);
+            outcomes[i].times[r] = run_once(&cases[i], nodes);
         }
     }
-    printf("%-40s %10s %10s %10s   (ns, of %d)\n", "", "median", "min", "max", REPEATS);
     for (int i = 0; i < CASES; i++) {
-        qsort(times[i], REPEATS, sizeof times[i][0], ascending);
-        printf("%-40s %10.0f %10.0f %10.0f\n", cases[i].name, times[i][REPEATS / 2], times[i][0],
-               times[i][REPEATS - 1]);
+        outcomes[i].name = cases[i].name;
+        qsort(outcomes[i].times, REPEATS, sizeof outcomes[i].times[0], ascending);
     }
+    (json ? print_json : print_table)(outcomes, CASES);
     return 0;
 }

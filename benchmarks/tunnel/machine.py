@@ -45,6 +45,14 @@ def warnings(description):
     return found
 
 
+def announce(description):
+    """Print the machine, and the warnings."""
+    for key, value in description.items():
+        print(f"{key:16} {value}", file=sys.stderr)
+    for warning in warnings(description):
+        print(f"WARNING: {warning}", file=sys.stderr)
+
+
 def free_memory():
     """Bytes that can be had: what is available, or less where a control group says so."""
     free = int(_read_field("/proc/meminfo", "MemAvailable").split()[0]) * 1024

@@ -16,6 +16,7 @@ left them. --cold leaves that out.
 import gc
 import os
 import pickle
+import queue
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns
@@ -34,7 +35,7 @@ except ImportError:
     bareloop = None
 
 # Keys of the samples: what adds up to a total, all that is in nanoseconds, what send() counted.
-TOTALS = ("send", "recv", "dumps", "loads", "put", "get", "look", "again")
+TOTALS = ("send", "recv", "dumps", "loads", "put", "get", "look", "again", "handed")
 TIMES = (*TOTALS, "first_pass", "delete", "build")
 COUNTS = ("moved", "copied", "pickled")
 
@@ -245,7 +246,7 @@ def measure_pickle(payload, size, collecting, warm):
 
 
 def measure_loop(payload, size, collecting, warm):
-    """Nanoseconds of the loop in C that reads each item's refcount and type: {"look"}."""
+    """Nanoseconds of the walk in C that reads each object's refcount and type: {"look"}."""
     collect_garbage(collecting)
     tree, _ = build(payload, size)
     if warm:
@@ -267,6 +268,22 @@ def measure_again(payload, size, collecting, rounds=100):
         tree = tunnel.recv()
         times.append(perf_counter_ns() - began)
     return {"again": median(times)}
+
+
+def measure_handed(payload, size, collecting, warm):
+    """Nanoseconds of put() and get() of queue.SimpleQueue, which hand over a pointer within this
+    interpreter: {"handed"}. A fresh object each time, as for the tunnel."""
+    collect_garbage(collecting)
+    handed = queue.SimpleQueue()
+    tree, _ = build(payload, size)
+    if warm:
+        other = queue.SimpleQueue()
+        other.put(payload.make(payload.warm_size))
+        other.get()
+    began = perf_counter_ns()
+    handed.put(tree)
+    handed.get()
+    return {"handed": perf_counter_ns() - began}
 
 
 def build(payload, size):

@@ -170,9 +170,36 @@ def ping_pong(records):
 
 def throughput(records):
     def cells(case):
-        return [format_value(median([case["messages"] / t for t in case["times"]]), "/s")]
+        return [format_value(median([case["messages"] / t for t in case["times"]]), "/s"),
+                format_time(median([t / case["messages"] for t in case["times"]]))]
     return columns(records, [r.get("throughput", {"ways": {}})["ways"] for r in records], cells,
-                   "messages")
+                   "messages", "each")
+
+
+def walks(records):
+    """What no walk that looks at each object can beat by much, and what pickle is beside that."""
+    def cells(case):
+        loop = case["loop"]["total"]
+        return [format_time(median(loop)), with_range(ratios(case["tunnel"]["total"], loop)),
+                with_range(ratios(case["pickle"]["total"], loop))]
+    return columns(records, [{name: case for name, case in r["transfers"].items()
+                              if "loop" in case} for r in records], cells,
+                   "bare walk in C", "send + recv, to it", "pickle, to it")
+
+
+def pointers(records):
+    def cells(case):
+        return [format_time(median(case[way]["total"])) for way in ("tunnel", "again", "handed")]
+    return columns(records, [{name: case for name, case in r["transfers"].items()
+                              if "handed" in case} for r in records], cells, "send + recv, fresh",
+                   "going round", "`SimpleQueue` in one interpreter, fresh")
+
+
+def floor(records):
+    def cells(times):
+        return [format_time(median(times) / 1e9),
+                f"{format_time(min(times) / 1e9)} .. {format_time(max(times) / 1e9)}"]
+    return columns(records, [r.get("floor", {}) for r in records], cells, "a message", "")
 
 
 def with_range(samples):
@@ -182,9 +209,12 @@ def with_range(samples):
 
 
 SECTIONS = (("Moving a tree", transfers), ("Targets", reached),
+            ("The floor: a walk that reads each object's refcount and type, once", walks),
+            ("The floor: handing over one object", pointers),
             ("Afterwards, in the receiver", afterwards), ("Memory that send takes", memory),
             ("The heap", heap), ("Round trips of a small list", ping_pong),
-            ("Small lists one way", throughput))
+            ("Small lists one way", throughput),
+            ("The floor: messages without Python, with blocks of mimalloc's or none", floor))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -34,7 +34,7 @@ class Payload:
     targets: dict = field(default_factory=dict)
     memory: int = 0  # bytes that must be free, where that is worth asking
     queue: bool = True  # whether to show concurrent.interpreters.Queue, too
-    flat: bool = False  # a list of leaves, over which the bare loop goes
+    loop: bool = False  # made of lists, tuples and dicts, over which the bare loop goes
     warm_size: int = 8
 
     def scaled(self, divisor):
@@ -57,15 +57,15 @@ def buffer(name, size, make, **more):
 HUGE = {"memory": 4_500_000_000, "queue": False}
 
 PAYLOADS = {p.name: p for p in (
-    Payload("floats_1e6", 1_000_000, make_floats, touch=sum, containers=lambda n: 1, flat=True,
+    Payload("floats_1e6", 1_000_000, make_floats, touch=sum, containers=lambda n: 1, loop=True,
             targets={"pickle": 30, "queue": 100, "loop": 2}),
     Payload("rows_1e5", 100_000, make_rows, touch=touch_rows, containers=lambda n: 1 + 3 * n,
-            targets={"pickle": 30, "queue": 60}),
+            loop=True, targets={"pickle": 30, "queue": 60}),
     Payload("matrices_2e5", 200_000, make_matrices, touch=touch_matrices,
             containers=lambda n: 1 + 6 * n, targets={"pickle": 15}, memory=1_500_000_000),
     Payload("dataclasses_1e5", 100_000, make_samples, touch=touch_samples,
             containers=lambda n: 1 + n, targets={"pickle": 20}),
-    Payload("json_files", 6, make_json, targets={"pickle": 20}, warm_size=0),
+    Payload("json_files", 6, make_json, loop=True, targets={"pickle": 20}, warm_size=0),
     buffer("array_8MB", 8 * MB, make_array),
     buffer("bytes_8MB", 8 * MB, make_bytes),
     buffer("bytearray_8MB", 8 * MB, make_bytearray),
@@ -73,11 +73,11 @@ PAYLOADS = {p.name: p for p in (
     buffer("bytes_1GB", GB, make_bytes, **HUGE),
     buffer("bytearray_1GB", GB, make_bytearray, **HUGE),
     Payload("floats_1e6_1pct_kept", 1_000_000, make_floats, touch=sum, keep=keep_1_percent,
-            targets={"pickle": 15}),
+            loop=True, targets={"pickle": 15}),
     Payload("rows_1e5_1pct_kept", 100_000, make_rows, touch=touch_rows, keep=keep_1_percent,
-            targets={"pickle": 15}),
+            loop=True, targets={"pickle": 15}),
     Payload("rows_1e5_1pct_leaves_kept", 100_000, make_rows, touch=touch_rows, keep=keep_names,
-            targets={"pickle": 15}),
+            loop=True, targets={"pickle": 15}),
     Payload("floats_1e6_all_kept", 1_000_000, make_floats, touch=sum, keep=keep_all),
     Payload("rows_1e5_all_kept", 100_000, make_rows, touch=touch_rows, keep=keep_all),
 )}

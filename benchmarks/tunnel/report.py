@@ -30,17 +30,20 @@ def print_transfers(cases):
         last = case["receipt"]
         print(f"  {name}: moved {last['moved']:,}, copied {last['copied']:,}, pickled "
               f"{last['pickled']:,} objects; its pickle {case['pickle_bytes'] / 1e6:,.1f} MB")
-    print_loops(cases)
+    print_floors(cases)
 
 
-def print_loops(cases):
-    """Beside a loop in C over the items that reads refcount and type."""
+def print_floors(cases):
+    """Beside a walk in C that reads refcounts and types, and beside handing over a pointer."""
     for name, case in cases.items():
         if "loop" in case:
             factor = ratios(case["tunnel"]["total"], case["loop"]["total"])
             print(f"  {name}: a bare loop in C that reads each object's refcount and type takes "
                   f"{format_time(median(case['loop']['total']))}; send + recv {median(factor):.2f} "
                   f"times that ({format_range(factor)})")
+        if "handed" in case:
+            print(f"  {name}: queue.SimpleQueue hands the pointer over within one interpreter in "
+                  f"{format_time(median(case['handed']['total']))}")
 
 
 def print_afterwards(cases):
@@ -110,6 +113,16 @@ def print_streams(case):
                      f"{1 / median(each):,.0f}", f"{samples['messages']:,}", str(len(each))))
     print("\nthroughput: small lists, or None, one way\n")
     print(format_table(("way", "a message", "min .. max", "messages/s", "messages", "reps"), rows))
+
+
+def print_floor(cases):
+    """The channel without Python."""
+    if cases:
+        rows = [(name, format_time(median(times) / 1e9),
+                 format_spread([t / 1e9 for t in times]), str(len(times)))
+                for name, times in cases.items()]
+        print("\nfloor: a message without Python; a block is one of mimalloc's\n")
+        print(format_table(("case", "a message", "min .. max", "reps"), rows))
 
 
 def print_targets(figures):

@@ -72,6 +72,38 @@ def stream_none(send, receive, count):
     return perf_counter_ns() - began
 
 
+def stream_unreceived(send, receive, count):
+    """The same, only that nobody receives: what sending takes that nobody disturbs."""
+    began = perf_counter_ns()
+    for i in range(count):
+        send(["item", i, 0.5])
+    took = perf_counter_ns() - began
+    receive_all(receive, count)
+    return took
+
+
+def stream_backlog(send, receive, count):
+    """What receiving takes of messages that are there already."""
+    for i in range(count):
+        send(["item", i, 0.5])
+    return receive_all(receive, count)
+
+
+def receive_all(receive, count):
+    began = perf_counter_ns()
+    for _ in range(count):
+        receive()
+    return perf_counter_ns() - began
+
+
+def stream_nowhere(send, receive, count):
+    """Making the lists, without sending them."""
+    began = perf_counter_ns()
+    for i in range(count):
+        _ = ["item", i, 0.5]
+    return perf_counter_ns() - began
+
+
 # ---- ways ---------------------------------------------------------------------------------------
 
 @contextmanager
@@ -108,6 +140,13 @@ def interpreters_queue(cpu):
 
 def echo_interpreters_queue(there, back, cpu):
     echo(interpreters.Queue(there).get, interpreters.Queue(back).put, cpu)
+
+
+@contextmanager
+def nobody(cpu):
+    """A tunnel with both ends here."""
+    tunnel = Tunnel()
+    yield tunnel.send, tunnel.recv
 
 
 @contextmanager
@@ -168,6 +207,9 @@ THROUGHPUT_WAYS = {"Tunnel()": (tunnel, stream_lists, 1),
                    "Tunnel(maxsize=1024)": (bounded_tunnel, stream_lists, 1),
                    "Tunnel(), None": (tunnel, stream_none, 1),
                    "Tunnel(maxsize=1024), None": (bounded_tunnel, stream_none, 1),
+                   "of that: making the lists": (nobody, stream_nowhere, 1),
+                   "of that: and sending, unreceived": (nobody, stream_unreceived, 1),
+                   "of that: receiving what is there": (nobody, stream_backlog, 1),
                    "thread, SimpleQueue": (thread_queue, stream_lists, 1),
                    "process, pickles over pipes": (process_pipes, stream_lists, 1)}
 if interpreters is not None:

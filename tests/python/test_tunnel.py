@@ -414,6 +414,15 @@ def leave_garbage():
     sys.modules["kept too"] = cycle
 
 
+def test_receipts_that_are_kept_stay_as_they_are(tunnel):
+    kept = [tunnel.send([float(i)] * n) for n in range(3) for i in range(3)]
+    for n in (1, 2):
+        tunnel.send([[] for _ in range(n)])  # dropped: the next one may be the same object
+    last = tunnel.send([])
+    assert [r.moved for r in kept] == [1] * 3 + [2] * 6 and last.moved == 1
+    assert len({id(r) for r in kept}) == 9
+
+
 # ---- signals and fork ----------------------------------------------------------------------------
 
 def test_ctrl_c_ends_a_blocked_recv(tunnel):
