@@ -39,7 +39,15 @@ typedef enum {
 typedef struct ot_frozen_types {
     PyTypeObject *anchor, *view[OT_FROZEN_TYPES];
     PyTypeObject *iterator; /* owned */
+    void *spare;            /* blocks of views that are gone, each pointing to the next */
+    int spares;
 } ot_frozen_types_t;
+
+/* What was made lately of an object of the region. */
+typedef struct {
+    PyObject *node;   /* in the region; NULL: nothing yet */
+    PyObject *object; /* owned */
+} ot_frozen_recent_t;
 
 /* handle.shared, home and module are borrowed from the anchor. */
 typedef struct {
@@ -47,6 +55,9 @@ typedef struct {
     PyObject *anchor;   /* owned: a handle on the region */
     PyObject *node;     /* in the region */
     PyObject *weakrefs;
+    ot_frozen_recent_t *recent; /* owned; NULL until many reads have come by ot_frozen_get */
+    uint8_t reads;              /* until then */
+    uint8_t depth;              /* how many views this one was read through */
 } ot_frozen_view_t;
 
 static inline ot_frozen_view_t *
@@ -63,11 +74,22 @@ PyObject *ot_frozen_behind(PyObject *o);
 /* Which type shows the node; OT_FROZEN_TYPES: it is not shown but copied. */
 ot_frozen_type_t ot_frozen_type_of(PyObject *node);
 
+/* Whether o is a view, of whichever type and interpreter. */
+bool ot_is_frozen_view(PyObject *o);
+
 /* A view of a node. Refs: anchor is borrowed. */
 PyObject *ot_frozen_view(PyObject *anchor, PyObject *node);
 
 /* What is read where the region has o: an object of the reader's own, or a view. New. */
 PyObject *ot_frozen_read(ot_frozen_view_t *from, PyObject *o);
+
+/* The same by index or key: what is asked for again and again is made once. A view that is used a
+ * lot keeps a few of the numbers, short strs and views that it has given out. Views refer to those
+ * below them and to the anchor, which refers to none, so there are no cycles to be collected. */
+PyObject *ot_frozen_get(ot_frozen_view_t *from, PyObject *o);
+
+/* The end of a view: drops what it keeps (runs: e, weakref callbacks), its anchor and its block. */
+void ot_frozen_view_free(ot_frozen_view_t *view);
 
 /* An equal object without views, all of it the reader's own. New. */
 PyObject *ot_frozen_thaw(ot_frozen_view_t *from, PyObject *o);

@@ -57,9 +57,8 @@ node_of(PyObject *self)
 
 static void view_dealloc(PyObject *self);
 
-/* Whether o is one of our views, of whichever type. */
-static bool
-is_view(PyObject *o)
+bool
+ot_is_frozen_view(PyObject *o)
 {
     return Py_TYPE(o)->tp_dealloc == view_dealloc;
 }
@@ -234,7 +233,7 @@ freeze(PyObject *module, PyObject *tree)
     if (home == NULL) {
         return NULL;
     }
-    if (is_view(tree)) {
+    if (ot_is_frozen_view(tree)) {
         return Py_NewRef(tree);
     }
     ot_value_t *v = ot_value_new(home, tree);
@@ -266,13 +265,10 @@ freeze(PyObject *module, PyObject *tree)
 static void
 view_dealloc(PyObject *self)
 {
-    PyTypeObject *type = Py_TYPE(self);
     if (ot_as_frozen(self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    Py_DECREF(ot_as_frozen(self)->anchor);
-    PyObject_Free(self);
-    Py_DECREF(type);
+    ot_frozen_view_free(ot_as_frozen(self));
 }
 
 static PyObject *
@@ -312,7 +308,7 @@ view_hash(PyObject *self)
 static PyObject *
 thawed_of(PyObject *o)
 {
-    return is_view(o) ? view_thaw(o, NULL) : Py_NewRef(o);
+    return ot_is_frozen_view(o) ? view_thaw(o, NULL) : Py_NewRef(o);
 }
 
 /* By thawed copies of both: for what is seldom compared. */
@@ -330,11 +326,15 @@ compare_thawed(PyObject *self, PyObject *other, int op)
 
 typedef enum { KEYS, VALUES, ITEMS } iterated_t;
 
+/* A loop has the last number in its variable while it asks for the next: two take turns. */
+enum { SPARES = 2 };
+
 typedef struct {
     PyObject_HEAD
     PyObject *view; /* owned; NULL at the end */
     ot_frozen_at_t at;
     iterated_t what;
+    PyObject *spare[SPARES]; /* owned: ints given out, to be overwritten once nobody has them */
 } iterator_t;
 
 static PyObject *
@@ -345,6 +345,7 @@ new_iterator(PyObject *view, iterated_t what)
         it->view = Py_NewRef(view);
         it->at = (ot_frozen_at_t){0};
         it->what = what;
+        memset(it->spare, 0, sizeof it->spare);
     }
     return (PyObject *)it;
 }
@@ -354,6 +355,9 @@ iterator_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((iterator_t *)self)->view);
+    for (int i = 0; i < SPARES; i++) {
+        Py_XDECREF(((iterator_t *)self)->spare[i]);
+    }
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -380,6 +384,24 @@ pair_of(ot_frozen_view_t *view, PyObject *key, PyObject *value)
     return pair;
 }
 
+/* As zip does it with its tuples: an int that came from here and that nobody has any more is given
+ * out again with another value. New. */
+static PyObject *
+next_int(iterator_t *it, PyObject *node)
+{
+    for (int i = 0; i < SPARES; i++) {
+        if (it->spare[i] == NULL) {
+            PyObject *made = ot_frozen_read(ot_as_frozen(it->view), node);
+            it->spare[i] = Py_XNewRef(made);
+            return made;
+        }
+        if (Py_REFCNT(it->spare[i]) == 1 && ot_int_overwrite(it->spare[i], node)) {
+            return Py_NewRef(it->spare[i]);
+        }
+    }
+    return ot_frozen_read(ot_as_frozen(it->view), node);
+}
+
 static PyObject *
 iterator_next(PyObject *self)
 {
@@ -398,8 +420,11 @@ iterator_next(PyObject *self)
         Py_CLEAR(it->view);
         return NULL;
     }
-    return it->what == ITEMS ? pair_of(view, key, value)
-                             : ot_frozen_read(view, it->what == KEYS ? key : value);
+    if (it->what == ITEMS) {
+        return pair_of(view, key, value);
+    }
+    PyObject *node = it->what == KEYS ? key : value;
+    return ot_int_takes_one_digit(node) ? next_int(it, node) : ot_frozen_read(view, node);
 }
 
 static PyObject *
@@ -417,14 +442,22 @@ items_of(PyObject *node)
                                    : ((PyTupleObject *)node)->ob_item;
 }
 
+/* Borrowed from the region; NULL with IndexError. */
 static PyObject *
-sequence_item(PyObject *self, Py_ssize_t i)
+node_at(PyObject *self, Py_ssize_t i)
 {
     if (i < 0 || i >= Py_SIZE(node_of(self))) {
         PyErr_SetString(PyExc_IndexError, "index out of range");
         return NULL;
     }
-    return ot_frozen_read(ot_as_frozen(self), items_of(node_of(self))[i]);
+    return items_of(node_of(self))[i];
+}
+
+static PyObject *
+sequence_item(PyObject *self, Py_ssize_t i)
+{
+    PyObject *node = node_at(self, i);
+    return node == NULL ? NULL : ot_frozen_read(ot_as_frozen(self), node);
 }
 
 static PyObject *
@@ -453,14 +486,19 @@ sequence_slice(PyObject *self, PyObject *slice)
 static PyObject *
 sequence_subscript(PyObject *self, PyObject *index)
 {
-    if (PySlice_Check(index)) {
+    Py_ssize_t i;
+    if (PyLong_CheckExact(index) && PyUnstable_Long_IsCompact((PyLongObject *)index)) {
+        i = PyUnstable_Long_CompactValue((PyLongObject *)index);
+    } else if (PySlice_Check(index)) {
         return sequence_slice(self, index);
+    } else {
+        i = PyNumber_AsSsize_t(index, PyExc_IndexError);
+        if (i == -1 && PyErr_Occurred()) {
+            return NULL;
+        }
     }
-    Py_ssize_t i = PyNumber_AsSsize_t(index, PyExc_IndexError);
-    if (i == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    return sequence_item(self, i < 0 ? i + Py_SIZE(node_of(self)) : i);
+    PyObject *node = node_at(self, i < 0 ? i + Py_SIZE(node_of(self)) : i);
+    return node == NULL ? NULL : ot_frozen_get(ot_as_frozen(self), node);
 }
 
 /* Calls found(arg) for each element that equals `o`, until it returns false. 0, or -1. */
@@ -589,7 +627,7 @@ dict_subscript(PyObject *self, PyObject *key)
     PyObject *found;
     int there = ot_frozen_find(ot_as_frozen(self), key, &found);
     if (there > 0) {
-        return ot_frozen_read(ot_as_frozen(self), found);
+        return ot_frozen_get(ot_as_frozen(self), found);
     }
     if (there == 0) {
         PyErr_SetObject(PyExc_KeyError, key);
@@ -608,7 +646,7 @@ dict_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (there < 0) {
         return NULL;
     }
-    return there ? ot_frozen_read(ot_as_frozen(self), found)
+    return there ? ot_frozen_get(ot_as_frozen(self), found)
                  : Py_NewRef(nargs == 2 ? args[1] : Py_None);
 }
 
@@ -1143,6 +1181,11 @@ ot_frozen_types_free(ot_frozen_types_t *types)
 {
     if (types != NULL) {
         Py_XDECREF(types->iterator);
+        while (types->spare != NULL) {
+            void **block = types->spare;
+            types->spare = *block;
+            PyObject_Free(block);
+        }
         PyMem_RawFree(types);
     }
 }

@@ -426,6 +426,26 @@ ot_int_block_size(PyObject *o)
            sizeof(digit) * (size_t)(digits > 0 ? digits : 1);
 }
 
+/* Whether o is an int of one digit, but none of those that all share. */
+static inline bool
+ot_int_takes_one_digit(PyObject *o)
+{
+    return PyLong_CheckExact(o) && !ot_py_immortal(o) &&
+           ((PyLongObject *)o)->long_value.lv_tag >> 3 == 1;
+}
+
+/* Gives `mine`, which nobody else refers to, the value of another; false if it is not of one digit.
+ * `from` is. No hash of an int is cached (longintrepr.h). */
+static inline bool
+ot_int_overwrite(PyObject *mine, PyObject *from)
+{
+    if (!ot_int_takes_one_digit(mine)) {
+        return false;
+    }
+    ((PyLongObject *)mine)->long_value = ((PyLongObject *)from)->long_value;
+    return true;
+}
+
 /* ---- str -------------------------------------------------------------------------------- */
 
 /* Interned in some interpreter's own table: that interpreter's, even when immortal. */

@@ -1,6 +1,7 @@
 """The cases of trees: freeze() beside the built-in types, Box beside pickles."""
 
 import pickle
+from array import array
 
 from objtunnel import Box, Tunnel, freeze
 
@@ -17,21 +18,28 @@ def make_rows():
 
 # ---- frozen --------------------------------------------------------------------------------------
 
-def reads(statement, tree):
+def reads(statement, tree, array_of):
     def make(_options):
-        return {"built-in": Statement(statement, x=tree()),
-                "frozen": Statement(statement, x=freeze(tree()))}
+        ways = {"built-in": Statement(statement, x=tree())}
+        if array_of is not None:  # a C type that makes its ints when they are read, as frozen does
+            ways["array.array"] = Statement(statement, x=array(array_of, tree()))
+        ways["frozen"] = Statement(statement, x=freeze(tree()))
+        return ways
     return make
 
 
+# name -> what it says, what is timed, of which x, and the type code of an array of the same
 FROZEN = {
-    "frozen_list": ("x[500], an int", "x[500]", lambda: list(range(1000, 1000 + ROWS))),
+    "frozen_list": ("x[500], an int", "x[500]", lambda: list(range(1000, 1000 + ROWS)), "q"),
     "frozen_dict": ("x['key 500'], an int", "x['key 500']",
-                    lambda: {f"key {i}": i for i in range(ROWS)}),
-    "frozen_name": ("x[500], a short str", "x[500]", lambda: [f"row {i}" for i in range(ROWS)]),
-    "frozen_path": ("x[500]['xs'][1], a float", "x[500]['xs'][1]", make_rows),
+                    lambda: {f"key {i}": i for i in range(ROWS)}, None),
+    "frozen_name": ("x[500], a short str", "x[500]", lambda: [f"row {i}" for i in range(ROWS)],
+                    None),
+    "frozen_path": ("x[500]['xs'][1], a float", "x[500]['xs'][1]", make_rows, None),
     "frozen_loop": ("for i in x: pass, of a list of 1000 ints", "for i in x: pass",
-                    lambda: list(range(1000, 1000 + ROWS))),
+                    lambda: list(range(1000, 1000 + ROWS)), "q"),
+    "frozen_rows": ("sum(row['xs'][1] for row in x), 1000 rows, each read once",
+                    "sum(row['xs'][1] for row in x)", make_rows, None),
 }
 
 
@@ -102,8 +110,8 @@ def _pass_box(kept, rounds):
 
 
 CASES = [
-    *(Case(name, what, reads(statement, tree), (Goal("frozen", "built-in", 3),))
-      for name, (what, statement, tree) in FROZEN.items()),
+    *(Case(name, what, reads(statement, tree, array_of), (Goal("frozen", "built-in", 3),))
+      for name, (what, statement, tree, array_of) in FROZEN.items()),
     Case("box_hand_over", f"a tree of {ROWS} rows handed to another interpreter, changed there",
          exchanges),
 ]

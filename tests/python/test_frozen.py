@@ -348,6 +348,85 @@ def test_the_last_view_frees_the_tree():
     assert _core._live_shared() == before
 
 
+# ---- what is read again and again ----------------------------------------------------------------
+
+MIXED = [1000, 2**40, 1.5, "name", "x" * 300, b"bytes", b"y" * 300, None, True, 7, -5000, 10**30, 2j,
+         [1000, "in"], {"k": [2.5, 3000]}, (4000,), {5000, 6000}, bytearray(b"z"), range(3)]
+
+
+def test_a_view_that_is_used_a_lot_reads_the_same():
+    view = freeze(list(MIXED))
+    by_key = freeze(dict(enumerate(MIXED)))
+    for _ in range(100):
+        for i, expected in enumerate(MIXED):
+            for got in (view[i], view[i - len(MIXED)], by_key[i], by_key.get(i)):
+                assert got == expected and type(getattr(got, "thaw", lambda g=got: g)()) in (
+                    type(expected), bytearray)
+    many = freeze([f"{i}" for i in range(5000)])  # more than any view keeps
+    assert [many[i % 5000] for i in range(15000)] == [f"{i % 5000}" for i in range(15000)]
+
+
+def test_parts_that_a_view_keeps_die_with_it():
+    before = _core._live_shared()
+    view = freeze({"a": {"b": [{"c": 1000}]}})
+    for _ in range(50):
+        assert view["a"]["b"][0]["c"] == 1000
+    inner = view["a"]["b"]
+    refs = [weakref.ref(view), weakref.ref(view["a"]), weakref.ref(inner[0])]
+    del view
+    assert refs[0]() is refs[1]() is None and refs[2]() is inner[0]
+    del inner
+    assert refs[2]() is None and _core._live_shared() == before  # at once, without gc.collect()
+
+
+def test_a_weakref_callback_reads_the_view_that_drops_its_part():
+    view = freeze([[i, f"part {i}"] for i in range(200)])
+    told = []
+    refs = []
+    for i in [0] * 40 + list(range(200)):  # the later ones drive the earlier ones out
+        part = view[i]
+        refs.append(weakref.ref(part, lambda _: told.append(view[len(told) % 200][1])))
+    del part, i
+    assert len(told) >= 150 and set(told) <= {f"part {i}" for i in range(200)}
+    del refs, view
+
+
+def test_views_below_views_without_end():
+    depth = 20000
+    tree = [1000]
+    for _ in range(depth):
+        tree = [tree, 2000]
+    views = [freeze(tree)]
+    for _ in range(depth):
+        for _ in range(18):  # enough for it to keep the next one
+            below = views[-1][0]
+        views.append(below)
+    del views[1:], below
+    del views  # not by a recursion of 20000 calls
+
+
+def test_numbers_of_a_loop_are_objects_of_their_own():
+    numbers = [1000 + i for i in range(50)] + [2**29, 2**30, -2**29, -1000, 5, 0, 10**30, 1.5, True]
+    for view in (freeze(list(numbers)), freeze(tuple(numbers)), freeze(dict.fromkeys(numbers)),
+                 freeze(dict(enumerate(numbers))).values()):
+        assert list(view) == numbers and [*zip(view, view)] == [*zip(numbers, numbers)]
+        kept, hashes = [], []
+        for i, n in enumerate(view):
+            hashes.append(hash(n))
+            if i % 3 == 0:
+                kept.append(n)
+        assert kept == numbers[::3] and hashes == [hash(n) for n in numbers]
+        it = iter(view)
+        a, b, c = next(it), next(it), next(it)
+        d = [next(it), next(it)]
+        assert [a, b, c, *d] == numbers[:5]
+        del a, c
+        assert next(it) == numbers[5] and b == numbers[1] and d == numbers[3:5]
+        assert sum(view) == sum(numbers) and max(view) == 10**30
+        found = {n: str(n) for n in view if type(n) is int}
+        assert all(found[n] == str(n) for n in numbers if type(n) is int)
+
+
 def test_many_read_at_once():
     view = freeze(build())
     expected = read_a_lot(view, 150)
