@@ -45,6 +45,8 @@ BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
 BENCH_REFCOUNT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/refcount/*.c))
 BENCH_CHANNEL := $(BUILD)/benchmarks/channel
 BENCH_CHANNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/tunnel/floor.c runtime/park.c runtime/spin.c tunnel/channel.c)
+BENCH_TABLES := $(BUILD)/benchmarks/objects
+BENCH_TABLE := $(BENCH_TABLES)/table_map.so
 BENCH_TUNNEL := $(BUILD)/benchmarks/tunnel
 BENCH_TUNNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/tunnel/*.c))
 BENCH_TUNNEL_MODULES = $(patsubst $(OBJ)/benchmarks/tunnel/%.o,$(BENCH_TUNNEL)/%$(EXT_SUFFIX),\
@@ -172,8 +174,6 @@ bench-objects-smoke: all $(BENCH_TABLE)
 
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
 -include $(BUILD)/peers.mk
-BENCH_TABLES := $(BUILD)/benchmarks/objects
-BENCH_TABLE := $(BENCH_TABLES)/table_map.so
 BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
 	objects/map.c objects/map_claim.c objects/epoch.c objects/shared.c runtime/waitlist.c runtime/park.c)
 .PHONY: bench-tables

@@ -17,7 +17,7 @@ import tables
 from catalogue import CASES, SCALINGS
 from report import print_control, print_targets
 
-FORMAT = 1  # of the JSON
+FORMAT = 2  # of the JSON; 1 had one time for both workers
 NAMES = [case.name for case in (*CASES, *SCALINGS)]
 
 

@@ -7,6 +7,7 @@ from objtunnel import Lock, SharedArray
 
 import c_tables
 import dicts
+import lists
 import trees
 from cases import Case
 from handoff import contended, hand_off
@@ -63,6 +64,7 @@ CASES = [
     Case("array_write", "x[5] = 1000", writes),
     Case("array_add", "count one up", counts),
     *dicts.CASES,
+    *lists.CASES,
     *trees.CASES,
     *c_tables.CASES,
 ]

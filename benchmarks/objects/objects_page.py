@@ -76,7 +76,7 @@ def ways(records, name):
 def two_workers(records, name):
     def cells(pair):
         samples, control = pair
-        return [format_ns(median(samples["one"])), with_range(scaling.factors(samples)),
+        return [format_ns(median(scaling.alone(samples))), with_range(scaling.factors(samples)),
                 with_range(scaling.shares(samples, control))]
     with_control = [{way: (samples, record["scaling"][name]["control"])
                      for way, samples in case.items()}

@@ -1,7 +1,11 @@
 """How much more two workers get done than one, on one container that both use.
 
-Main invariant: each repetition measures one worker, two workers and the control of independent C
-threads (objtunnel.demo.control) one after the other; a share of the control is one repetition's.
+CPUs of a shared machine are not equally fast at all times, and no container can help that: so each
+worker is compared with itself. Alone, each does its rounds by itself; together, both do at once.
+What both get done together is the sum of alone / together: 2 if neither is in the other's way.
+
+Main invariant: each repetition measures both workers alone, together, and the control of independent
+C threads (objtunnel.demo.control) one after the other; a share of the control is one repetition's.
 """
 
 import random
@@ -17,6 +21,7 @@ HOT_KEY = "hot"
 MIX = "\n".join(["        for k0, k1, k2, k3, k4, k5, k6, k7, k8, k9 in chunks:",
                  *(f"            d[k{i}]" for i in range(9)), "            d[k9] = 1"])
 CHUNK = 10
+WORKERS = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ def operations(kept):
 # ---- here ----------------------------------------------------------------------------------------
 
 def run(case, options):
-    """{"ways": {way: {"one", "two": [seconds for one operation of all]}}, "control": [...]}."""
+    """{"ways": {way: {"one", "two": [[each worker's seconds for one operation]]}}, "control": [...]}:
+    alone and together."""
     open_ways = {}
     record = {"ways": {name: {"one": [], "two": []} for name in case.ways}, "control": []}
     try:
@@ -95,8 +101,9 @@ def run(case, options):
         for _ in range(options.repeat):
             record["control"].append(options.sample_control())
             for name in order:
-                for count, workers in (("one", 1), ("two", 2)):
-                    record["ways"][name][count].append(open_ways[name].measure(workers))
+                alone, together = open_ways[name].measure()
+                record["ways"][name]["one"].append(alone)
+                record["ways"][name]["two"].append(together)
             order.reverse()
     finally:
         for measurement in open_ways.values():
@@ -111,20 +118,37 @@ class _Measurement:
             fill(container, options.keys)
         self._crew = Crew(way.in_threads, options.pair, options.cpus)
         self._crew.prepare(case.prepare, container, options.keys)
-        self._operations = self._crew.run(1, operations)[1][0]
-        self._rounds = choose_rounds(lambda n: self._crew.run(1, step, n)[0], options.seconds)
+        self._operations = self._crew.run(2, operations)[1]
+        self._rounds = [choose_rounds(lambda n, w=who: self._crew.time_each([w], step, {w: n})[0],
+                                      options.seconds) for who in WORKERS]
 
-    def measure(self, workers):
-        took, _ = self._crew.run(workers, step, self._rounds)
-        return took / (self._rounds * self._operations * workers)
+    def measure(self):
+        alone = [self._crew.time_each([who], step, self._rounds)[0] for who in WORKERS]
+        together = self._crew.time_each(WORKERS, step, self._rounds)
+        return self._for_once(alone), self._for_once(together)
+
+    def _for_once(self, took):
+        return [seconds / (self._rounds[who] * self._operations[who])
+                for who, seconds in zip(WORKERS, took)]
 
     def close(self):
         self._crew.close()
 
 
+def alone(samples):
+    """Seconds for one operation of one worker, the mean of both, one for each repetition."""
+    return [sum(times) / len(times) for times in samples["one"]]
+
+
+def together(samples):
+    """Seconds for one operation of any of two."""
+    return [1 / sum(1 / t for t in times) for times in samples["two"]]
+
+
 def factors(samples):
     """How many times the work of one, one for each repetition."""
-    return [one / two for one, two in zip(samples["one"], samples["two"])]
+    return [sum(one / two for one, two in zip(alone, together))
+            for alone, together in zip(samples["one"], samples["two"])]
 
 
 def shares(samples, control):

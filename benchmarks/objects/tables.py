@@ -29,7 +29,8 @@ def print_scaling(name, case):
     rows = []
     for way, samples in case["ways"].items():
         factor, share = scaling.factors(samples), scaling.shares(samples, case["control"])
-        rows.append((way, format_ns(median(samples["one"])), format_ns(median(samples["two"])),
+        rows.append((way, format_ns(median(scaling.alone(samples))),
+                     format_ns(median(scaling.together(samples))),
                      format_value(median(factor)), format_range(factor),
                      f"{median(share):.0%}", f"{min(share):.0%} .. {max(share):.0%}",
                      str(len(factor))))
