@@ -944,6 +944,30 @@ array_tolist(PyObject *self, PyObject *unused)
     return list;
 }
 
+/* Of the list's of that name: as in array.array, which looks at one number after the other, too. */
+static PyObject *
+array_by_list(PyObject *self, const char *name, PyObject *args)
+{
+    PyObject *list = array_tolist(self, NULL);
+    PyObject *method = list == NULL ? NULL : PyObject_GetAttrString(list, name);
+    PyObject *result = method == NULL ? NULL : PyObject_CallObject(method, args);
+    Py_XDECREF(list);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *
+array_count(PyObject *self, PyObject *args)
+{
+    return array_by_list(self, "count", args);
+}
+
+static PyObject *
+array_index(PyObject *self, PyObject *args)
+{
+    return array_by_list(self, "index", args);
+}
+
 static PyObject *
 array_compare(PyObject *self, PyObject *other, int op)
 {
@@ -1013,6 +1037,11 @@ static PyMethodDef bytes_methods[] = {COMMON_METHODS, {NULL, NULL, 0, NULL}};
 static PyMethodDef array_methods[] = {
     COMMON_METHODS,
     {"tolist", array_tolist, METH_NOARGS, "tolist($self)\n--\n\nThe numbers as a list."},
+    {"count", array_count, METH_VARARGS,
+     "count($self, value, /)\n--\n\nHow many numbers equal value."},
+    {"index", array_index, METH_VARARGS,
+     "index($self, value, start=0, stop=sys.maxsize, /)\n--\n\n"
+     "Where the first number is that equals value. Raises ValueError."},
     {NULL, NULL, 0, NULL},
 };
 

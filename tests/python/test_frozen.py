@@ -211,6 +211,9 @@ def test_arrays():
     assert isinstance(a, FrozenArray) and a == original == a and a != original[:2] and len(a) == 3
     assert list(a) == a.tolist() == [1.5, 2.5, -3] and (a.typecode, a.itemsize) == ("d", 8)
     assert a[-1] == -3 and a[1:] == original[1:] and view["i"][::4].tolist() == [0, 4, 8]
+    assert a.count(2.5) == 1 and a.count("x") == 0 and a.index(-3) == 2 and a.index(-3, 1) == 2
+    with pytest.raises(ValueError):
+        a.index(1.5, 1)
     assert view["empty"].tolist() == [] and memoryview(a).format == "d" and memoryview(a).readonly
     assert json.dumps(a, default=frozen_default) == "[1.5, 2.5, -3.0]"
     thawed = view.thaw()
