@@ -148,8 +148,7 @@ is_worth_keeping(ot_frozen_view_t *in, PyObject *o)
     if (PyLong_CheckExact(o)) {
         return PyUnstable_Long_IsCompact((PyLongObject *)o);
     }
-    bool view = !PyFloat_CheckExact(o) && ot_is_frozen_view(o);
-    return view ? in->depth < MAX_KEPT : PyFloat_CheckExact(o);
+    return PyFloat_CheckExact(o) || (ot_is_frozen_view(o) && in->depth < MAX_KEPT);
 }
 
 static void
