@@ -42,7 +42,9 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
             return NULL;
         }
     }
-    if (ot_gc_is_tracked(o)) {
+    /* 3.13.0 leaves an instance's dict untracked while the instance has the values itself; the copy
+     * has them in its dict. */
+    if (ot_gc_is_tracked(o) || (PyDict_CheckExact(o) && ot_dict_is_split(o))) {
         ot_gc_chain_add(&p->tree->tracked, copy); /* at once: undo() must find cycles of clones */
     }
     return copy;

@@ -531,6 +531,9 @@ give_dict_steal(PyObject *o, PyObject *own, PyObject *split, ot_values_t *values
         ot_instance_invalidate_values(o);
     }
     ot_dict_become_combined(split, own, ot_empty_keys());
+    if (!ot_gc_is_tracked(split)) {
+        ot_gc_track(split); /* 3.13.0 does not while the instance has the values */
+    }
     ot_values_free(values);
     Py_DECREF(own);
 }

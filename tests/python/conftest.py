@@ -21,6 +21,10 @@ settings.register_profile(
 settings.load_profile("objtunnel")
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as background jobs of a shell have it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # several tests send it
+
+
 @pytest.fixture
 def tunnel():
     return objtunnel.Tunnel()

@@ -418,6 +418,17 @@ def pass_on(there, back, lessons, count):
     return True
 
 
+def collects_what_it_received(tunnel, lessons):
+    """In a worker: two instances, of which one refers to itself and the other to that."""
+    teach(lessons)
+    nodes = tunnel.recv(timeout=60)
+    assert nodes[0].a is nodes[1].a is nodes[0]
+    gone = [weakref.ref(o) for o in nodes]
+    del nodes
+    gc.collect()
+    return [ref() is None for ref in gone] == [True, True]
+
+
 def forget():
     instance_classes.forget()
     gc.collect()

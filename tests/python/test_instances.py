@@ -142,6 +142,26 @@ def test_instances_in_each_others_own_dicts(worker):
     assert worker.call(instances.receive_and_use, t, recipe * 3, lessons, True, False)
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["moved", "copied"])
+@pytest.mark.parametrize("full", [False, True], ids=["same names", "names that do not fit"])
+def test_cycles_through_a_dict_that_was_looked_at(worker, kept, full):
+    """3.13.0 does not track such a dict; who gets the instance has to collect it all the same."""
+    a, b = instances.find("FreshObject902")(), instances.find("FreshObject902")()
+    vars(a), vars(b)
+    a.a = b.a = a
+    outside = [a, b] if kept else []
+    t = Tunnel()
+    nodes = [a, b]
+    del a, b
+    t.send(nodes)
+    lessons = [("FreshObject902", [f"z{n}" for n in range(40)])] if full else []
+    assert worker.call(instances.collects_what_it_received, t, lessons)
+    gone = [weakref.ref(o) for o in outside]
+    outside.clear()
+    gc.collect()
+    assert all(ref() is None for ref in gone)
+
+
 @settings(max_examples=15)
 @given(recipes_and_lessons(outside=True), OUTSIDE)
 def test_messages_never_received(worker, drawn, outside):
