@@ -202,6 +202,10 @@ report: $(BUILD)/venv/matplotlib.stamp
 .PHONY: report-tunnel
 report-tunnel: all
 	@$(VENV_PYTHON) benchmarks/tunnel/page.py $(REPORT_ARGS)
+.PHONY: profile-tunnel
+PROFILE = docs/results/tunnel-profile-$(shell hostname).md
+profile-tunnel: all
+	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/tunnel/profile.py $(PROFILE)
 .PHONY: report-objects
 report-objects: all
 	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/objects_page.py $(REPORT_ARGS)
@@ -320,6 +324,7 @@ help:
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
+	@echo "make profile-tunnel   where the time goes, by function; needs perf; PROFILE=FILE.md"
 	@echo "make lab           CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "make lab-test      some of CPython's own tests on them, stale pointers; VARIANT=..."
 	@echo "make lab-bench     what refcounts cost in CPython, ten minutes; BENCH_ARGS=... (--quick)"

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from array import array
@@ -19,6 +20,7 @@ from objtunnel.demo.table import format_spread, format_table, format_time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BENCHMARK = os.path.join(ROOT, "benchmarks", "tunnel", "bench_tunnel.py")
+PROFILE = os.path.join(ROOT, "benchmarks", "tunnel", "profile.py")
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +282,15 @@ def test_benchmark_filter_and_its_error():
     done = run_python(BENCHMARK, "--smoke", "--filter", "^array_8MB$")
     assert done.returncode == 0 and "array_8MB" in done.stdout and "rows" not in done.stdout
     assert run_python(BENCHMARK, "--filter", "no such case").returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("perf") is None, reason="perf samples it")
+def test_profile_of_what_the_benchmark_sends(tmp_path):
+    page = tmp_path / "profile.md"
+    done = run_python(PROFILE, str(page))
+    if "perf_event" in done.stderr or "ermission" in done.stderr:
+        pytest.skip("perf may not sample here")
+    assert done.returncode == 0, done.stderr
+    floats = page.read_text().partition("## `floats_1e6`")[2].partition("\n## ")[0]
+    assert "| _core | `" in floats and "| sender |" in page.read_text()
