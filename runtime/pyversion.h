@@ -363,6 +363,16 @@ ot_gc_chain_add(ot_gc_chain_t *chain, PyObject *o)
     ot_gc_chain_append(chain, gc, gc, 1);
 }
 
+/* Appends o, which may be in the chain already but on no collector's list; the chain's last object
+ * looks untracked. */
+static inline void
+ot_gc_chain_include(ot_gc_chain_t *chain, PyObject *o)
+{
+    if (!ot_gc_header_is_tracked(o) && chain->last != _Py_AS_GC(o)) {
+        ot_gc_chain_append(chain, _Py_AS_GC(o), _Py_AS_GC(o), 1);
+    }
+}
+
 /* Takes the last run off the lists, and has the collector of the current interpreter, which the
  * chain came from, count right. */
 static inline void

@@ -172,7 +172,7 @@ static void
 make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
 {
     if (arrivals != NULL) {
-        ot_classes_enter(arrivals);
+        ot_classes_enter(arrivals, &tree->tracked);
     }
     if (tree->keys.len > 0) {
         settle_keys(tree, here, intern);

@@ -519,7 +519,8 @@ fill_dict(PyObject *dict, ot_values_t *values)
 
 /* Gives an instance a dict of its own (stolen) instead of values in its class's order. */
 static void
-give_dict_steal(PyObject *o, PyObject *own, PyObject *split, ot_values_t *values)
+give_dict_steal(PyObject *o, PyObject *own, PyObject *split, ot_values_t *values,
+                ot_gc_chain_t *tracked)
 {
     fill_dict(own, values);
     if (split == NULL) {
@@ -531,22 +532,21 @@ give_dict_steal(PyObject *o, PyObject *own, PyObject *split, ot_values_t *values
         ot_instance_invalidate_values(o);
     }
     ot_dict_become_combined(split, own, ot_empty_keys());
-    if (!ot_gc_is_tracked(split)) {
-        ot_gc_track(split); /* 3.13.0 does not while the instance has the values */
-    }
+    ot_gc_chain_include(tracked,
+                        split); /* 3.13.0 does not track it while the instance has values */
     ot_values_free(values);
     Py_DECREF(own);
 }
 
 static void
-enter_one(const arrival_t *a, size_t k, ot_keys_t *keys)
+enter_one(const arrival_t *a, size_t k, ot_keys_t *keys, ot_gc_chain_t *tracked)
 {
     PyObject *o = instance(a->sent, k);
     ot_values_t *values = a->sent->capacity == OT_NO_VALUES ? NULL : values_of(o, a->type);
     ot_py_set_type_steal(o, a->type);
     PyObject *split = split_dict_of(o, a->type);
     if (a->own_dicts && values != NULL) {
-        give_dict_steal(o, a->dicts.items[k], split, values);
+        give_dict_steal(o, a->dicts.items[k], split, values, tracked);
         a->dicts.items[k] = NULL;
         return;
     }
@@ -560,7 +560,7 @@ enter_one(const arrival_t *a, size_t k, ot_keys_t *keys)
 }
 
 void
-ot_classes_enter(ot_arrivals_t *arrivals)
+ot_classes_enter(ot_arrivals_t *arrivals, ot_gc_chain_t *tracked)
 {
     enum { AHEAD = 16 };
     for (size_t i = 0; i < arrivals->len; i++) {
@@ -571,7 +571,7 @@ ot_classes_enter(ot_arrivals_t *arrivals)
             if (k + AHEAD < n) {
                 ot_prefetch(instance(a->sent, k + AHEAD));
             }
-            enter_one(a, k, keys);
+            enter_one(a, k, keys, tracked);
         }
         ot_py_retain((PyObject *)a->type, (Py_ssize_t)n);
     }

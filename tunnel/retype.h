@@ -41,8 +41,8 @@ ot_arrivals_t *ot_classes_find(const ot_interp_t *interp, ot_tree_t *tree, bool 
  * two. 0, or -1 with MemoryError. Runs: m. */
 int ot_classes_plan(ot_arrivals_t *arrivals);
 
-/* Makes all instances this interpreter's; cannot fail. */
-void ot_classes_enter(ot_arrivals_t *arrivals);
+/* Makes all instances this interpreter's; cannot fail. tracked: the tree's; dicts are added to it. */
+void ot_classes_enter(ot_arrivals_t *arrivals, ot_gc_chain_t *tracked);
 
 /* NULL is fine. */
 void ot_arrivals_free(ot_arrivals_t *arrivals);
