@@ -452,7 +452,10 @@ ot_int_overwrite(PyObject *mine, PyObject *from)
     if (!ot_int_takes_one_digit(mine)) {
         return false;
     }
-    ((PyLongObject *)mine)->long_value = ((PyLongObject *)from)->long_value;
+    _PyLongValue *to = &((PyLongObject *)mine)->long_value;
+    const _PyLongValue *value = &((PyLongObject *)from)->long_value;
+    to->lv_tag = value->lv_tag;
+    to->ob_digit[0] = value->ob_digit[0]; /* not the whole struct: the block may end after the digit */
     return true;
 }
 
