@@ -25,6 +25,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as background jobs of a
     signal.signal(signal.SIGINT, signal.default_int_handler)  # several tests send it
 
 
+def pytest_collection_modifyitems(items):
+    """Who collects the garbage after each of hundreds of examples comes first: a collection goes
+    over all that earlier tests have left, too, pytest's own reports among it."""
+    first = ("test_trees", "test_instances")
+    items.sort(key=lambda item: item.module.__name__.rpartition(".")[2] not in first)
+
+
 @pytest.fixture
 def tunnel():
     return objtunnel.Tunnel()
