@@ -455,7 +455,7 @@ ot_int_overwrite(PyObject *mine, PyObject *from)
     _PyLongValue *to = &((PyLongObject *)mine)->long_value;
     const _PyLongValue *value = &((PyLongObject *)from)->long_value;
     to->lv_tag = value->lv_tag;
-    to->ob_digit[0] = value->ob_digit[0]; /* not the whole struct: the block may end after the digit */
+    to->ob_digit[0] = value->ob_digit[0]; /* the block may end here, before the struct does */
     return true;
 }
 
