@@ -7,12 +7,13 @@ import pytest
 from objtunnel import SharedReferenceError, Tunnel
 
 
-OLDER = [[] for _ in range(100)]  # CPython's free lists hold some from before our heap, which are copied
+# CPython's free lists hold some from before our heap, which are copied.
+OLDER = [[[], i / 3, i + 10**6] for i in range(200)]
 
 
 def numbers(n):
     """Floats, ints of one digit and of several."""
-    return [make(i) for i in range(n) for make in (lambda i: i / 7, lambda i: i + 1000,
+    return [make(i) for i in range(n) for make in (lambda i: i / 7, lambda i: i + 2000,
                                                    lambda i: 1 << (100 + i % 50))]
 
 
