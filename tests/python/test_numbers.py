@@ -8,7 +8,7 @@ from objtunnel import SharedReferenceError, Tunnel
 
 
 # CPython's free lists hold some from before our heap, which are copied.
-OLDER = [[[], i / 3, i + 10**6] for i in range(200)]
+OLDER = [[[], {}, i / 3, i + 10**6] for i in range(200)]
 
 
 def numbers(n):
