@@ -127,6 +127,7 @@ def _replace(o, _nodes, _outside):
 def _add_odd_key(o, nodes, _outside, i):
     """Such a key ends the sharing of keys."""
     if _dict_of(o) is not None:
+        vars(o)[i] = []  # 3.13.0 forgets to track the dict, and with it a cycle, if not for this
         vars(o)[i] = nodes[i % len(nodes)]
 
 
