@@ -107,13 +107,9 @@ raise_lost(PyObject *self)
 static ot_sync_result_t
 lock_box(PyObject *self, int64_t deadline)
 {
-    ot_lock_t *lock = &box_of(self)->lock;
-    if (ot_lock_state(lock).mine) {
-        PyErr_SetString(PyExc_RuntimeError,
+    ot_sync_result_t result =
+        ot_acquire_once(&box_of(self)->lock, home_of(self)->interp_id, deadline,
                         "this thread has acquired the box already: release it first");
-        return OT_SYNC_INTERRUPTED;
-    }
-    ot_sync_result_t result = ot_acquire_waiting(lock, home_of(self)->interp_id, deadline);
     if (result == OT_SYNC_ABANDONED) {
         raise_lost(self);
     }

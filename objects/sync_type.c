@@ -47,6 +47,20 @@ ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline)
     return result;
 }
 
+ot_sync_result_t
+ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline, const char *message)
+{
+    ot_sync_result_t result = ot_acquire_waiting(lock, interp, OT_DONT_WAIT);
+    if (result != OT_SYNC_TIMEOUT) {
+        return result;
+    }
+    if (ot_lock_state(lock).mine) {
+        PyErr_SetString(PyExc_RuntimeError, message);
+        return OT_SYNC_INTERRUPTED;
+    }
+    return ot_acquire_waiting(lock, interp, deadline);
+}
+
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 static int64_t

@@ -21,8 +21,12 @@ void ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline);
 void ot_waiting_end(ot_waiting_t *waiting);
 
 /* Acquires at once if that can be done, else waits without the GIL. A lock that is not recursive
- * and is this thread's own already: waits in vain: look at ot_lock_state first. */
+ * and is this thread's own already: waits in vain. */
 ot_sync_result_t ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline);
+
+/* The same, but who has it already gets RuntimeError(message), which is INTERRUPTED. */
+ot_sync_result_t ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline,
+                                 const char *message);
 
 /* Seconds (None: for ever; negative: not at all) to a deadline; -1 with an exception set. */
 int ot_timeout_from(PyObject *timeout, int64_t *deadline);

@@ -379,13 +379,9 @@ raise_lost(void)
 static int
 enter(const ot_objects_t *home, const opaque_t *opaque)
 {
-    if (ot_lock_state(opaque->lock).mine) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this value is being copied by this thread: pickling or unpickling it may "
-                        "not ask for it");
-        return -1;
-    }
-    ot_sync_result_t result = ot_acquire_waiting(opaque->lock, home->interp_id, OT_FOREVER);
+    ot_sync_result_t result = ot_acquire_once(opaque->lock, home->interp_id, OT_FOREVER,
+                                              "this value is being copied by this thread: pickling "
+                                              "or unpickling it may not ask for it");
     if (result == OT_SYNC_ABANDONED) {
         (void)ot_lock_recover(opaque->lock, home->interp_id); /* false: somebody else did */
         return raise_lost();
