@@ -362,6 +362,13 @@ iterator_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+static PyObject **
+items_of(PyObject *node)
+{
+    return PyList_CheckExact(node) ? ((PyListObject *)node)->ob_item
+                                   : ((PyTupleObject *)node)->ob_item;
+}
+
 /* The next element of a list or tuple; NULL at the end. Borrowed from the region. */
 static PyObject *
 next_item(PyObject *node, ot_frozen_at_t *at)
@@ -369,9 +376,7 @@ next_item(PyObject *node, ot_frozen_at_t *at)
     if (at->pos >= Py_SIZE(node)) {
         return NULL;
     }
-    PyObject **items = PyList_CheckExact(node) ? ((PyListObject *)node)->ob_item
-                                               : ((PyTupleObject *)node)->ob_item;
-    return items[at->pos++];
+    return items_of(node)[at->pos++];
 }
 
 static PyObject *
@@ -434,13 +439,6 @@ view_iter(PyObject *self)
 }
 
 /* ---- list and tuple ----------------------------------------------------------------------------- */
-
-static PyObject **
-items_of(PyObject *node)
-{
-    return PyList_CheckExact(node) ? ((PyListObject *)node)->ob_item
-                                   : ((PyTupleObject *)node)->ob_item;
-}
 
 /* Borrowed from the region; NULL with IndexError. */
 static PyObject *
