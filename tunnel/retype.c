@@ -532,8 +532,8 @@ give_dict_steal(PyObject *o, PyObject *own, PyObject *split, ot_values_t *values
         ot_instance_invalidate_values(o);
     }
     ot_dict_become_combined(split, own, ot_empty_keys());
-    ot_gc_chain_include(tracked,
-                        split); /* 3.13.0 does not track it while the instance has values */
+    /* 3.13.0 does not track it while the instance has values. */
+    ot_gc_chain_include(tracked, split);
     ot_values_free(values);
     Py_DECREF(own);
 }
