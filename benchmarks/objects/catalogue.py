@@ -10,10 +10,9 @@ import dicts
 import lists
 import trees
 from cases import Case
+from crew import HERE, THERE
 from handoff import contended, hand_off
 from loops import Statement
-
-HERE, THERE = "threads of one interpreter", "interpreters"  # where the two workers are
 
 
 # ---- locks ---------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from objtunnel import Interpreter, SharedArray
 
 from measure import pin, unpinned
 
+HERE, THERE = "threads of one interpreter", "interpreters"  # where the workers are, in results
+
 _state = {}  # {(crew, worker): what its prepare() returned}
 _crews = itertools.count()
 

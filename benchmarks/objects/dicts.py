@@ -6,11 +6,11 @@ import threading
 from objtunnel import LockingDict
 
 from cases import Case, Goal
+from crew import HERE, THERE
 from loops import Statement
 from peers import FOUND, MISSING, ManagerStatement
 from scaling import Scaling, Way, prepare_hot, prepare_mix
 
-HERE, THERE = "threads of one interpreter", "interpreters"
 MANAGER = "multiprocessing.Manager().dict()"
 KEY = "key 500"
 

@@ -6,10 +6,10 @@ import threading
 from objtunnel import LockingList, SharedFile
 
 from cases import Case
+from crew import HERE, THERE
 from handoff import Pair
 from loops import Statement
 
-HERE, THERE = "threads of one interpreter", "interpreters"
 LINE = "a line of a log, as long as they mostly are, of some sixty letters\n"
 
 
