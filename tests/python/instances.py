@@ -120,8 +120,12 @@ def _look(o, _nodes, _outside):
 
 
 def _replace(o, _nodes, _outside):
-    if _dict_of(o) is not None:
-        object.__setattr__(o, "__dict__", dict(vars(o)))
+    old = _dict_of(o)
+    if old is not None:
+        object.__setattr__(o, "__dict__", dict(old))
+        if not gc.is_tracked(old):  # 3.13.0 forgets it, and somebody may hold it: a cycle for ever
+            old["passing by"] = []
+            del old["passing by"]
 
 
 def _add_odd_key(o, nodes, _outside, i):
