@@ -215,10 +215,12 @@ lock_at_fork_reinit(PyObject *self, PyObject *unused)
 static PyObject *
 repr_of(const ot_lock_t *lock, ot_lock_state_t state, const void *address)
 {
-    const char *name = lock->head.kind == &ot_rlock_kind ? "RLock" : "Lock";
+    bool recursive = lock->head.kind == &ot_rlock_kind;
+    const char *name = recursive ? "RLock" : "Lock";
     unsigned long long id = lock->head.id;
     if (state.depth == 0) {
-        return PyUnicode_FromFormat("<unlocked objtunnel.%s object %llu at %p>", name, id, address);
+        return PyUnicode_FromFormat("<unlocked objtunnel.%s object %llu%s at %p>", name, id,
+                                    recursive ? " count=0" : "", address);
     }
     return PyUnicode_FromFormat("<%s objtunnel.%s object %llu interpreter=%lld count=%llu at %p>",
                                 state.abandoned ? "abandoned" : "locked", name, id,

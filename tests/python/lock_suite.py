@@ -11,8 +11,8 @@ from test import lock_tests
 
 import objtunnel
 
-# An Event of threading has a Condition inside, _cond, which this test looks at.
-OMITTED = {("EventTests", "test_at_fork_reinit")}
+# (suite, test): an Event of threading has a Condition inside, _cond, and that has _waiters.
+OMITTED = {("EventTests", "test_at_fork_reinit"), ("ConditionTests", "test_nan_timeout")}
 
 # What the tests of Condition take a plain Lock from.
 lock_tests.threading = types.SimpleNamespace(**{**vars(threading), "Lock": objtunnel.Lock})
