@@ -12,7 +12,8 @@
  * Main invariant: while a module object that entered `tinyodbc_global` lives, so does `environment`;
  * a Connection holds its module object until its handle is freed.
  * Threading: connections are their interpreter's; a mutex in each makes it one thread's at a time.
- * No GIL is held while the database works.
+ * No GIL is held while the database works. A driver that is not made for that needs "Threading=3" in
+ * odbcinst.ini: the driver manager then makes one call at a time.
  */
 #ifdef TINYODBC_ALONE
 #include "objtunnel_global.h"
