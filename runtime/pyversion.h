@@ -984,9 +984,10 @@ ot_bytearray_block(PyObject *o)
 #endif
 }
 
-/* Somebody else looks into the bytes: through a buffer, or (3.15) through the bytes object. */
+/* Somebody looks into the bytes: not just through so many buffers, or (3.15) through the bytes
+ * object. */
 static inline bool
-ot_bytearray_pinned(PyObject *o)
+ot_bytearray_pinned(PyObject *o, Py_ssize_t exports)
 {
     PyByteArrayObject *b = (PyByteArrayObject *)o;
 #if PY_VERSION_HEX >= 0x030f0000
@@ -995,7 +996,7 @@ ot_bytearray_pinned(PyObject *o)
         return true;
     }
 #endif
-    return b->ob_exports != 0;
+    return b->ob_exports != exports;
 }
 
 /* Swaps what two bytearrays hold; neither may be pinned. */

@@ -122,6 +122,12 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     }
 }
 
+static void
+add_part(ot_copier_t *c, PyObject *part)
+{
+    ot_gc_chain_add(&proof_of(c)->tree->tracked, part);
+}
+
 static int
 do_jobs(ot_proof_t *p)
 {
@@ -142,7 +148,7 @@ do_jobs(ot_proof_t *p)
 int
 ot_copy_outsiders(ot_proof_t *p)
 {
-    p->copier.copy = copy_reference;
+    p->copier = (ot_copier_t){copy_reference, add_part};
     if (ot_numbers_copy(p) < 0) {
         return -1;
     }
@@ -164,7 +170,7 @@ ot_copy_outsiders(ot_proof_t *p)
 int
 ot_copy_root(ot_proof_t *p)
 {
-    p->copier.copy = copy_reference;
+    p->copier = (ot_copier_t){copy_reference, add_part};
     p->tree->root = copy_reference(&p->copier, p->root, &p->tree->root);
     return p->tree->root == NULL ? -1 : do_jobs(p); /* if it fails, undo() drops the root */
 }

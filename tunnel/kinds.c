@@ -37,6 +37,7 @@ ot_kind_static(PyTypeObject *t)
         {&PyByteArray_Type, &ot_kind_bytearray},
         {&PyODict_Type, &ot_kind_odict},
         {&PyDictProxy_Type, &ot_kind_mappingproxy},
+        {&PyMemoryView_Type, &ot_kind_memoryview},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(rows); i++) {
         if (t == rows[i].type) {

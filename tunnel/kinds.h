@@ -23,6 +23,9 @@ struct ot_copier {
     /* A new reference to what a copy holds where its original holds o; may note that `slot` of
      * the copy is to be filled by the receiver. NULL with an exception set. */
     PyObject *(*copy)(ot_copier_t *c, PyObject *o, PyObject **slot);
+
+    /* Tells of a part: see ot_visit_part. A new one, untracked. */
+    void (*part)(ot_copier_t *c, PyObject *part);
 };
 
 /* ---- the row ------------------------------------------------------------------------------ */
@@ -104,8 +107,8 @@ bool ot_key_is_composite(PyObject *key);
 extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,
     ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes, ot_kind_bytearray, ot_kind_range,
     ot_kind_slice, ot_kind_array, ot_kind_deque, ot_kind_defaultdict, ot_kind_odict,
-    ot_kind_decimal, ot_kind_mappingproxy, ot_kind_plain_instance, ot_kind_container_instance,
-    ot_kind_other_instance, ot_kind_extension;
+    ot_kind_decimal, ot_kind_mappingproxy, ot_kind_memoryview, ot_kind_plain_instance,
+    ot_kind_container_instance, ot_kind_other_instance, ot_kind_extension;
 
 /* The row for a built-in type that every interpreter shares, NULL if it has none. */
 const ot_kind_t *ot_kind_static(PyTypeObject *type);
@@ -155,6 +158,9 @@ PyObject *ot_tzinfo_of(PyObject *o);
 /* Whether a copy of a leaf hashes otherwise than the leaf: NaNs do. What is looked up by one must be
  * rehashed once it is a copy. */
 bool ot_leaf_hashes_by_address(PyObject *o);
+
+/* A new bytearray of n bytes, which may be anything. */
+PyObject *ot_bytearray_of(Py_ssize_t n);
 
 /* Leaves an array empty, its items somebody else's. */
 void ot_array_forget_items(PyObject *o);

@@ -414,6 +414,12 @@ prove_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
     return 1;
 }
 
+static void
+take_part(ot_visitor_t *v, PyObject *part)
+{
+    ot_gc_chain_add(&proof_of(v)->tree->tracked, part);
+}
+
 static int
 drain(ot_proof_t *p)
 {
@@ -453,6 +459,7 @@ spread(ot_proof_t *p, int (*edge)(ot_visitor_t *, PyObject **))
     int rc = 0;
     p->visitor.edge = edge;
     p->visitor.key = ignore_key;
+    p->visitor.part = NULL;
     while (rc >= 0 && p->stack.len > 0) {
         PyObject *o = (PyObject *)p->stack.items[--p->stack.len];
         rc = ot_proof_kind(p, o)->visit(o, &p->visitor);
@@ -573,7 +580,7 @@ int
 ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
 {
     const ot_kind_t *kind = ot_proof_kind(p, shell);
-    p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key};
+    p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key, .part = take_part};
     if (descend_any(p, shell, kind, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
         return -1;
     }

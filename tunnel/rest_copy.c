@@ -297,6 +297,12 @@ copy_reference(ot_copier_t *copier, PyObject *o, PyObject **slot)
     return remember(c, o, copy) < 0 ? NULL : Py_NewRef(copy);
 }
 
+static void
+add_part(ot_copier_t *copier, PyObject *part)
+{
+    ot_gc_chain_add(&((copying_t *)copier)->made.tracked, part);
+}
+
 /* What stands for keys that were interned, and for Tunnels: made first. */
 static int
 copy_special(copying_t *c, const ot_interp_t *interp, const ot_rest_t *rest)
@@ -346,7 +352,7 @@ do_jobs(copying_t *c)
 PyObject *
 ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part)
 {
-    copying_t c = {.copier.copy = copy_reference};
+    copying_t c = {.copier = {copy_reference, add_part}};
     PyObject *root = NULL;
     if (rest->has_arrays && (c.array_type = array_type_here()) == NULL) {
         return NULL;

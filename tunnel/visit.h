@@ -22,6 +22,8 @@ struct ot_visitor {
     /* The same for a str that is the i-th key of an all-str dict; these slots are not remembered
      * one by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
     int (*key)(ot_visitor_t *v, PyObject *key, Py_ssize_t i);
+    /* The same for a part; NULL: it is of no interest. */
+    void (*part)(ot_visitor_t *v, PyObject *part);
     size_t leaves; /* exclusive leaves passed over */
 };
 
@@ -202,6 +204,16 @@ static inline int
 ot_visit_edge(ot_visitor_t *v, PyObject **slot)
 {
     return ot_walk_edge(v, slot, v->edge);
+}
+
+/* A part is an object with a collector header that belongs to the visited one alone and is no object
+ * of the tree: it goes where that one goes, and only the collectors have to know. */
+static inline void
+ot_visit_part(ot_visitor_t *v, PyObject *part)
+{
+    if (v->part != NULL) {
+        v->part(v, part);
+    }
 }
 
 #endif

@@ -121,6 +121,6 @@ attach(ot_tree_t *tree)
     "[f(1)], (f(2), [s(1)]), {s(2): f(3), 'key': [s(3)]}, {i(1): s(4)}, {s(5), f(4)},"             \
     " {s(n) for n in range(20)}, frozenset([s(6)]), s(7), s(8) + '\\u20ac', i(2), f(5),"           \
     " complex(f(6)), b(1), bytearray(b(2)), range(i(3), i(4)), slice([f(7)]),"                     \
-    " array.array('d', [f(8)])"
+    " array.array('d', [f(8)]), memoryview(bytearray(b(3) * 9))[2:], memoryview(b(4) * 9)"
 
 #endif

@@ -24,7 +24,7 @@ def hashable(nodes):
     for o in nodes:
         try:
             hash(o)
-        except TypeError:
+        except (TypeError, ValueError):  # ValueError: a memoryview that may be written to
             continue
         good.append(o)
     return good
@@ -199,6 +199,8 @@ def _plain_repr(o):
     for base in (int, float, complex, str, bytes):
         if isinstance(o, base):
             return base.__repr__(o)
+    if isinstance(o, memoryview):
+        return o.hex()
     return "" if _is_container(o) else repr(o)
 
 

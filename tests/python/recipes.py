@@ -21,6 +21,8 @@ ATOMS = st.one_of(
     st.tuples(st.just("bytes"), st.binary(max_size=20)),
     st.tuples(st.just("bytearray"), st.binary(max_size=40)),
     st.tuples(st.just("array"), st.sampled_from("bBhHiIlLqQfd"), st.integers(0, 40)),
+    st.tuples(st.just("view"), st.sampled_from("bBhHiIlLqQfd"), st.lists(st.integers(1, 4), max_size=1),
+              st.booleans(), st.sampled_from([1, 1, 2, -1])),
     st.tuples(st.just("range"), st.integers(-9, 9), st.integers(-10**20, 10**20),
               st.integers(1, 5)),
     st.tuples(st.just("decimal"), st.decimals(allow_nan=False).map(str)),

@@ -151,6 +151,10 @@ MAKERS = {
     "timezone": lambda: timezone(timedelta(hours=-3)),
     "timezone.utc": lambda: timezone.utc,
     "zone of ours": lambda: Zone(2),
+    "view": lambda: memoryview(bytearray(range(100)))[10:90],
+    "view of doubles": lambda: memoryview(bytearray(bytes(range(48)))).cast("d", [2, 3]),
+    "view with a step": lambda: memoryview(bytearray(range(100)))[90:10:-3],
+    "read-only view": lambda: memoryview(bytes(range(100)))[10:90],
     "mappingproxy": lambda: MappingProxyType({text(1): [number(1)]}),
     "mappingproxy of an OrderedDict": lambda: MappingProxyType(OrderedDict({text(1): number(1)})),
 }

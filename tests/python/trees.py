@@ -46,9 +46,18 @@ def _atom(kind, *args):
         return bytearray(args[0])
     if kind == "array":
         return array.array(args[0], [i % 100 for i in range(args[1])])
+    if kind == "view":
+        return _view(*args)
     if kind in _STDLIB_ATOMS:
         return _STDLIB_ATOMS[kind](*args)
     return range(*args)
+
+
+def _view(layout, shape, readonly, step):
+    size = array.array(layout).itemsize * math.prod(shape)
+    data = bytearray(i % 100 for i in range(size))
+    view = memoryview(bytes(data) if readonly else data).cast(layout, shape=shape)
+    return view[::step] if shape else view
 
 
 def _zone(name):
@@ -74,7 +83,7 @@ def _hashable(nodes):
     for node in nodes:
         try:
             hash(node)
-        except TypeError:
+        except (TypeError, ValueError):  # ValueError: a memoryview that may be written to
             continue
         good.append(node)
     return good
@@ -146,10 +155,16 @@ def _equal_leaf(a, b):
         return True  # its parts are compared by the walk
     if isinstance(a, Decimal):
         return a.as_tuple() == b.as_tuple()
+    if isinstance(a, memoryview):
+        return _view_state(a) == _view_state(b)
     if isinstance(a, (date, time, timedelta, timezone)):
         same_zone = type(getattr(a, "tzinfo", None)) is type(getattr(b, "tzinfo", None))
         return a == b and repr(a) == repr(b) and hash(a) == hash(b) and same_zone
     return a == b
+
+
+def _view_state(v):
+    return v.tobytes(), v.tolist(), v.format, v.shape, v.readonly, type(v.obj)
 
 
 def _form(o):
@@ -177,6 +192,8 @@ def _canonical(o):
         return ("tuple",) + tuple(_canonical(x) for x in o)
     if isinstance(o, frozenset):
         return ("frozenset", tuple(sorted((repr(_canonical(x)) for x in o))))
+    if isinstance(o, memoryview):
+        return ("memoryview", o.tobytes())
     return (type(o).__name__, repr(o))
 
 
@@ -216,7 +233,7 @@ def containers(tree):
     while stack:
         o = stack.pop()
         if isinstance(o, (list, dict, set, frozenset, tuple, slice, bytearray, array.array, deque,
-                          MappingProxyType)):
+                          MappingProxyType, memoryview)):
             if id(o) in found:
                 continue
             found[id(o)] = o
@@ -283,6 +300,25 @@ def _abuse_deque(o):
             o.popleft()
 
 
+def _abuse_view(v):
+    data, before = v.obj, v.tobytes()
+    with memoryview(v) as again:
+        assert again == v and again.tobytes() == before
+    if v.c_contiguous and 0 not in v.shape:
+        with v.cast("B") as flat:
+            assert bytes(flat) == before
+            if not v.readonly:
+                flat[-1] ^= 1
+    if v.readonly:
+        hash(bytes(data))
+        return
+    try:
+        data.append(1)
+    except BufferError:
+        return
+    raise AssertionError("a bytearray grew below its view")
+
+
 def abuse(tree):
     """Use everything as a program would: read, hash, mutate, grow, collect, shrink, delete."""
     everything = containers(tree)
@@ -315,7 +351,7 @@ def abuse(tree):
         elif isinstance(o, (tuple, frozenset)):
             try:
                 hash(o)
-            except TypeError:
+            except (TypeError, ValueError):
                 pass
             o = o + o if isinstance(o, tuple) else o | {"y"}
         elif isinstance(o, bytearray):
@@ -324,12 +360,16 @@ def abuse(tree):
         elif isinstance(o, array.array):
             o.extend(array.array(o.typecode, [1] * 50))
             memoryview(o).release()
+        elif isinstance(o, memoryview):
+            _abuse_view(o)
     gc.collect()
     for o in everything:
         if isinstance(o, (list, dict, set, bytearray, deque)):
             o.clear()
         elif isinstance(o, array.array):
             del o[:]
+        elif isinstance(o, memoryview):
+            o.release()
     del everything, o
     gc.collect()
 

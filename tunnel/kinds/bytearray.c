@@ -4,7 +4,7 @@
 static ot_inspection_t
 bytearray_inspect(PyObject *o)
 {
-    if (ot_bytearray_pinned(o)) {
+    if (ot_bytearray_pinned(o, 0)) {
         return OT_PINNED;
     }
     void *block = ot_bytearray_block(o);
@@ -19,19 +19,28 @@ bytearray_visit(PyObject *o, ot_visitor_t *v)
     return 0;
 }
 
+PyObject *
+ot_bytearray_of(Py_ssize_t n)
+{
+    /* Empty first: without memory 3.13 frees a half-made one by fields that it has not set yet. */
+    PyObject *o = PyByteArray_FromStringAndSize(NULL, 0);
+    if (o == NULL || PyByteArray_Resize(o, n) < 0) {
+        Py_XDECREF(o);
+        return NULL;
+    }
+    return o;
+}
+
 /* Not a container for the collector and made by no free list: the public constructor will do,
  * as long as its block is ours, which it is (bytearrays come straight from the allocator). */
 static PyObject *
 bytearray_clone(PyObject *o)
 {
-    /* Empty first: without memory 3.13 frees a half-made one by fields that it has not set yet. */
     Py_ssize_t n = PyByteArray_GET_SIZE(o);
-    PyObject *copy = PyByteArray_FromStringAndSize(NULL, 0);
-    if (copy == NULL || PyByteArray_Resize(copy, n) < 0) {
-        Py_XDECREF(copy);
-        return NULL;
+    PyObject *copy = ot_bytearray_of(n);
+    if (copy != NULL) {
+        memcpy(PyByteArray_AS_STRING(copy), PyByteArray_AS_STRING(o), (size_t)n);
     }
-    memcpy(PyByteArray_AS_STRING(copy), PyByteArray_AS_STRING(o), (size_t)n);
     return copy;
 }
 
