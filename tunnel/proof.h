@@ -53,7 +53,7 @@ typedef struct {
     uint32_t number;
 } ot_number_slot_t;
 
-/* The interned str that was the i-th key of the last dict: rows have the same keys in order. */
+/* The str that was the i-th key of the last dict: rows have the same keys in order. */
 typedef struct {
     PyObject *key;
     uint32_t entry;

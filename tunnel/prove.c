@@ -378,6 +378,24 @@ prove_edge(ot_visitor_t *v, PyObject **slot)
     return admit_if_complete(p, i);
 }
 
+/* Out of the way of prove_key, which is part of the walk. */
+static __attribute__((noinline)) int
+admit_key(ot_proof_t *p, Py_ssize_t i)
+{
+    return admit(p, i) < 0 ? -1 : 1;
+}
+
+/* One more reference to entry i's str. An interned one is copied all the same; others, such as parsers
+ * keep for all rows, move with the last of the dicts. */
+OT_ALWAYS_INLINE int
+count_key(ot_proof_t *p, PyObject *key, Py_ssize_t i)
+{
+    ot_entry_t *e = &p->entries.items[i];
+    e->edges++;
+    e->key_edges++;
+    return e->edges == Py_REFCNT(key) && e->verdict == OT_PENDING ? admit_key(p, i) : 1;
+}
+
 /* A key that was not the last one at its place. */
 static int
 prove_new_key(ot_proof_t *p, PyObject *key, ot_recent_key_t *recent)
@@ -389,14 +407,8 @@ prove_new_key(ot_proof_t *p, PyObject *key, ot_recent_key_t *recent)
     if (i < 0) {
         return -1;
     }
-    ot_entry_t *e = &p->entries.items[i];
-    e->edges++;
-    e->key_edges++;
-    if (e->verdict == OT_INTERNED) {
-        *recent = (ot_recent_key_t){key, (uint32_t)i};
-        return 1;
-    }
-    return admit_if_complete(p, i) < 0 ? -1 : 1;
+    *recent = (ot_recent_key_t){key, (uint32_t)i};
+    return count_key(p, key, i);
 }
 
 /* Keys are counted, their slots are not remembered: the receiver goes over marked dicts. */
@@ -408,10 +420,7 @@ prove_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
     if (recent->key != key) {
         return prove_new_key(p, key, recent);
     }
-    ot_entry_t *e = &p->entries.items[recent->entry];
-    e->edges++;
-    e->key_edges++;
-    return 1;
+    return count_key(p, key, recent->entry);
 }
 
 static void
