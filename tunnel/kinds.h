@@ -159,6 +159,9 @@ PyObject *ot_tzinfo_of(PyObject *o);
  * rehashed once it is a copy. */
 bool ot_leaf_hashes_by_address(PyObject *o);
 
+/* bytearray's inspect, of one that so many buffers may look into. */
+ot_inspection_t ot_bytearray_inspect(PyObject *o, Py_ssize_t exports);
+
 /* A new bytearray of n bytes, which may be anything. */
 PyObject *ot_bytearray_of(Py_ssize_t n);
 

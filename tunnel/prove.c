@@ -466,9 +466,7 @@ spread(ot_proof_t *p, int (*edge)(ot_visitor_t *, PyObject **))
 {
     ot_visitor_t walk = p->visitor;
     int rc = 0;
-    p->visitor.edge = edge;
-    p->visitor.key = ignore_key;
-    p->visitor.part = NULL;
+    p->visitor = (ot_visitor_t){.edge = edge, .key = ignore_key};
     while (rc >= 0 && p->stack.len > 0) {
         PyObject *o = (PyObject *)p->stack.items[--p->stack.len];
         rc = ot_proof_kind(p, o)->visit(o, &p->visitor);

@@ -1,14 +1,20 @@
 /* bytearray.c: the row for bytearray. Side block: the bytes, moved whatever their size. */
 #include "tunnel/kinds.h"
 
-static ot_inspection_t
-bytearray_inspect(PyObject *o)
+ot_inspection_t
+ot_bytearray_inspect(PyObject *o, Py_ssize_t exports)
 {
-    if (ot_bytearray_pinned(o, 0)) {
+    if (ot_bytearray_pinned(o, exports)) {
         return OT_PINNED;
     }
     void *block = ot_bytearray_block(o);
     return ot_heap_owns(o) && (block == NULL || ot_heap_owns(block)) ? OT_MOVABLE : OT_REHOME;
+}
+
+static ot_inspection_t
+bytearray_inspect(PyObject *o)
+{
+    return ot_bytearray_inspect(o, 0);
 }
 
 static int

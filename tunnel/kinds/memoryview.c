@@ -65,17 +65,13 @@ memoryview_copies(PyObject *o)
 static bool
 is_own_exporter(PyObject *o)
 {
-    if (o == NULL || Py_REFCNT(o) != 1 || !ot_heap_owns(o)) {
+    if (o == NULL || Py_REFCNT(o) != 1) {
         return false;
     }
-    if (PyBytes_CheckExact(o)) {
-        return true;
+    if (PyByteArray_CheckExact(o)) {
+        return ot_bytearray_inspect(o, 1) == OT_MOVABLE;
     }
-    if (!PyByteArray_CheckExact(o) || ot_bytearray_pinned(o, 1)) {
-        return false;
-    }
-    void *block = ot_bytearray_block(o);
-    return block == NULL || ot_heap_owns(block);
+    return PyBytes_CheckExact(o) && ot_kind_leaf_inspect(o) == OT_MOVABLE;
 }
 
 static ot_inspection_t
@@ -92,7 +88,7 @@ memoryview_inspect(PyObject *o)
     return own ? OT_MOVABLE : OT_PINNED;
 }
 
-/* Only what moves is visited. */
+/* Who asks for parts visits only what moves. */
 static int
 memoryview_visit(PyObject *o, ot_visitor_t *v)
 {
