@@ -1,6 +1,5 @@
 """What has no row is pickled: what objtunnel knows more than pickle, and what it says otherwise."""
 
-import array
 import io
 import re
 import socket
@@ -11,8 +10,6 @@ import types
 import weakref
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import stdlib_kinds
 from objtunnel import SharedReferenceError, Tunnel

@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
 import threading
