@@ -34,10 +34,10 @@ OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib/objtunnel
 CORE := $(LIB)/_core$(EXT_SUFFIX)
 
-C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*.c objtunnel/*.c)
+C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*/*.c objtunnel/*.c)
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
-PY_SOURCES := $(wildcard objtunnel/*.py objtunnel/*.pyi objtunnel/py.typed objtunnel/demo/*.py)
-PY_COPIES := $(PY_SOURCES:objtunnel/%=$(LIB)/%)
+PY_SOURCES := $(wildcard $(addprefix python/objtunnel/,*.py *.pyi py.typed demo/*.py))
+PY_COPIES := $(PY_SOURCES:python/objtunnel/%=$(LIB)/%)
 HEADER_COPIES := $(patsubst %,$(LIB)/%,$(wildcard include/*.h))
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
@@ -89,7 +89,7 @@ $(OBJ)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' | cmp -s - $@ || echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' > $@
 
-$(PY_COPIES): $(LIB)/%: objtunnel/%
+$(PY_COPIES): $(LIB)/%: python/objtunnel/%
 	@mkdir -p $(@D)
 	@cp $< $@
 
@@ -97,7 +97,7 @@ $(HEADER_COPIES): $(LIB)/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
 
-# A module deleted from objtunnel/ must not live on in the build folder.
+# A module deleted from python/objtunnel/ must not live on in the build folder.
 .PHONY: drop-stale-copies
 drop-stale-copies:
 	@rm -f $(filter-out $(PY_COPIES),$(wildcard $(LIB)/*.py $(LIB)/*.pyi $(LIB)/demo/*.py))
@@ -175,7 +175,7 @@ bench-objects-smoke: all $(BENCH_TABLE)
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
 -include $(BUILD)/peers.mk
 BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
-	objects/map.c objects/map_claim.c objects/epoch.c objects/shared.c runtime/waitlist.c runtime/park.c)
+	objects/dict/map.c objects/dict/map_claim.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c)
 .PHONY: bench-tables
 bench-tables: $(C_PEERS:%=$(BENCH_TABLES)/table_%.so)
 $(BENCH_TABLE): $(BENCH_TABLE_OBJECTS)
@@ -272,7 +272,7 @@ check-nogil:
 THREADS ?= 4
 SECONDS ?= 60
 stress: all
-	$(VENV_PYTHON) tests/python/stress.py --threads $(THREADS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	$(VENV_PYTHON) tests/python/helpers/stress.py --threads $(THREADS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 test-matrix:
 	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" tools/matrix

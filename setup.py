@@ -8,7 +8,7 @@ from glob import glob
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE_FOLDERS = ["runtime", "tunnel", "tunnel/kinds", "objects", "objtunnel"]
+SOURCE_FOLDERS = ["runtime", "tunnel", "tunnel/kinds", "objects/*", "objtunnel"]
 
 
 class BuildExt(build_ext):
@@ -33,10 +33,9 @@ def require_header(header, package):
 
 setup(
     packages=["objtunnel", "objtunnel.demo", "objtunnel.include"],
-    package_dir={"objtunnel.include": "include"},  # objtunnel.get_include()
+    package_dir={"": "python", "objtunnel.include": "include"},  # objtunnel.get_include()
     package_data={"objtunnel": ["py.typed", "*.pyi"], "objtunnel.include": ["*.h"]},
     include_package_data=False,
-    exclude_package_data={"objtunnel": ["*.c", "*.h"]},
     ext_modules=[
         Extension(
             "objtunnel._core",

@@ -5,7 +5,7 @@
 #ifndef OT_OBJTUNNEL_STATE_H
 #define OT_OBJTUNNEL_STATE_H
 
-#include "objects/handle.h"
+#include "objects/core/handle.h"
 #include "tunnel/tree.h"
 
 typedef struct {

@@ -10,7 +10,7 @@ from cases import Case
 from loops import choose_rounds
 
 # `make bench-objects` builds these, those of others where their headers are.
-LIBRARIES = {"objects/map.c": "table_map.so", "liburcu cds_lfht": "table_urcu.so",
+LIBRARIES = {"objects/dict/map.c": "table_map.so", "liburcu cds_lfht": "table_urcu.so",
              "Concurrency Kit ck_ht": "table_ck.so"}
 FOLDER = Path(os.environ.get("OT_BENCH_TABLES", ""))
 FOUND = {name: FOLDER / file for name, file in LIBRARIES.items()

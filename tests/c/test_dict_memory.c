@@ -2,7 +2,7 @@
  * until the operation succeeds. What failed raised MemoryError and changed nothing. */
 #include "support.h"
 
-#include "objects/map.h"
+#include "objects/dict/map.h"
 
 static void
 start(void)

@@ -5,7 +5,7 @@
  */
 #include "tree_world.h"
 
-#include "objects/frozen.h"
+#include "objects/frozen/frozen.h"
 #include "tunnel/rest_copy.h"
 
 TestSuite(frozen, .init = open_world, .fini = close_world, .timeout = 120);

@@ -1,7 +1,7 @@
 /* test_map.c: the table under a LockingDict, and the epochs under the table. No Python. */
 #include "support.h"
 
-#include "objects/map.h"
+#include "objects/dict/map.h"
 
 enum { NUMBER = 2 }; /* a tag */
 

@@ -1,7 +1,7 @@
 /* test_shared.c: the registry of shared objects, one thread and many. No Python. */
 #include "support.h"
 
-#include "objects/shared.h"
+#include "objects/core/shared.h"
 
 typedef struct {
     ot_shared_t head;

@@ -2,7 +2,7 @@
  * other. No Python; tests/tsan/sync_stress.c has the crowd. */
 #include "support.h"
 
-#include "objects/sync.h"
+#include "objects/sync/sync.h"
 
 static const ot_patience_t now = {.deadline = OT_DONT_WAIT}, for_ever = {.deadline = OT_FOREVER};
 

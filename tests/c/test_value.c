@@ -3,7 +3,7 @@
  */
 #include "tree_world.h"
 
-#include "objects/value.h"
+#include "objects/core/value.h"
 #include "tunnel/rest_copy.h"
 
 #include <stdlib.h>

@@ -22,7 +22,7 @@ def run(run_script, tmp_path):
         source = (START + "if __name__ == '__main__':\n"
                   "    with Interpreter() as a, Interpreter() as b:\n"
                   + textwrap.indent(textwrap.dedent(body), " " * 8))
-        path = os.pathsep.join([str(Path(__file__).parent), str(tmp_path / "more")])
+        path = os.pathsep.join([str(Path(__file__).parent / "helpers"), str(tmp_path / "more")])
         return run_script(source, env={**os.environ, "PYTHONPATH": path})
 
     return run_body

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/waitlist.c objects/shared.c objects/lock.c objects/file.c objects/file_read.c
+// TSAN-SOURCES: runtime/park.c runtime/waitlist.c objects/core/shared.c objects/sync/lock.c objects/file/file.c objects/file/file_read.c
 /* file_stress.c: a shared file under ThreadSanitizer, without Python.
  *
  * Threads write records into one file, at once, piece by piece and under its lock, and read it at
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "objects/file.h"
+#include "objects/file/file.h"
 
 enum { MAX_THREADS = 64, LONGEST = 40 };
 

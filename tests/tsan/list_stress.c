@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/waitlist.c objects/shared.c objects/lock.c objects/list.c
+// TSAN-SOURCES: runtime/park.c runtime/waitlist.c objects/core/shared.c objects/sync/lock.c objects/list/list.c
 /* list_stress.c: the array of a LockingList under ThreadSanitizer, without Python.
  *
  * Threads change one list in all ways at once, briefly and holding its lock for longer. Every item has
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "objects/list.h"
+#include "objects/list/list.h"
 
 enum { MAX_THREADS = 64, LONGEST = 64 };
 

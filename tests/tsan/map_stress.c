@@ -1,4 +1,4 @@
-// TSAN-SOURCES: objects/map.c objects/map_claim.c objects/epoch.c objects/shared.c runtime/waitlist.c runtime/park.c
+// TSAN-SOURCES: objects/dict/map.c objects/dict/map_claim.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c
 /* map_stress.c: the table of a LockingDict under ThreadSanitizer, without Python.
  *
  * Threads add to numbers, insert, replace, remove, check out, compute, pop the newest and look, all on
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "objects/map.h"
+#include "objects/dict/map.h"
 
 enum { MAX_THREADS = 64, STEPS = 3000, KEYS = 12, BLOCK_KEYS = 8, MANY = 3000 };
 

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: objects/shared.c objects/numbers.c
+// TSAN-SOURCES: objects/core/shared.c objects/array/storage.c
 /* shared_stress.c: shared objects and atomic elements under ThreadSanitizer, without Python.
  *
  * Threads pass an array on by its number, drop it, find it or find it gone, and count in it. One
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "objects/numbers.h"
+#include "objects/array/storage.h"
 #include "runtime/clock.h"
 
 enum { MAX_THREADS = 64, ROUNDS = 2000, SLOTS = 16 };

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/waitlist.c objects/shared.c objects/lock.c objects/condition.c objects/semaphore.c objects/barrier.c
+// TSAN-SOURCES: runtime/park.c runtime/waitlist.c objects/core/shared.c objects/sync/lock.c objects/sync/condition.c objects/sync/semaphore.c objects/sync/barrier.c
 /* sync_stress.c: locks, conditions, semaphores, events and barriers under ThreadSanitizer, without
  * Python.
  *
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "objects/sync.h"
+#include "objects/sync/sync.h"
 #include "runtime/clock.h"
 
 enum { MAX_THREADS = 64, TURNS = 300, LET_IN = 2 };

@@ -1,7 +1,7 @@
 /* ndarray.c: the row for numpy.ndarray. Only the main interpreter can import NumPy, so that the
  * object itself never moves. An array of one dimension whose items array.array can hold arrives as
  * an array.array: around the array's own data where nobody else can see them, else around a copy;
- * others are pickled (objtunnel/_numpy.py).
+ * others are pickled (python/objtunnel/_numpy.py).
  *
  * Data move only if they come from NumPy's default allocator, that is from malloc, and if a block
  * from malloc can be given to PyMem_Free: PyMem's allocators hand on what is not theirs, but for

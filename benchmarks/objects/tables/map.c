@@ -1,5 +1,5 @@
 /* map.c: LockingDict's table. */
-#include "objects/map.h"
+#include "objects/dict/map.h"
 
 #include "loops.h"
 #include "tables.h"

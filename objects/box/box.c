@@ -1,0 +1,385 @@
+/* box.c: the Python type Box (see box.h).
+ *
+ * The handle that has acquired the box keeps the tree, so a tree is never lost sight of: it goes back
+ * by release() or the end of a with statement, or else when that handle dies, as it does at the
+ * end of its interpreter. What cannot be put back then is lost, and who asks next is told.
+ *
+ * Main invariant: out is not NULL only in a handle whose interpreter holds the lock.
+ * Threading: the GIL of the handle's interpreter, which is let go of while waiting.
+ */
+#include "objects/box/box.h"
+
+#include <stdlib.h>
+
+#include "objects/sync/sync_type.h"
+
+typedef struct {
+    ot_handle_t handle; /* first */
+    PyObject *out;      /* the live tree; NULL: this handle has not acquired the box */
+} box_handle_t;
+
+static box_handle_t *
+as_box(PyObject *self)
+{
+    return (box_handle_t *)self;
+}
+
+static ot_box_t *
+box_of(PyObject *self)
+{
+    return (ot_box_t *)ot_as_handle(self)->shared;
+}
+
+static ot_objects_t *
+home_of(PyObject *self)
+{
+    return ot_as_handle(self)->home;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+box_free(ot_shared_t *self)
+{
+    ot_box_t *box = (ot_box_t *)self;
+    ot_value_unref(box->content);
+    ot_lock_destroy(&box->lock);
+    free(box);
+}
+
+const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_lock_fork};
+
+/* What goes in for the first time: never emptied if the caller still has it. */
+static ot_value_t *
+enter_tree(ot_objects_t *home, PyObject *tree)
+{
+    ot_root_rule_t rule = ot_py_seems_temporary(tree) ? OT_ROOT_TAKEN : OT_ROOT_KEPT;
+    return ot_value_new_exclusive(home, tree, rule);
+}
+
+/* As a vectorcall, because a tuple of arguments would be a second reference to the tree. */
+static PyObject *
+box_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    (void)type;
+    if (PyVectorcall_NARGS(nargsf) != 1 || (names != NULL && PyTuple_GET_SIZE(names) > 0)) {
+        PyErr_SetString(PyExc_TypeError, "Box() takes exactly one argument, the tree");
+        return NULL;
+    }
+    ot_objects_t *home = ot_objects_current();
+    ot_value_t *content = home == NULL ? NULL : enter_tree(home, args[0]);
+    if (content == NULL) {
+        return NULL;
+    }
+    ot_box_t *box = calloc(1, sizeof *box);
+    if (box == NULL) {
+        ot_value_unref(content);
+        return PyErr_NoMemory();
+    }
+    box->content = content;
+    ot_lock_init(&box->lock, &ot_box_kind);
+    return ot_handle_steal(home, &box->lock.head);
+}
+
+static PyObject *
+box_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Box() takes no keyword arguments");
+        return NULL;
+    }
+    return box_vectorcall((PyObject *)type, ((PyTupleObject *)args)->ob_item,
+                          (size_t)PyTuple_GET_SIZE(args), NULL);
+}
+
+/* ---- acquire --------------------------------------------------------------------------------- */
+
+static PyObject *
+raise_lost(PyObject *self)
+{
+    return PyErr_Format(home_of(self)->lock_abandoned,
+                        "the interpreter that had %R has ended and could not put the tree back: "
+                        "it is lost; recover(tree) fills the box anew",
+                        self);
+}
+
+/* OK: the lock is held. TIMEOUT. Anything else: exception set. */
+static ot_sync_result_t
+lock_box(PyObject *self, int64_t deadline)
+{
+    ot_sync_result_t result =
+        ot_acquire_once(&box_of(self)->lock, home_of(self)->interp_id, deadline,
+                        "this thread has acquired the box already: release it first");
+    if (result == OT_SYNC_ABANDONED) {
+        raise_lost(self);
+    }
+    return result;
+}
+
+/* Brings the tree here. Borrowed from the handle; NULL without an exception: not in time. */
+static PyObject *
+acquire(PyObject *self, int64_t deadline)
+{
+    if (lock_box(self, deadline) != OT_SYNC_OK) {
+        return NULL;
+    }
+    ot_box_t *box = box_of(self);
+    PyObject *out =
+        box->content == NULL ? raise_lost(self) : ot_value_take(home_of(self), box->content);
+    if (out == NULL) {
+        (void)ot_lock_release(&box->lock); /* the tree is in it still, unless it was lost before */
+        return NULL;
+    }
+    box->content = NULL;
+    as_box(self)->out = out;
+    return out;
+}
+
+static PyObject *
+not_in_time(void)
+{
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TimeoutError, "the box was not to be had in time");
+    }
+    return NULL;
+}
+
+static PyObject *
+box_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    int64_t deadline;
+    if (ot_parse_acquire(args, kwargs, &deadline) < 0) {
+        return NULL;
+    }
+    PyObject *out = acquire(self, deadline);
+    return out == NULL ? not_in_time() : Py_NewRef(out);
+}
+
+static PyObject *
+box_try_acquire(PyObject *self, PyObject *args)
+{
+    PyObject *otherwise = Py_None;
+    if (!PyArg_ParseTuple(args, "|O:try_acquire", &otherwise)) {
+        return NULL;
+    }
+    PyObject *out = acquire(self, OT_DONT_WAIT);
+    return out == NULL && PyErr_Occurred() ? NULL : Py_NewRef(out == NULL ? otherwise : out);
+}
+
+static PyObject *
+box_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return Py_XNewRef(acquire(self, OT_FOREVER));
+}
+
+/* ---- release --------------------------------------------------------------------------------- */
+
+/* To rest, by the tunnel's rule: a mutable root is emptied, whoever refers to it; one that cannot
+ * be emptied is copied if anybody but the caller does. */
+static ot_value_t *
+leave_tree(ot_objects_t *home, PyObject *tree)
+{
+    bool alone = Py_REFCNT(tree) == 1;
+    return ot_value_new_exclusive(home, tree, alone ? OT_ROOT_OWNED : OT_ROOT_AS_SENT);
+}
+
+/* Puts `tree` into the box that this handle has acquired; NULL: the one that came out. 0; or -1 with
+ * an exception, and then the handle has the tree still. */
+static int
+put_back(PyObject *self, PyObject *tree)
+{
+    PyObject *out = as_box(self)->out;
+    if (out == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "release of a box that this handle has not acquired");
+        return -1;
+    }
+    as_box(self)->out = NULL; /* another thread may call while this one is pickling */
+    ot_value_t *content = tree == NULL || tree == out ? leave_tree(home_of(self), out)
+                                                      : enter_tree(home_of(self), tree);
+    if (content == NULL) {
+        as_box(self)->out = out;
+        return -1;
+    }
+    box_of(self)->content = content;
+    (void)ot_lock_release(&box_of(self)->lock);
+    Py_DECREF(out);
+    return 0;
+}
+
+static PyObject *
+box_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs > 1) {
+        return PyErr_Format(PyExc_TypeError, "release() takes at most 1 argument (%zd given)",
+                            nargs);
+    }
+    return put_back(self, nargs == 0 ? NULL : args[0]) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+box_exit(PyObject *self, PyObject *args)
+{
+    (void)args;
+    return put_back(self, NULL) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* The handle dies with the tree, as it does when its interpreter ends inside of a block. */
+static void
+box_finalize(PyObject *self)
+{
+    if (as_box(self)->out == NULL) {
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    if (put_back(self, NULL) < 0) {
+        PyErr_WriteUnraisable(self);
+        Py_CLEAR(as_box(self)->out);
+        (void)ot_lock_release(&box_of(self)->lock); /* without content: lost */
+    }
+    PyErr_SetRaisedException(error);
+}
+
+static PyObject *
+box_recover(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 1) {
+        return PyErr_Format(PyExc_TypeError, "recover() takes exactly 1 argument (%zd given)",
+                            nargs);
+    }
+    ot_box_t *box = box_of(self);
+    ot_value_t *content = enter_tree(home_of(self), args[0]);
+    if (content == NULL) {
+        return NULL;
+    }
+    ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    int64_t interp = home_of(self)->interp_id;
+    bool held = ot_lock_recover(&box->lock, interp) ||
+                ot_lock_acquire(&box->lock, interp, &now) == OT_SYNC_OK;
+    bool lost = held && box->content == NULL;
+    if (lost) {
+        box->content = content;
+    }
+    if (held) {
+        (void)ot_lock_release(&box->lock);
+    }
+    if (!lost) {
+        ot_value_unref(content);
+    }
+    return PyBool_FromLong(lost);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static PyObject *
+box_locked(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(ot_lock_state(&box_of(self)->lock).depth > 0);
+}
+
+static PyObject *
+box_owner(PyObject *self, void *unused)
+{
+    (void)unused;
+    ot_lock_state_t state = ot_lock_state(&box_of(self)->lock);
+    return state.depth == 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(state.interp);
+}
+
+static PyObject *
+box_repr(PyObject *self)
+{
+    ot_lock_state_t state = ot_lock_state(&box_of(self)->lock);
+    unsigned long long id = ot_as_handle(self)->shared->id;
+    if (state.depth == 0) {
+        return PyUnicode_FromFormat("<objtunnel.Box %llu, free>", id);
+    }
+    return PyUnicode_FromFormat("<objtunnel.Box %llu, %s by interpreter %lld>", id,
+                                state.abandoned ? "abandoned" : "held", (long long)state.interp);
+}
+
+static int
+box_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(as_box(self)->out);
+    return ot_handle_traverse(self, visit, arg);
+}
+
+static void
+box_dealloc(PyObject *self)
+{
+    if (PyObject_CallFinalizerFromDealloc(self) == 0) {
+        ot_handle_dealloc(self);
+    }
+}
+
+#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef methods[] = {
+    {"acquire", KEYWORDS(box_acquire), METH_VARARGS | METH_KEYWORDS,
+     "acquire($self, blocking=True, timeout=-1)\n--\n\n"
+     "Wait for the tree and return it: live, and nobody else's until release().\n\n"
+     "timeout: seconds, -1 for ever. Waits without the GIL. Raises TimeoutError if it was not to\n"
+     "be had in time; LockAbandonedError if the tree is lost, because the interpreter that had\n"
+     "it ended and could not put it back."},
+    {"try_acquire", box_try_acquire, METH_VARARGS,
+     "try_acquire($self, default=None, /)\n--\n\n"
+     "The tree if it is to be had at once, else default."},
+    {"release", KEYWORDS(box_release), METH_FASTCALL,
+     "release($self, tree=..., /)\n--\n\n"
+     "Put the tree back; or another one in its place.\n\n"
+     "By the tunnel's rule: a list, dict, set ... is left empty, whoever still refers to it; what\n"
+     "other names refer to inside of it is copied. What cannot travel raises TypeError, and then\n"
+     "you have the tree still: take it out and release again. For the handle that acquired."},
+    {"recover", KEYWORDS(box_recover), METH_FASTCALL,
+     "recover($self, tree, /)\n--\n\n"
+     "Put a tree into a box that has lost its own; return whether it had (else nothing is done)."},
+    {"locked", box_locked, METH_NOARGS, "locked($self)\n--\n\nWhether anybody has the tree."},
+    {"__enter__", box_enter, METH_NOARGS, NULL},
+    {"__exit__", box_exit, METH_VARARGS, "Put the tree back."},
+    {"__reduce__", ot_handle_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"id", ot_handle_id, NULL, "Number of the object, unique in the process.", NULL},
+    {"owner", box_owner, NULL, "Id of the interpreter that has the tree, or None.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc,
+     "Box(tree)\n--\n\n"
+     "One tree that several interpreters use by turns, each as its own.\n\n"
+     "`with box as tree:` waits until nobody has it, moves it here and, at the end, back,\n"
+     "also after an exception. Nothing is copied but what else refers to its parts.\n\n"
+     ">>> box = Box({'n': 0})\n>>> with box as tree: tree['n'] += 1"},
+    {Py_tp_new, box_new},
+    {Py_tp_dealloc, box_dealloc},
+    {Py_tp_finalize, box_finalize},
+    {Py_tp_traverse, box_traverse},
+    {Py_tp_repr, box_repr},
+    {Py_tp_hash, ot_handle_hash},
+    {Py_tp_richcompare, ot_handle_compare},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "objtunnel.Box",
+    .basicsize = sizeof(box_handle_t),
+    .flags = OT_HANDLE_FLAGS,
+    .slots = slots,
+};
+
+int
+ot_box_type_add(ot_objects_t *home)
+{
+    PyTypeObject *type = ot_handle_add_type(home, &ot_box_kind, &spec, NULL);
+    if (type == NULL) {
+        return -1;
+    }
+    type->tp_vectorcall = box_vectorcall; /* Py_tp_vectorcall is 3.14's */
+    return 0;
+}

@@ -1,0 +1,178 @@
+/* dict.h: what the files of the Python type LockingDict share.
+ *
+ * A LockingDict is a handle on an ot_map_t whose words are small ints, None, bools, or pointers to
+ * values (value.h), of which the map owns a reference each.
+ *
+ * Shared rules: an attached thread state, that of `self`'s interpreter. Within an epoch guard
+ * nothing waits and no Python code runs: objects are made there only in ways that run none. The GIL
+ * protects nothing here; it is let go of before waiting for anything but a spin lock.
+ */
+#ifndef OT_OBJECTS_DICT_H
+#define OT_OBJECTS_DICT_H
+
+#include "objects/dict/key.h"
+#include "objects/sync/sync_type.h"
+#include "objects/core/value.h"
+
+static inline ot_map_t *
+ot_ldict_map(PyObject *self)
+{
+    return (ot_map_t *)ot_as_handle(self)->shared;
+}
+
+static inline ot_objects_t *
+ot_ldict_home(PyObject *self)
+{
+    return ot_as_handle(self)->home;
+}
+
+/* ---- words (dict_word.c) ---------------------------------------------------------------------- */
+
+enum { OT_WORD_CONSTANT = 6 };
+#define OT_WORD_NONE ((ot_word_t)OT_WORD_CONSTANT)
+#define OT_WORD_FALSE ((ot_word_t)(1 << 3 | OT_WORD_CONSTANT))
+#define OT_WORD_TRUE ((ot_word_t)(2 << 3 | OT_WORD_CONSTANT))
+
+static inline bool
+ot_word_is_value(ot_word_t w)
+{
+    return w != OT_WORD_GONE && (w & OT_WORD_TAGS) == 0;
+}
+
+static inline ot_value_t *
+ot_word_value(ot_word_t w)
+{
+    return (ot_value_t *)w;
+}
+
+/* Made into an object within a guard: a number, None, a bool. */
+static inline bool
+ot_word_is_scalar(ot_word_t w)
+{
+    return !ot_word_is_value(w) || ot_value_is_scalar(ot_word_value(w));
+}
+
+static inline bool
+ot_ldict_small_word_of(PyObject *o, ot_word_t *word)
+{
+    if (PyLong_CheckExact(o)) {
+        int overflow;
+        long long i = PyLong_AsLongLongAndOverflow(o, &overflow);
+        *word = ot_word_of_int(i);
+        return overflow == 0 && ot_word_int_fits(i);
+    }
+    *word = o == Py_None ? OT_WORD_NONE : o == Py_True ? OT_WORD_TRUE : OT_WORD_FALSE;
+    return o == Py_None || PyBool_Check(o);
+}
+
+/* The word of an object, by value.h's rule of entry; the caller's. Runs: e. 0, or -1 with an
+ * exception. */
+int ot_ldict_word_of(ot_objects_t *home, PyObject *o, ot_word_t *word);
+
+/* The same of an object that the caller alone refers to, if its refcount is 1: it is moved, the
+ * caller keeps an empty one. */
+int ot_ldict_word_of_own(ot_objects_t *home, PyObject *o, ot_word_t *word);
+
+/* An int of any size in int64_t; GONE without memory, no exception. */
+ot_word_t ot_ldict_word_of_int(int64_t i);
+
+/* An equal object. The word is the caller's, or stays because of a guard (then it is a scalar). */
+PyObject *ot_ldict_object_of(ot_objects_t *home, ot_word_t word);
+
+/* The same of any word, in the guard that the caller is in, which it leaves. */
+PyObject *ot_ldict_leave_with(ot_objects_t *home, ot_word_t word);
+
+/* What a word that was unlinked stands for, moved out of it if nobody else has it. Not within a
+ * guard. Refs: steals the word on success. */
+PyObject *ot_ldict_take(ot_objects_t *home, ot_word_t word);
+
+/* A second reference to what the word stands for. */
+static inline void
+ot_ldict_ref(ot_word_t word)
+{
+    if (ot_word_is_value(word)) {
+        ot_value_ref(ot_word_value(word));
+    }
+}
+
+/* Gives up a word that nobody else has seen. Not within a guard. Runs: e. */
+void ot_ldict_drop(ot_word_t word);
+
+/* Gives up one that was unlinked just now, in the same guard. Whether it is worth freeing soon. */
+bool ot_ldict_retire(ot_word_t word);
+
+/* After the guard in which something was retired: frees what has piled up, or all that can be freed.
+ * Runs: e. */
+void ot_ldict_tidy(bool soon);
+
+/* ---- one key (dict_key.c) --------------------------------------------------------------------- */
+
+/* A look at a key, in a guard. */
+typedef struct {
+    ot_entry_t *entry; /* NULL: none */
+    ot_word_t word;
+} ot_look_t;
+
+/* Enters a guard and looks. -1: MemoryError, no guard. */
+int ot_ldict_look(PyObject *self, const ot_mapkey_t *key, ot_look_t *look);
+
+typedef enum { OT_DICT_RAISE, OT_DICT_OVERRIDE } ot_ldict_abandoned_t;
+
+/* Waits while somebody has the key; what comes of an abandoned one: LockAbandonedError, or it gets
+ * `word` in place of what is lost (GONE: it is removed). Returns 1: look again; 2: overridden;
+ * 0: timed out; -1: exception. */
+int ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
+                  ot_ldict_abandoned_t if_abandoned, ot_word_t word);
+
+/* 1 and an equal object; 0: missing; -1: exception. */
+int ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value);
+
+/* Puts the word there, whatever was. Refs: steals it on success. */
+int ot_ldict_store(PyObject *self, const ot_mapkey_t *key, ot_word_t word);
+
+/* The same unless the key is there. 1: stored; 0: *there is an equal object of what is there, and
+ * the word still the caller's; -1: exception, the same. */
+int ot_ldict_store_new(PyObject *self, const ot_mapkey_t *key, ot_word_t word, PyObject **there);
+
+/* Takes the key out. 1 and the object, 0: missing, -1. */
+int ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value);
+
+/* 1: deleted; 0: missing; -1. */
+int ot_ldict_delete(PyObject *self, const ot_mapkey_t *key);
+
+/* Takes out the tree that look found and puts `new` in its place (GONE: the key goes); claimed in
+ * between, so that it can be put back. In a guard, which it leaves. Refs: `new` is stolen if it
+ * returns 1. 0: look again; -1: exception. */
+int ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old);
+
+/* KeyError. Returns NULL. */
+PyObject *ot_ldict_missing(PyObject *key);
+
+/* Ends a claim: with the word, or GONE. Not within a guard. Refs: steals the word. */
+void ot_ldict_settle(ot_claim_t *claim, ot_word_t word);
+
+/* ---- many keys (dict_many.c) ------------------------------------------------------------------ */
+
+PyObject *ot_ldict_new_empty(ot_objects_t *home);
+PyObject *ot_ldict_keys(PyObject *self, PyObject *unused);
+PyObject *ot_ldict_values(PyObject *self, PyObject *unused);
+PyObject *ot_ldict_items(PyObject *self, PyObject *unused);
+PyObject *ot_ldict_copy(PyObject *self, PyObject *unused);
+PyObject *ot_ldict_clear(PyObject *self, PyObject *unused);
+PyObject *ot_ldict_popitem(PyObject *self, PyObject *unused);
+int ot_ldict_update_from(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *ot_ldict_snapshot(PyObject *self); /* a dict */
+
+/* ---- atomic operations (dict_atomic.c), checkouts (dict_checkout.c) ---------------------------- */
+
+PyObject *ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *ot_ldict_swap(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *ot_ldict_compare_exchange(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *ot_ldict_setdefault_with(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *ot_ldict_update_with(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *ot_ldict_checkout(PyObject *self, PyObject *args, PyObject *kwargs);
+int ot_checkout_type_add(ot_objects_t *home);
+
+int ot_ldict_type_add(ot_objects_t *home);
+
+#endif

@@ -1,0 +1,489 @@
+/* dict_atomic.c: reading and changing one key of a LockingDict as one step (see dict.h).
+ *
+ * Main invariant: numbers, and comparing, change a word by compare-and-swap, so nobody waits; what
+ * runs Python code (a function of the user's) has the key to itself meanwhile, by a claim, and holds
+ * no lock.
+ * Threading: see dict.h.
+ */
+#include "objects/dict/dict_checkout.h"
+
+static int
+check_args(const char *name, Py_ssize_t n, Py_ssize_t least, Py_ssize_t most)
+{
+    if (n < least || n > most) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes %zd to %zd positional arguments but %zd were given", name, least,
+                     most, n);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- add -------------------------------------------------------------------------------------- */
+
+/* GONE: it does not fit, or these are not two ints. */
+static ot_word_t
+small_sum(ot_word_t word, ot_word_t n)
+{
+    int64_t sum;
+    if (!ot_word_is_int(word) || !ot_word_is_int(n) ||
+        __builtin_add_overflow(ot_word_int(word), ot_word_int(n), &sum)) {
+        return OT_WORD_GONE;
+    }
+    return ot_word_int_fits(sum) ? ot_word_of_int(sum) : OT_WORD_GONE;
+}
+
+static bool
+is_number(PyObject *o)
+{
+    return PyLong_Check(o) || PyFloat_CheckExact(o); /* bool, too: no subclass gets here */
+}
+
+/* In a guard, which it leaves: 1 and the sum as object and word, 0: not a number (exception), -1. */
+static int
+any_sum(PyObject *self, ot_word_t word, PyObject *n, PyObject **sum, ot_word_t *new)
+{
+    ot_objects_t *home = ot_ldict_home(self);
+    PyObject *now = ot_ldict_object_of(home, word);
+    ot_epoch_leave();
+    *sum = now == NULL ? NULL : PyNumber_Add(now, n);
+    Py_XDECREF(now);
+    if (*sum == NULL || ot_ldict_word_of(home, *sum, new) < 0) {
+        Py_CLEAR(*sum);
+        return -1;
+    }
+    return 1;
+}
+
+static bool
+can_be_number(ot_word_t word)
+{
+    return ot_word_is_scalar(word) ||
+           (ot_word_is_value(word) && ot_word_value(word)->form == OT_VALUE_LEAF);
+}
+
+static int
+not_a_number(PyObject *o)
+{
+    PyErr_Format(PyExc_TypeError, "add() is for ints and floats, not '%.200s'",
+                 Py_TYPE(o)->tp_name);
+    return -1;
+}
+
+/* Numbers that are no small ints. The key is claimed meanwhile, so that nothing is added twice. */
+static int
+add_to_claimed(PyObject *self, ot_look_t look, PyObject *n, PyObject **sum)
+{
+    ot_objects_t *home = ot_ldict_home(self);
+    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), home->interp_id);
+    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, false);
+    if (!taken) {
+        ot_epoch_leave();
+        if (claim == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        ot_claim_free(claim);
+        return 0;
+    }
+    ot_word_t new;
+    PyObject *now = ot_ldict_object_of(home, look.word);
+    int done = now == NULL ? -1 : is_number(now) ? 1 : not_a_number(now);
+    Py_XDECREF(now);
+    if (done < 0) {
+        ot_epoch_leave();
+    } else {
+        done = any_sum(self, look.word, n, sum, &new);
+    }
+    if (done < 0) {
+        ot_ldict_settle(claim, look.word);
+        return -1;
+    }
+    ot_ldict_settle(claim, new);
+    if (ot_word_is_value(look.word) && ot_epoch_reserve(1) && ot_epoch_enter()) {
+        bool soon = ot_ldict_retire(look.word);
+        ot_epoch_leave();
+        ot_ldict_tidy(soon);
+    }
+    return 1;
+}
+
+/* 0 + n, which is not always n (-0.0). */
+static int
+add_to_nothing(PyObject *self, const ot_mapkey_t *key, PyObject *n, PyObject **sum)
+{
+    ot_word_t word;
+    PyObject *there = NULL, *zero = PyLong_FromLong(0);
+    *sum = zero == NULL ? NULL : PyNumber_Add(zero, n);
+    Py_XDECREF(zero);
+    int done = *sum == NULL ? -1 : ot_ldict_word_of(ot_ldict_home(self), *sum, &word);
+    if (done == 0 && (done = ot_ldict_store_new(self, key, word, &there)) != 1) {
+        ot_ldict_drop(word);
+        Py_XDECREF(there);
+    }
+    return done;
+}
+
+static int
+add_once(PyObject *self, const ot_mapkey_t *key, ot_word_t small, PyObject *n, PyObject **sum)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return -1;
+    }
+    if (look.entry == NULL) {
+        ot_epoch_leave();
+        return add_to_nothing(self, key, n, sum);
+    }
+    if (ot_word_is_claim(look.word)) {
+        ot_epoch_leave();
+        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+    }
+    ot_word_t new = small_sum(look.word, small);
+    if (new != OT_WORD_GONE) {
+        /* First the object, for which memory may be missing. */
+        *sum = PyLong_FromLongLong(ot_word_int(new));
+        bool done = *sum != NULL && ot_entry_replace(look.entry, &look.word, new);
+        ot_epoch_leave();
+        return *sum == NULL ? -1 : done;
+    }
+    if (!can_be_number(look.word)) {
+        ot_epoch_leave();
+        PyErr_SetString(PyExc_TypeError, "add() is for ints and floats");
+        return -1;
+    }
+    return add_to_claimed(self, look, n, sum);
+}
+
+PyObject *
+ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    ot_pykey_t k;
+    if (check_args("add", nargs, 1, 2) < 0) {
+        return NULL;
+    }
+    PyObject *n = nargs == 2 ? args[1] : NULL, *sum = NULL;
+    ot_word_t small = ot_word_of_int(1);
+    if (n != NULL && !(PyLong_CheckExact(n) || PyFloat_CheckExact(n) || PyBool_Check(n))) {
+        not_a_number(n);
+        return NULL;
+    }
+    if (ot_pykey_init(&k, args[0]) < 0) {
+        return NULL;
+    }
+    /* 0 + True is 1 */
+    n = n == NULL         ? PyLong_FromLong(1)
+        : PyBool_Check(n) ? PyLong_FromLong(n == Py_True)
+                          : Py_NewRef(n);
+    int done = n == NULL ? -1 : 0;
+    if (n != NULL && PyLong_CheckExact(n)) {
+        int overflow;
+        long long i = PyLong_AsLongLongAndOverflow(n, &overflow);
+        small = overflow == 0 && ot_word_int_fits(i) ? ot_word_of_int(i) : OT_WORD_GONE;
+    } else {
+        small = OT_WORD_GONE;
+    }
+    while (done == 0) {
+        Py_CLEAR(sum);
+        done = add_once(self, &k.key, small, n, &sum);
+    }
+    ot_pykey_clear(&k);
+    Py_XDECREF(n);
+    if (done < 0) {
+        Py_CLEAR(sum);
+    }
+    return sum;
+}
+
+/* ---- swap ------------------------------------------------------------------------------------- */
+
+/* ot_ldict_exchange of what is there, or of `otherwise` if nothing is. */
+static int
+swap_once(PyObject *self, const ot_mapkey_t *key, ot_word_t new, PyObject *otherwise,
+          PyObject **old)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return -1;
+    }
+    if (ot_word_is_claim(look.word) && !(ot_word_is_pending(look.word) && otherwise == NULL)) {
+        ot_epoch_leave();
+        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+    }
+    if (!ot_word_is_there(look.word)) {
+        ot_epoch_leave();
+        if (otherwise == NULL) {
+            return -1; /* without an exception: missing */
+        }
+        int done = ot_ldict_store_new(self, key, new, old);
+        if (done == 1) {
+            *old = Py_NewRef(otherwise);
+        } else if (done == 0) {
+            Py_CLEAR(*old);
+        }
+        return done;
+    }
+    return ot_ldict_exchange(self, look, new, old);
+}
+
+PyObject *
+ot_ldict_swap(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    ot_pykey_t k;
+    ot_word_t new;
+    PyObject *old = NULL;
+    if (check_args("swap", n, 2, 3) < 0 || ot_pykey_init(&k, args[0]) < 0) {
+        return NULL;
+    }
+    int done = ot_ldict_word_of(ot_ldict_home(self), args[1], &new);
+    if (done == 0) {
+        do {
+            done = swap_once(self, &k.key, new, n == 3 ? args[2] : NULL, &old);
+        } while (done == 0);
+        if (done < 0) {
+            ot_ldict_drop(new);
+        }
+    }
+    ot_pykey_clear(&k);
+    return done < 0 && !PyErr_Occurred() ? ot_ldict_missing(args[0]) : old;
+}
+
+/* ---- compare_exchange ------------------------------------------------------------------------- */
+
+static bool
+is_comparable(PyObject *o)
+{
+    return o == Py_None || PyBool_Check(o) || PyLong_CheckExact(o) || PyFloat_CheckExact(o) ||
+           PyUnicode_CheckExact(o) || PyBytes_CheckExact(o);
+}
+
+/* ==, of types for which it runs no Python code, not even a BytesWarning. */
+static int
+are_equal(PyObject *a, PyObject *b)
+{
+    bool numbers =
+        (PyLong_Check(a) || PyFloat_CheckExact(a)) && (PyLong_Check(b) || PyFloat_CheckExact(b));
+    if (!numbers && !Py_IS_TYPE(a, Py_TYPE(b))) {
+        return 0;
+    }
+    PyObject *equal = PyObject_RichCompare(a, b, Py_EQ); /* NaN: not even itself */
+    int truth = equal == NULL ? -1 : equal == Py_True;
+    Py_XDECREF(equal);
+    return truth;
+}
+
+static int
+is_expected(ot_objects_t *home, ot_word_t word, PyObject *expected)
+{
+    bool is_leaf = can_be_number(word) || ot_word_value(word)->form == OT_VALUE_STATIC;
+    if (!is_leaf) {
+        return 0;
+    }
+    PyObject *now = ot_ldict_object_of(home, word);
+    int equal = now == NULL ? -1 : are_equal(now, expected);
+    Py_XDECREF(now);
+    return equal;
+}
+
+typedef enum { EXCHANGED, DIFFERENT, AGAIN } exchange_t;
+
+static int
+exchange_once(PyObject *self, const ot_mapkey_t *key, PyObject *expected, ot_word_t new)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return -1;
+    }
+    if (!ot_word_is_there(look.word)) {
+        ot_epoch_leave();
+        return DIFFERENT;
+    }
+    if (ot_word_is_claim(look.word)) {
+        ot_epoch_leave();
+        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : AGAIN;
+    }
+    int result = is_expected(ot_ldict_home(self), look.word, expected);
+    if (result == 1 && !ot_epoch_reserve(1)) {
+        PyErr_NoMemory();
+        result = -1;
+    }
+    if (result >= 0) {
+        result = result == 0                                     ? DIFFERENT
+                 : ot_entry_replace(look.entry, &look.word, new) ? EXCHANGED
+                                                                 : AGAIN;
+    }
+    bool soon = result == EXCHANGED && ot_ldict_retire(look.word);
+    ot_epoch_leave();
+    ot_ldict_tidy(soon);
+    return result;
+}
+
+PyObject *
+ot_ldict_compare_exchange(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    ot_pykey_t k;
+    ot_word_t new;
+    if (check_args("compare_exchange", n, 3, 3) < 0) {
+        return NULL;
+    }
+    if (!is_comparable(args[1])) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "what is expected must be None, a bool, int, float, str or bytes, not '%.200s'",
+            Py_TYPE(args[1])->tp_name);
+        return NULL;
+    }
+    if (ot_pykey_init(&k, args[0]) < 0) {
+        return NULL;
+    }
+    int result = ot_ldict_word_of(ot_ldict_home(self), args[2], &new);
+    if (result == 0) {
+        do {
+            result = exchange_once(self, &k.key, args[1], new);
+        } while (result == AGAIN);
+        if (result != EXCHANGED) {
+            ot_ldict_drop(new);
+        }
+    }
+    ot_pykey_clear(&k);
+    return result < 0 ? NULL : PyBool_FromLong(result == EXCHANGED);
+}
+
+/* ---- setdefault_with -------------------------------------------------------------------------- */
+
+/* 1: *there is what is there; 2: the key is the claim's, to be computed; 0: look again; -1. */
+static int
+get_or_claim(PyObject *self, const ot_mapkey_t *key, ot_claim_t *claim, PyObject **there)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return -1;
+    }
+    if (ot_word_is_claim(look.word)) {
+        ot_epoch_leave();
+        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+    }
+    if (look.entry != NULL) {
+        *there = ot_ldict_leave_with(ot_ldict_home(self), look.word);
+        return *there == NULL ? -1 : 1;
+    }
+    ot_entry_t *e = ot_entry_new(key, OT_WORD_GONE);
+    bool mine = e != NULL && ot_claim_insert(claim, e) == e;
+    ot_epoch_leave();
+    if (!mine && e != NULL) {
+        ot_entry_free(e);
+    }
+    if (e == NULL) {
+        PyErr_NoMemory();
+    }
+    return e == NULL ? -1 : mine ? 2 : 0;
+}
+
+/* Ends the claim in any case: with the value, or the key is not there. */
+static PyObject *
+compute(PyObject *self, ot_claim_t *claim, PyObject *fn)
+{
+    ot_objects_t *home = ot_ldict_home(self);
+    ot_word_t word = OT_WORD_GONE;
+    PyObject *value = PyObject_CallNoArgs(fn), *result = NULL;
+    if (value != NULL && ot_ldict_word_of_own(home, value, &word) == 0) {
+        result = ot_ldict_object_of(home, word); /* before others can remove it */
+        if (result == NULL) {
+            ot_ldict_drop(word);
+            word = OT_WORD_GONE;
+        }
+    } else {
+        word = OT_WORD_GONE;
+    }
+    ot_ldict_settle(claim, word);
+    Py_XDECREF(value);
+    return result;
+}
+
+PyObject *
+ot_ldict_setdefault_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    ot_pykey_t k;
+    PyObject *result = NULL;
+    if (check_args("setdefault_with", n, 2, 2) < 0 || ot_pykey_init(&k, args[0]) < 0) {
+        return NULL;
+    }
+    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), ot_ldict_home(self)->interp_id);
+    int done = claim == NULL ? -1 : 0;
+    if (claim == NULL) {
+        PyErr_NoMemory();
+    }
+    while (done == 0) {
+        done = get_or_claim(self, &k.key, claim, &result);
+    }
+    if (done == 2) {
+        result = compute(self, claim, args[1]);
+    } else if (claim != NULL) {
+        ot_claim_free(claim);
+    }
+    ot_pykey_clear(&k);
+    return result;
+}
+
+/* ---- update_with ------------------------------------------------------------------------------ */
+
+/* The tree that was there goes back, or the key is gone again; if even that fails the exception has
+ * the checkout, which has the tree. */
+static void
+give_up(ot_checkout_t *c, bool was_there)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    if (!was_there) {
+        ot_checkout_forget(c);
+    } else if (ot_checkout_release(c) < 0) {
+        PyErr_Clear();
+        if (PyObject_SetAttrString(error, "checkout", (PyObject *)c) < 0) {
+            PyErr_Clear();
+        }
+    }
+    PyErr_SetRaisedException(error);
+}
+
+static int
+replace_by_result(ot_checkout_t *c, PyObject *fn)
+{
+    PyObject *result = PyObject_CallOneArg(fn, c->tree);
+    if (result == NULL) {
+        return -1;
+    }
+    PyObject *before = c->tree;
+    c->tree = result;
+    if (before == result) {
+        Py_DECREF(result); /* then ours may be the only reference */
+        return ot_checkout_release(c);
+    }
+    int rc = ot_checkout_release(c);
+    if (rc < 0) {
+        c->tree = before;
+        before = result;
+    }
+    Py_DECREF(before);
+    return rc;
+}
+
+PyObject *
+ot_ldict_update_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    if (check_args("update_with", n, 2, 3) < 0) {
+        return NULL;
+    }
+    ot_checkout_t *c = ot_checkout_new(self, args[0], Py_None);
+    if (c == NULL) {
+        return NULL;
+    }
+    int rc = ot_checkout_acquire(c, n == 3 ? args[2] : NULL);
+    if (rc == 0) {
+        bool was_there = !c->claim->computed;
+        rc = replace_by_result(c, args[1]);
+        if (rc < 0 && c->claim != NULL) {
+            give_up(c, was_there);
+        }
+    }
+    Py_DECREF(c);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
+}

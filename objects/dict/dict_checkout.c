@@ -1,0 +1,364 @@
+/* dict_checkout.c: see dict_checkout.h.
+ *
+ * Main invariant: that of ot_checkout_t. A checkout that goes while it holds its key takes the tree
+ * with it; the key is abandoned then, which others are told.
+ * Threading: the GIL of the checkout's interpreter; the claim's owner is the thread that acquired.
+ */
+#include "objects/dict/dict_checkout.h"
+
+/* ---- acquire ---------------------------------------------------------------------------------- */
+
+ot_checkout_t *
+ot_checkout_new(PyObject *dict, PyObject *key, PyObject *timeout)
+{
+    PyTypeObject *type = ot_ldict_home(dict)->checkout;
+    ot_checkout_t *c = (ot_checkout_t *)type->tp_alloc(type, 0);
+    if (c != NULL) {
+        c->dict = Py_NewRef(dict);
+        c->key = Py_NewRef(key);
+        c->timeout = Py_NewRef(timeout);
+    }
+    return c;
+}
+
+/* What an attempt came to, besides -1 for an exception. */
+typedef enum { AGAIN, HELD, WAIT, MISSING } attempt_t;
+
+/* The key is ours and its word is, too: make the tree of it, or give both back. */
+static int
+move_out(ot_checkout_t *c, ot_claim_t **claim, ot_word_t word)
+{
+    c->tree = ot_ldict_take(ot_ldict_home(c->dict), word);
+    if (c->tree == NULL) {
+        ot_ldict_settle(*claim, word);
+    } else {
+        c->claim = *claim;
+    }
+    *claim = NULL;
+    return c->tree == NULL ? -1 : HELD;
+}
+
+/* A new key, pending. In a guard, which it leaves. */
+static int
+claim_new_key(ot_checkout_t *c, const ot_mapkey_t *key, ot_claim_t **claim, PyObject *otherwise)
+{
+    ot_entry_t *e = ot_entry_new(key, OT_WORD_GONE);
+    bool mine = e != NULL && ot_claim_insert(*claim, e) == e;
+    ot_epoch_leave();
+    if (mine) {
+        c->claim = *claim;
+        *claim = NULL;
+        c->tree = Py_NewRef(otherwise);
+        return HELD;
+    }
+    if (e == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ot_entry_free(e);
+    return AGAIN;
+}
+
+/* *claim is NULL once it is used. */
+static int
+attempt(ot_checkout_t *c, const ot_mapkey_t *key, ot_claim_t **claim, PyObject *otherwise)
+{
+    ot_look_t look;
+    if (ot_ldict_look(c->dict, key, &look) < 0) {
+        return -1;
+    }
+    if (look.entry == NULL && otherwise != NULL) {
+        return claim_new_key(c, key, claim, otherwise);
+    }
+    attempt_t what = AGAIN;
+    if (ot_word_is_claim(look.word)) {
+        what = ot_word_is_pending(look.word) && otherwise == NULL ? MISSING : WAIT;
+    } else if (look.entry == NULL) {
+        what = MISSING;
+    } else if (ot_claim_take(*claim, look.entry, look.word, false)) {
+        what = HELD;
+    }
+    ot_epoch_leave();
+    return what == HELD ? move_out(c, claim, look.word) : (int)what;
+}
+
+static int
+wait_for(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline)
+{
+    int result = ot_ldict_wait(c->dict, key, deadline, OT_DICT_RAISE, OT_WORD_GONE);
+    if (result == 0) {
+        PyErr_Format(PyExc_TimeoutError, "%R is still checked out", c->key);
+        return -1;
+    }
+    return result < 0 ? -1 : 0;
+}
+
+static int
+acquire(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline, PyObject *otherwise)
+{
+    ot_claim_t *claim = ot_claim_new(ot_ldict_map(c->dict), ot_ldict_home(c->dict)->interp_id);
+    if (claim == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int what;
+    do {
+        what = attempt(c, key, &claim, otherwise);
+        if (what == MISSING) {
+            ot_ldict_missing(c->key);
+        }
+        if (what == MISSING || (what == WAIT && wait_for(c, key, deadline) < 0)) {
+            what = -1;
+        }
+    } while (what == AGAIN || what == WAIT);
+    if (claim != NULL) {
+        ot_claim_free(claim);
+    }
+    return what < 0 ? -1 : 0;
+}
+
+int
+ot_checkout_acquire(ot_checkout_t *c, PyObject *otherwise)
+{
+    ot_pykey_t k;
+    int64_t deadline;
+    if (c->claim != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "%R is checked out by this very checkout", c->key);
+        return -1;
+    }
+    if (ot_timeout_from(c->timeout, &deadline) < 0 || ot_pykey_init(&k, c->key) < 0) {
+        return -1;
+    }
+    int rc = acquire(c, &k.key, deadline, otherwise);
+    ot_pykey_clear(&k);
+    return rc;
+}
+
+/* ---- release ---------------------------------------------------------------------------------- */
+
+static int
+raise_not_held(ot_checkout_t *c)
+{
+    PyErr_Format(PyExc_RuntimeError, "%R is not checked out", c->key);
+    return -1;
+}
+
+int
+ot_checkout_release(ot_checkout_t *c)
+{
+    ot_word_t word;
+    if (c->claim == NULL) {
+        return raise_not_held(c);
+    }
+    if (ot_ldict_word_of_own(ot_ldict_home(c->dict), c->tree, &word) < 0) {
+        c->to_be_released = true;
+        return -1;
+    }
+    if (c->claim == NULL) { /* released by Python code that ran meanwhile */
+        ot_ldict_drop(word);
+        return raise_not_held(c);
+    }
+    ot_claim_t *claim = c->claim;
+    c->claim = NULL;
+    ot_ldict_settle(claim, word);
+    Py_CLEAR(c->tree);
+    return 0;
+}
+
+void
+ot_checkout_forget(ot_checkout_t *c)
+{
+    ot_claim_t *claim = c->claim;
+    c->claim = NULL;
+    ot_ldict_settle(claim, OT_WORD_GONE);
+    Py_CLEAR(c->tree);
+}
+
+/* ---- the type --------------------------------------------------------------------------------- */
+
+PyObject *
+ot_ldict_checkout(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"key", "timeout", NULL};
+    PyObject *key, *timeout = Py_None;
+    int64_t deadline;
+    ot_pykey_t k;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:checkout", names, &key, &timeout) ||
+        ot_timeout_from(timeout, &deadline) < 0 || ot_pykey_init(&k, key) < 0) {
+        return NULL;
+    }
+    ot_pykey_clear(&k);
+    return (PyObject *)ot_checkout_new(self, key, timeout);
+}
+
+static ot_checkout_t *
+as_checkout(PyObject *self)
+{
+    return (ot_checkout_t *)self;
+}
+
+/* ---- methods ---------------------------------------------------------------------------------- */
+
+static PyObject *
+checkout_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    ot_checkout_t *c = as_checkout(self);
+    return ot_checkout_acquire(c, NULL) < 0 ? NULL : Py_NewRef(c->tree);
+}
+
+static PyObject *
+checkout_release(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return ot_checkout_release(as_checkout(self)) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* Released within the block: nothing left to do. */
+static PyObject *
+checkout_exit(PyObject *self, PyObject *args)
+{
+    (void)args;
+    if (as_checkout(self)->claim == NULL) {
+        Py_RETURN_NONE;
+    }
+    return checkout_release(self, NULL);
+}
+
+static PyObject *
+get_value(PyObject *self, void *unused)
+{
+    (void)unused;
+    ot_checkout_t *c = as_checkout(self);
+    if (c->tree == NULL) {
+        raise_not_held(c);
+        return NULL;
+    }
+    return Py_NewRef(c->tree);
+}
+
+static int
+set_value(PyObject *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    ot_checkout_t *c = as_checkout(self);
+    if (c->tree == NULL || value == NULL) {
+        if (c->tree == NULL) {
+            return raise_not_held(c);
+        }
+        PyErr_SetString(PyExc_TypeError, "value cannot be deleted");
+        return -1;
+    }
+    Py_SETREF(c->tree, Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *
+get_held(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(as_checkout(self)->claim != NULL);
+}
+
+static PyObject *
+checkout_repr(PyObject *self)
+{
+    ot_checkout_t *c = as_checkout(self);
+    return PyUnicode_FromFormat("<%s checkout of %R from LockingDict %llu>",
+                                c->claim != NULL ? "held" : "idle", c->key,
+                                (unsigned long long)ot_as_handle(c->dict)->shared->id);
+}
+
+static int
+checkout_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    ot_checkout_t *c = as_checkout(self);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(c->dict);
+    Py_VISIT(c->key);
+    Py_VISIT(c->timeout);
+    Py_VISIT(c->tree);
+    return 0;
+}
+
+static int
+checkout_clear(PyObject *self)
+{
+    ot_checkout_t *c = as_checkout(self);
+    if (c->claim != NULL) {
+        ot_claim_t *claim = c->claim;
+        c->claim = NULL;
+        ot_claim_abandon(claim);
+    }
+    Py_CLEAR(c->tree);
+    return 0;
+}
+
+/* The end of a with statement failed, maybe for lack of memory that is there now. Whoever goes without
+ * having tried was not done with the tree. */
+static void
+try_again(ot_checkout_t *c)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    if (ot_checkout_release(c) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_SetRaisedException(error);
+}
+
+static void
+checkout_dealloc(PyObject *self)
+{
+    ot_checkout_t *c = as_checkout(self);
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (c->claim != NULL && c->to_be_released) {
+        try_again(c);
+    }
+    (void)checkout_clear(self);
+    Py_XDECREF(c->key);
+    Py_XDECREF(c->timeout);
+    Py_XDECREF(c->dict);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"__enter__", checkout_enter, METH_NOARGS, "Take the key; return the tree."},
+    {"__exit__", checkout_exit, METH_VARARGS, "Put the tree back, unless that was done."},
+    {"release", checkout_release, METH_NOARGS,
+     "release($self)\n--\n\n"
+     "Put the tree back: `value`, by the rule of d[k] = value.\n\n"
+     "If that fails (TypeError: something in it cannot be moved, copied or pickled) the key is\n"
+     "still held and `value` still there. Raises RuntimeError if the key is not held."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"value", get_value, set_value, "The tree; what is put back. To be set for another one.", NULL},
+    {"held", get_held, NULL, "Whether the key is checked out by this object.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A key of a LockingDict in exclusive possession: see LockingDict.checkout."},
+    {Py_tp_dealloc, checkout_dealloc},
+    {Py_tp_traverse, checkout_traverse},
+    {Py_tp_clear, checkout_clear},
+    {Py_tp_repr, checkout_repr},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {"objtunnel.Checkout", sizeof(ot_checkout_t), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+                               Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                           slots};
+
+int
+ot_checkout_type_add(ot_objects_t *home)
+{
+    home->checkout = (PyTypeObject *)PyType_FromModuleAndSpec(home->module, &spec, NULL);
+    return home->checkout == NULL ? -1 : 0;
+}

@@ -1,0 +1,340 @@
+/* dict_key.c: operations on one key of a LockingDict (see dict.h).
+ *
+ * Main invariant: each operation is a loop of attempts: look in a guard, change by one
+ * compare-and-swap (or the shard's lock), and begin again if somebody was faster; or leave the guard
+ * and wait if somebody has the key. An attempt that fails has changed nothing.
+ * Threading: see dict.h.
+ */
+#include "objects/dict/dict.h"
+
+/* ---- looking and waiting ---------------------------------------------------------------------- */
+
+int
+ot_ldict_look(PyObject *self, const ot_mapkey_t *key, ot_look_t *look)
+{
+    if (!ot_epoch_enter()) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    look->entry = ot_map_find(ot_ldict_map(self), key);
+    look->word = look->entry == NULL ? OT_WORD_GONE : ot_entry_load(look->entry);
+    if (look->word == OT_WORD_GONE) {
+        look->entry = NULL; /* on its way out, under its shard's lock */
+    }
+    return 0;
+}
+
+/* Before a word, and maybe its entry, is retired. Leaves the guard if that fails. */
+static int
+make_room(void)
+{
+    if (ot_epoch_reserve(2)) {
+        return 0;
+    }
+    ot_epoch_leave();
+    PyErr_NoMemory();
+    return -1;
+}
+
+static int
+raise_mine(const ot_mapkey_t *key)
+{
+    PyObject *o = ot_key_object(key);
+    if (o != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "this thread has %R checked out itself", o);
+        Py_DECREF(o);
+    }
+    return -1;
+}
+
+static int
+raise_abandoned(PyObject *self, const ot_mapkey_t *key)
+{
+    PyObject *o = ot_key_object(key);
+    if (o != NULL) {
+        PyErr_Format(ot_ldict_home(self)->lock_abandoned,
+                     "%R was checked out by who is gone, its value is lost: set or delete it", o);
+        Py_DECREF(o);
+    }
+    return -1;
+}
+
+/* What was to be computed by who is gone was never there. */
+static int
+abandoned(PyObject *self, const ot_mapkey_t *key, ot_ldict_abandoned_t what, ot_word_t word)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0 || make_room() < 0) {
+        return -1;
+    }
+    int result = 1;
+    if (ot_word_is_pending(look.word)) {
+        (void)ot_map_override(ot_ldict_map(self), look.entry, look.word, OT_WORD_GONE);
+    } else if (ot_word_is_claim(look.word)) {
+        if (what == OT_DICT_RAISE) {
+            result = -1;
+        } else if (ot_map_override(ot_ldict_map(self), look.entry, look.word, word)) {
+            result = 2;
+        }
+    }
+    ot_epoch_leave();
+    return result < 0 ? raise_abandoned(self, key) : result;
+}
+
+int
+ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
+              ot_ldict_abandoned_t if_abandoned, ot_word_t word)
+{
+    ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    ot_claim_result_t result = ot_map_await(ot_ldict_map(self), key, &now);
+    if (result == OT_CLAIM_TIMEOUT && deadline != OT_DONT_WAIT) {
+        ot_waiting_t waiting;
+        ot_waiting_begin(&waiting, deadline);
+        result = ot_map_await(ot_ldict_map(self), key, &waiting.patience);
+        ot_waiting_end(&waiting);
+    }
+    switch (result) {
+    case OT_CLAIM_MINE:
+        return raise_mine(key);
+    case OT_CLAIM_ABANDONED:
+        return abandoned(self, key, if_abandoned, word);
+    case OT_CLAIM_INTERRUPTED:
+        return -1;
+    case OT_CLAIM_TIMEOUT:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+PyObject *
+ot_ldict_missing(PyObject *key)
+{
+    PyObject *args = PyTuple_Pack(1, key); /* a tuple would be taken for several */
+    if (args != NULL) {
+        PyErr_SetObject(PyExc_KeyError, args);
+        Py_DECREF(args);
+    }
+    return NULL;
+}
+
+/* ---- get -------------------------------------------------------------------------------------- */
+
+int
+ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value)
+{
+    for (;;) {
+        if (!ot_epoch_enter()) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        const ot_entry_t *e = ot_map_find(ot_ldict_map(self), key);
+        ot_word_t word = e == NULL ? OT_WORD_GONE : ot_entry_load(e);
+        if (!ot_word_is_there(word)) {
+            ot_epoch_leave();
+            return 0;
+        }
+        if (!ot_word_is_claim(word)) {
+            *value = ot_ldict_leave_with(ot_ldict_home(self), word);
+            return *value == NULL ? -1 : 1;
+        }
+        ot_epoch_leave();
+        if (ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0) {
+            return -1;
+        }
+    }
+}
+
+/* ---- set -------------------------------------------------------------------------------------- */
+
+/* Within a guard. 1: done, 0: somebody was faster, -1: MemoryError. */
+static int
+insert(PyObject *self, const ot_mapkey_t *key, ot_word_t word)
+{
+    ot_entry_t *e = ot_entry_new(key, word);
+    if (e == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ot_map_insert(ot_ldict_map(self), e) != e) {
+        ot_entry_free(e);
+        return 0;
+    }
+    return 1;
+}
+
+int
+ot_ldict_store(PyObject *self, const ot_mapkey_t *key, ot_word_t word)
+{
+    for (;;) {
+        ot_look_t look;
+        if (ot_ldict_look(self, key, &look) < 0) {
+            return -1;
+        }
+        int done;
+        bool retired = false, soon = false;
+        if (look.entry == NULL) {
+            done = insert(self, key, word);
+            ot_epoch_leave();
+        } else if (ot_word_is_claim(look.word)) {
+            ot_epoch_leave();
+            done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, word);
+            done = done < 0 ? -1 : done == 2;
+        } else if (ot_word_is_value(look.word) && make_room() < 0) {
+            return -1;
+        } else {
+            done = ot_entry_replace(look.entry, &look.word, word);
+            retired = done && ot_word_is_value(look.word);
+            soon = retired && ot_ldict_retire(look.word);
+            ot_epoch_leave();
+        }
+        if (done != 0) {
+            if (retired) {
+                ot_ldict_tidy(soon);
+            }
+            return done < 0 ? -1 : 0;
+        }
+    }
+}
+
+int
+ot_ldict_store_new(PyObject *self, const ot_mapkey_t *key, ot_word_t word, PyObject **there)
+{
+    for (;;) {
+        ot_look_t look;
+        if (ot_ldict_look(self, key, &look) < 0) {
+            return -1;
+        }
+        int done = 0;
+        if (look.entry == NULL) {
+            done = insert(self, key, word);
+            ot_epoch_leave();
+        } else if (ot_word_is_claim(look.word)) {
+            ot_epoch_leave();
+            done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+        } else {
+            *there = ot_ldict_leave_with(ot_ldict_home(self), look.word);
+            return *there == NULL ? -1 : 0;
+        }
+        if (done != 0) {
+            return done;
+        }
+    }
+}
+
+/* ---- delete, pop ------------------------------------------------------------------------------ */
+
+int
+ot_ldict_delete(PyObject *self, const ot_mapkey_t *key)
+{
+    for (;;) {
+        ot_look_t look;
+        if (ot_ldict_look(self, key, &look) < 0) {
+            return -1;
+        }
+        if (!ot_word_is_there(look.word)) {
+            ot_epoch_leave();
+            return 0;
+        }
+        if (ot_word_is_claim(look.word)) {
+            ot_epoch_leave();
+            int done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, OT_WORD_GONE);
+            if (done == 2 || done < 0) {
+                return done < 0 ? -1 : 1;
+            }
+            continue;
+        }
+        if (make_room() < 0) {
+            return -1;
+        }
+        bool removed = ot_map_remove(ot_ldict_map(self), look.entry, look.word);
+        bool soon = removed && ot_ldict_retire(look.word);
+        ot_epoch_leave();
+        if (removed) {
+            ot_ldict_tidy(soon);
+            return 1;
+        }
+    }
+}
+
+void
+ot_ldict_settle(ot_claim_t *claim, ot_word_t word)
+{
+    (void)ot_epoch_reserve(1); /* without memory an entry is leaked */
+    /* This thread has a record already: it looked the key up. */
+    (void)ot_epoch_enter();
+    bool mine = ot_claim_settle(claim, word);
+    ot_epoch_leave();
+    if (!mine) {
+        ot_ldict_drop(word);
+    }
+    ot_ldict_tidy(false);
+}
+
+/* In a guard, which it leaves: a number comes out by making the object and then removing the key.
+ * 1, 0: somebody was faster, -1. */
+static int
+pop_scalar(PyObject *self, ot_look_t look, PyObject **value)
+{
+    *value = ot_ldict_object_of(ot_ldict_home(self), look.word);
+    bool removed = *value != NULL && ot_map_remove(ot_ldict_map(self), look.entry, look.word);
+    bool soon = removed && ot_ldict_retire(look.word);
+    ot_epoch_leave();
+    if (removed) {
+        ot_ldict_tidy(soon);
+        return 1;
+    }
+    int result = *value == NULL ? -1 : 0;
+    Py_CLEAR(*value);
+    return result;
+}
+
+int
+ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old)
+{
+    ot_objects_t *home = ot_ldict_home(self);
+    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), home->interp_id);
+    bool pending = new == OT_WORD_GONE;
+    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, pending);
+    ot_epoch_leave();
+    if (!taken) {
+        if (claim == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        ot_claim_free(claim);
+        return 0;
+    }
+    *old = ot_ldict_take(home, look.word);
+    ot_ldict_settle(claim, *old == NULL ? look.word : new);
+    return *old == NULL ? -1 : 1;
+}
+
+int
+ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value)
+{
+    for (;;) {
+        ot_look_t look;
+        if (ot_ldict_look(self, key, &look) < 0) {
+            return -1;
+        }
+        int done;
+        if (!ot_word_is_there(look.word)) {
+            ot_epoch_leave();
+            return 0;
+        }
+        if (ot_word_is_claim(look.word)) {
+            ot_epoch_leave();
+            done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+        } else if (make_room() < 0) {
+            return -1;
+        } else if (ot_word_is_scalar(look.word)) {
+            done = pop_scalar(self, look, value);
+        } else {
+            done = ot_ldict_exchange(self, look, OT_WORD_GONE, value);
+        }
+        if (done != 0) {
+            return done;
+        }
+    }
+}

@@ -1,0 +1,531 @@
+/* dict_many.c: what concerns all keys of a LockingDict: snapshots, copies, update, clear, popitem.
+ *
+ * Main invariant: a snapshot is taken in one guard and sorted by the entries' order of coming. What is
+ * there all the time is in it, once, with a value that it had meanwhile; it is not one moment's.
+ * Threading: see dict.h. What cannot be had within the guard (a key that is checked out, an opaque
+ * value) is fetched afterwards; a key that is removed meanwhile is not in the snapshot.
+ */
+#include <stdlib.h>
+
+#include "objects/dict/dict.h"
+
+/* ---- entries in their order ------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t seq;
+    ot_entry_t *entry;
+} place_t;
+
+typedef struct {
+    place_t *places; /* PyMem_Malloc */
+    size_t n, room;
+} places_t;
+
+static int
+by_seq(const void *a, const void *b)
+{
+    uint64_t x = ((const place_t *)a)->seq, y = ((const place_t *)b)->seq;
+    return (x > y) - (x < y);
+}
+
+/* Within the caller's guard. -1: MemoryError. */
+static int
+all_places(PyObject *self, places_t *all)
+{
+    ot_map_cursor_t cursor = {0, NULL};
+    *all = (places_t){NULL, 0, 0};
+    for (ot_entry_t *e; (e = ot_map_next(ot_ldict_map(self), &cursor)) != NULL;) {
+        if (all->n == all->room) {
+            size_t room = 2 * all->room + 16;
+            place_t *places = PyMem_Realloc(all->places, room * sizeof *places);
+            if (places == NULL) {
+                PyMem_Free(all->places);
+                PyErr_NoMemory();
+                return -1;
+            }
+            all->places = places;
+            all->room = room;
+        }
+        uint64_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
+        all->places[all->n++] = (place_t){seq, e};
+    }
+    if (all->n > 0) {
+        qsort(all->places, all->n, sizeof *all->places, by_seq);
+    }
+    return 0;
+}
+
+static PyObject *
+key_of(const ot_entry_t *e)
+{
+    ot_mapkey_t key = ot_entry_key(e);
+    return ot_key_object(&key);
+}
+
+/* ---- snapshots -------------------------------------------------------------------------------- */
+
+/* Two lists side by side. values[i] NULL: to be fetched by its key. */
+typedef struct {
+    PyObject *keys, *values;
+} lists_t;
+
+static void
+lists_clear(lists_t *lists)
+{
+    Py_CLEAR(lists->keys);
+    Py_CLEAR(lists->values);
+}
+
+/* Within the guard. */
+static int
+add_item(ot_objects_t *home, lists_t *lists, Py_ssize_t i, const ot_entry_t *e)
+{
+    PyObject *key = key_of(e);
+    if (key == NULL) {
+        return -1;
+    }
+    PyList_SET_ITEM(lists->keys, i, key);
+    if (lists->values == NULL) {
+        return 0;
+    }
+    ot_word_t word = ot_entry_load(e);
+    bool later = !ot_word_is_there(word) || ot_word_is_claim(word) ||
+                 (ot_word_is_value(word) && ot_word_value(word)->form == OT_VALUE_OPAQUE);
+    PyObject *value = later ? NULL : ot_ldict_object_of(home, word);
+    PyList_SET_ITEM(lists->values, i, value);
+    return later || value != NULL ? 0 : -1;
+}
+
+static int
+fill(PyObject *self, lists_t *lists, bool values)
+{
+    places_t all;
+    if (all_places(self, &all) < 0) {
+        return -1;
+    }
+    int rc = -1;
+    lists->keys = PyList_New((Py_ssize_t)all.n);
+    lists->values = values && lists->keys != NULL ? PyList_New((Py_ssize_t)all.n) : NULL;
+    if (lists->keys != NULL && (!values || lists->values != NULL)) {
+        rc = 0;
+        for (size_t i = 0; i < all.n && rc == 0; i++) {
+            rc = add_item(ot_ldict_home(self), lists, (Py_ssize_t)i, all.places[i].entry);
+        }
+    }
+    PyMem_Free(all.places);
+    return rc;
+}
+
+/* After the guard: 1, 0: it is gone meanwhile, -1. */
+static int
+fetch(PyObject *self, PyObject *key, PyObject **value)
+{
+    ot_pykey_t k;
+    if (ot_pykey_init(&k, key) < 0) {
+        return -1;
+    }
+    int found = ot_ldict_lookup(self, &k.key, value);
+    ot_pykey_clear(&k);
+    return found;
+}
+
+/* Items that are gone leave no gaps. */
+static int
+fetch_the_rest(PyObject *self, lists_t *lists)
+{
+    Py_ssize_t n = 0, all = PyList_GET_SIZE(lists->keys);
+    for (Py_ssize_t i = 0; i < all; i++) {
+        PyObject *key = PyList_GET_ITEM(lists->keys, i), *value = PyList_GET_ITEM(lists->values, i);
+        int found = value != NULL ? 1 : fetch(self, key, &value);
+        if (found < 0) {
+            return -1;
+        }
+        PyList_SET_ITEM(lists->keys, i, NULL);
+        PyList_SET_ITEM(lists->values, i, NULL);
+        if (found) {
+            PyList_SET_ITEM(lists->keys, n, key);
+            PyList_SET_ITEM(lists->values, n++, value);
+        } else {
+            Py_DECREF(key);
+        }
+    }
+    return n == all || (PyList_SetSlice(lists->keys, n, all, NULL) == 0 &&
+                        PyList_SetSlice(lists->values, n, all, NULL) == 0)
+               ? 0
+               : -1;
+}
+
+/* 0, or -1 with an exception and nothing to clear. */
+static int
+take_snapshot(PyObject *self, lists_t *lists, bool values)
+{
+    *lists = (lists_t){NULL, NULL};
+    if (!ot_epoch_enter()) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int rc = fill(self, lists, values);
+    ot_epoch_leave();
+    if (rc == 0 && values) {
+        rc = fetch_the_rest(self, lists);
+    }
+    if (rc < 0) {
+        lists_clear(lists);
+    }
+    return rc;
+}
+
+PyObject *
+ot_ldict_keys(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    lists_t lists;
+    return take_snapshot(self, &lists, false) < 0 ? NULL : lists.keys;
+}
+
+PyObject *
+ot_ldict_values(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    lists_t lists;
+    if (take_snapshot(self, &lists, true) < 0) {
+        return NULL;
+    }
+    Py_DECREF(lists.keys);
+    return lists.values;
+}
+
+PyObject *
+ot_ldict_items(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    lists_t lists;
+    if (take_snapshot(self, &lists, true) < 0) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(lists.keys); i++) {
+        PyObject *item =
+            PyTuple_Pack(2, PyList_GET_ITEM(lists.keys, i), PyList_GET_ITEM(lists.values, i));
+        if (item == NULL || PyList_SetItem(lists.values, i, item) < 0) {
+            lists_clear(&lists);
+            return NULL;
+        }
+    }
+    Py_DECREF(lists.keys);
+    return lists.values;
+}
+
+PyObject *
+ot_ldict_snapshot(PyObject *self)
+{
+    lists_t lists;
+    if (take_snapshot(self, &lists, true) < 0) {
+        return NULL;
+    }
+    PyObject *dict = PyDict_New();
+    for (Py_ssize_t i = 0; dict != NULL && i < PyList_GET_SIZE(lists.keys); i++) {
+        if (PyDict_SetItem(dict, PyList_GET_ITEM(lists.keys, i), PyList_GET_ITEM(lists.values, i)) <
+            0) {
+            Py_CLEAR(dict);
+        }
+    }
+    lists_clear(&lists);
+    return dict;
+}
+
+/* ---- copies ----------------------------------------------------------------------------------- */
+
+/* An unowned word's owner: where the map's words go when it is freed. */
+PyObject *
+ot_ldict_new_empty(ot_objects_t *home)
+{
+    ot_map_t *map = ot_map_new(ot_ldict_drop);
+    return map == NULL ? PyErr_NoMemory() : ot_handle_steal(home, &map->head);
+}
+
+/* Entries of another map, with words of their own; GONE: checked out there. */
+typedef struct {
+    ot_entry_t **entries;
+    size_t n;
+} clones_t;
+
+static void
+clones_free(clones_t *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->entries[i] != NULL) {
+            ot_ldict_drop(ot_entry_load(c->entries[i]));
+            ot_entry_free(c->entries[i]);
+        }
+    }
+    PyMem_Free(c->entries);
+}
+
+static int
+clone_all(const places_t *all, clones_t *c)
+{
+    c->n = 0;
+    c->entries = PyMem_Malloc((all->n + 1) * sizeof(ot_entry_t *));
+    if (c->entries == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (; c->n < all->n; c->n++) {
+        const ot_entry_t *e = all->places[c->n].entry;
+        ot_mapkey_t key = ot_entry_key(e);
+        ot_word_t word = ot_entry_load(e);
+        word = ot_word_is_claim(word) ? OT_WORD_GONE : word;
+        c->entries[c->n] = ot_entry_new(&key, word);
+        if (c->entries[c->n] == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        ot_ldict_ref(word);
+    }
+    return 0;
+}
+
+/* Values are not copied: both maps hold references to them. */
+static int
+store_clone(PyObject *self, PyObject *other, ot_entry_t *clone)
+{
+    ot_mapkey_t key = ot_entry_key(clone);
+    ot_word_t word = ot_entry_load(clone);
+    if (word == OT_WORD_GONE) {
+        PyObject *value;
+        int found = ot_ldict_lookup(other, &key, &value);
+        if (found <= 0) {
+            return found;
+        }
+        int rc = ot_ldict_word_of(ot_ldict_home(self), value, &word);
+        Py_DECREF(value);
+        if (rc < 0) {
+            return -1;
+        }
+    } else {
+        atomic_store_explicit(&clone->word, OT_WORD_GONE, memory_order_relaxed);
+    }
+    if (ot_ldict_store(self, &key, word) < 0) {
+        ot_ldict_drop(word);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+update_from_other(PyObject *self, PyObject *other)
+{
+    places_t all;
+    clones_t clones = {NULL, 0};
+    if (!ot_epoch_enter()) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int rc = all_places(other, &all);
+    if (rc == 0) {
+        rc = clone_all(&all, &clones);
+        PyMem_Free(all.places);
+    }
+    ot_epoch_leave();
+    for (size_t i = 0; i < clones.n && rc == 0; i++) {
+        rc = store_clone(self, other, clones.entries[i]);
+    }
+    clones_free(&clones);
+    return rc;
+}
+
+PyObject *
+ot_ldict_copy(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *copy = ot_ldict_new_empty(ot_ldict_home(self));
+    if (copy != NULL && update_from_other(copy, self) < 0) {
+        Py_CLEAR(copy);
+    }
+    return copy;
+}
+
+/* ---- update ----------------------------------------------------------------------------------- */
+
+static int
+store_item(PyObject *self, PyObject *key, PyObject *value)
+{
+    ot_pykey_t k;
+    ot_word_t word;
+    if (ot_pykey_init(&k, key) < 0) {
+        return -1;
+    }
+    int rc = ot_ldict_word_of(ot_ldict_home(self), value, &word);
+    if (rc == 0 && (rc = ot_ldict_store(self, &k.key, word)) < 0) {
+        ot_ldict_drop(word);
+    }
+    ot_pykey_clear(&k);
+    return rc;
+}
+
+static int
+store_all(PyObject *self, PyObject *dict)
+{
+    PyObject *items = PyDict_Items(dict); /* storing may run Python code, which may change it */
+    if (items == NULL) {
+        return -1;
+    }
+    int rc = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items) && rc == 0; i++) {
+        PyObject *item = PyList_GET_ITEM(items, i);
+        rc = store_item(self, PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1));
+    }
+    Py_DECREF(items);
+    return rc;
+}
+
+/* What dict() makes of the arguments: all errors in them come before anything is changed. */
+int
+ot_ldict_update_from(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_GET_SIZE(args) == 1 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0) &&
+        Py_IS_TYPE(PyTuple_GET_ITEM(args, 0), Py_TYPE(self))) {
+        return update_from_other(self, PyTuple_GET_ITEM(args, 0));
+    }
+    PyObject *dict = PyObject_Call((PyObject *)&PyDict_Type, args, kwargs);
+    int rc = dict == NULL ? -1 : store_all(self, dict);
+    Py_XDECREF(dict);
+    return rc;
+}
+
+/* ---- clear, popitem --------------------------------------------------------------------------- */
+
+/* A key of its own, to be freed by ot_entry_free; NULL: MemoryError. */
+static ot_entry_t *
+remember(const ot_entry_t *e)
+{
+    ot_mapkey_t key = ot_entry_key(e);
+    ot_entry_t *own = ot_entry_new(&key, OT_WORD_GONE);
+    return own != NULL ? own : (ot_entry_t *)PyErr_NoMemory();
+}
+
+/* The word that it removed; or the one that it left, of a claim; or GONE: others removed it. A value
+ * that is replaced meanwhile is no reason to leave it: who replaced it (add, say) may have seen the
+ * old one, so that the clear cannot be said to have come before. */
+static ot_word_t
+remove_unless_claimed(ot_map_t *map, ot_entry_t *e)
+{
+    ot_word_t word;
+    do {
+        word = ot_entry_load(e);
+    } while (ot_word_is_there(word) && !ot_word_is_claim(word) && !ot_map_remove(map, e, word));
+    return word;
+}
+
+/* One pass; *claimed is then a key that is checked out, if there is one. */
+static int
+clear_unclaimed(PyObject *self, ot_entry_t **claimed)
+{
+    ot_map_t *map = ot_ldict_map(self);
+    ot_map_cursor_t cursor = {0, NULL};
+    *claimed = NULL;
+    if (!ot_epoch_reserve(2 * ot_map_len(map)) || !ot_epoch_enter()) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int rc = 0;
+    for (ot_entry_t *e; rc == 0 && (e = ot_map_next(map, &cursor)) != NULL;) {
+        if (!ot_epoch_reserve(2)) { /* more came meanwhile */
+            PyErr_NoMemory();
+            rc = -1;
+            break;
+        }
+        ot_word_t word = remove_unless_claimed(map, e);
+        if (!ot_word_is_claim(word)) {
+            ot_ldict_retire(word);
+        } else if (*claimed == NULL && (*claimed = remember(e)) == NULL) {
+            rc = -1;
+        }
+    }
+    ot_epoch_leave();
+    ot_epoch_collect(false);
+    return rc;
+}
+
+PyObject *
+ot_ldict_clear(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    for (;;) {
+        ot_entry_t *claimed;
+        int rc = clear_unclaimed(self, &claimed);
+        if (claimed == NULL) {
+            return rc < 0 ? NULL : Py_NewRef(Py_None);
+        }
+        ot_mapkey_t key = ot_entry_key(claimed);
+        rc = rc < 0 ? -1 : ot_ldict_wait(self, &key, OT_FOREVER, OT_DICT_OVERRIDE, OT_WORD_GONE);
+        ot_entry_free(claimed);
+        if (rc < 0) {
+            return NULL;
+        }
+    }
+}
+
+/* The newest becomes the caller's claim's. 1; 0: look again; -1: exception. */
+static int
+claim_newest(PyObject *self, ot_claim_t *claim, ot_word_t *word, PyObject **key)
+{
+    ot_entry_t *claimed = NULL;
+    if (!ot_epoch_enter()) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ot_entry_t *e = ot_claim_take_newest(claim, word, &claimed);
+    if (e != NULL) {
+        *key = key_of(e);
+        ot_epoch_leave();
+        return 1;
+    }
+    bool empty = claimed == NULL;
+    ot_entry_t *own = empty ? NULL : remember(claimed);
+    ot_epoch_leave();
+    if (own == NULL) {
+        if (empty) {
+            PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
+        }
+        return -1;
+    }
+    ot_mapkey_t waited_for = ot_entry_key(own);
+    int rc = ot_ldict_wait(self, &waited_for, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE);
+    ot_entry_free(own);
+    return rc < 0 ? -1 : 0;
+}
+
+PyObject *
+ot_ldict_popitem(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *item = PyTuple_New(2), *key = NULL, *value;
+    ot_word_t word;
+    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), ot_ldict_home(self)->interp_id);
+    int rc = 0;
+    if (item == NULL || claim == NULL) {
+        PyErr_NoMemory();
+        rc = -1;
+    }
+    while (rc == 0) {
+        rc = claim_newest(self, claim, &word, &key);
+    }
+    if (rc < 0) {
+        if (claim != NULL) {
+            ot_claim_free(claim);
+        }
+        Py_XDECREF(item);
+        return NULL;
+    }
+    value = key == NULL ? NULL : ot_ldict_take(ot_ldict_home(self), word);
+    ot_ldict_settle(claim, value == NULL ? word : OT_WORD_GONE);
+    if (value == NULL) {
+        Py_XDECREF(key);
+        Py_DECREF(item);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(item, 0, key);
+    PyTuple_SET_ITEM(item, 1, value);
+    return item;
+}

@@ -1,0 +1,325 @@
+/* epoch.c: see epoch.h.
+ *
+ * Main invariant: readers is a list that only grows; a record is taken by at most one live thread.
+ * gp.over <= gp.begun <= gp.over + 1 (under gp.lock for writing).
+ * Threading: gp.lock and a record's lock are spin locks, held for a walk of the list (gp.lock: and a
+ * membarrier) at most, never together.
+ */
+#include "objects/dict/epoch.h"
+
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { BATCH = 64 };
+
+_Thread_local ot_reader_t *ot_epoch_mine;
+bool ot_epoch_asymmetric;
+
+static _Atomic(ot_reader_t *) readers;
+
+/* Numbers of grace periods. On lines of their own: readers must not feel that they change. */
+static struct {
+    OT_OWN_LINE atomic_uint_fast64_t begun;
+    atomic_uint_fast64_t over;
+    ot_lk_ttas_t lock;
+} gp;
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+static pthread_key_t at_thread_end;
+
+/* What it retired stays in the record, for whoever collects. */
+static void
+thread_ends(void *record)
+{
+    ot_epoch_mine = NULL;
+    atomic_store_explicit(&((ot_reader_t *)record)->taken, false, memory_order_release);
+}
+
+static void
+once(void)
+{
+    if (pthread_key_create(&at_thread_end, thread_ends) != 0) {
+        abort(); /* no keys left: then the C library's own would not work either */
+    }
+    pthread_atfork(NULL, NULL, ot_epoch_after_fork_in_child);
+    ot_epoch_asymmetric =
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* After it every reader's announcement that came before its reads is seen by us, or its reads see
+ * what we, and those we know of, had unlinked. False: refused all of a sudden; then nobody can say. */
+static bool
+barrier_for_all(void)
+{
+    return !ot_epoch_asymmetric ||
+           syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+static ot_reader_t *
+take_free_record(void)
+{
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        bool taken = false;
+        if (!atomic_load_explicit(&r->taken, memory_order_relaxed) &&
+            atomic_compare_exchange_strong(&r->taken, &taken, true)) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static ot_reader_t *
+new_record(void)
+{
+    ot_reader_t *r = aligned_alloc(OT_CACHE_PAIR, sizeof *r);
+    if (r == NULL) {
+        return NULL;
+    }
+    memset(r, 0, sizeof *r);
+    atomic_init(&r->taken, true);
+    ot_lk_ttas_init(&r->lock);
+    r->next = atomic_load(&readers);
+    while (!atomic_compare_exchange_weak(&readers, &r->next, r)) {
+    }
+    return r;
+}
+
+ot_reader_t *
+ot_epoch_reader(void)
+{
+    static pthread_once_t once_control = PTHREAD_ONCE_INIT;
+    if (ot_epoch_mine == NULL) {
+        pthread_once(&once_control, once);
+        ot_reader_t *r = take_free_record();
+        if (r == NULL && (r = new_record()) == NULL) {
+            return NULL;
+        }
+        if (pthread_setspecific(at_thread_end, r) != 0) {
+            atomic_store_explicit(&r->taken, false, memory_order_release);
+            return NULL;
+        }
+        ot_epoch_mine = r;
+    }
+    return ot_epoch_mine;
+}
+
+/* Others' records are free: what they retired was perhaps half written, and is lost. */
+void
+ot_epoch_after_fork_in_child(void)
+{
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        ot_lk_ttas_init(&r->lock);
+        if (r != ot_epoch_mine) {
+            uint64_t turn = atomic_load(&r->turn);
+            atomic_store(&r->turn, turn + (turn & 1));
+            r->depth = 0;
+            r->items = NULL;
+            r->first = r->last = r->room = 0;
+            atomic_store(&r->taken, false);
+        }
+    }
+    ot_lk_ttas_init(&gp.lock);
+}
+
+/* ---- grace periods --------------------------------------------------------------------------- */
+
+static bool
+everybody_moved_on_locked(void)
+{
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        if (r->noted % 2 == 1 && atomic_load(&r->turn) == r->noted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Records that come later than our load of `readers` belong to readers that announce themselves
+ * later still. They have noted == 0: not waited for. */
+static bool
+begin_locked(void)
+{
+    atomic_fetch_add(&gp.begun, 1);
+    if (!barrier_for_all()) {
+        atomic_fetch_sub(&gp.begun, 1);
+        return false;
+    }
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        r->noted = atomic_load(&r->turn);
+    }
+    return true;
+}
+
+/* Ends the grace period if it can be ended; begins, and perhaps ends, another if `until` is not
+ * over with that. */
+static void
+advance(uint64_t until)
+{
+    ot_lk_ttas_lock(&gp.lock);
+    for (;;) {
+        uint64_t now = atomic_load_explicit(&gp.begun, memory_order_relaxed);
+        if (atomic_load_explicit(&gp.over, memory_order_relaxed) < now) {
+            if (!everybody_moved_on_locked()) {
+                break;
+            }
+            /* Pairs with the acquire in take_ready: readers' last reads, acquired by the look at
+             * their turns, come before the freeing. */
+            atomic_store_explicit(&gp.over, now, memory_order_release);
+        }
+        if (now >= until || !begin_locked()) {
+            break;
+        }
+    }
+    ot_lk_ttas_unlock(&gp.lock);
+}
+
+bool
+ot_epoch_quiet(unsigned looks)
+{
+    ot_reader_t *me = ot_epoch_reader();
+    if (me == NULL) {
+        return false;
+    }
+    /* What we unlinked comes before our looks. */
+    atomic_exchange(&me->turn, atomic_load_explicit(&me->turn, memory_order_relaxed));
+    bool quiet = barrier_for_all();
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL && quiet; r = r->next) {
+        uint64_t turn = atomic_load(&r->turn);
+        while (r != me && turn % 2 == 1 && atomic_load(&r->turn) == turn && quiet) {
+            quiet = looks-- > 0;
+            ot_pause();
+        }
+        looks += !quiet;
+    }
+    return quiet;
+}
+
+/* ---- retiring -------------------------------------------------------------------------------- */
+
+static bool
+grow(ot_reader_t *me, size_t n)
+{
+    size_t used = me->last - me->first, room = 2 * used + n + BATCH;
+    ot_retired_t *items = malloc(room * sizeof *items);
+    if (items == NULL) {
+        return false;
+    }
+    ot_lk_ttas_lock(&me->lock);
+    used = me->last - me->first; /* less than before, if anything */
+    ot_retired_t *old = me->items;
+    if (used > 0) {
+        memcpy(items, old + me->first, used * sizeof *items);
+    }
+    me->items = items;
+    me->first = 0;
+    me->last = used;
+    me->room = room;
+    ot_lk_ttas_unlock(&me->lock);
+    free(old);
+    return true;
+}
+
+/* last and room are written by this thread, or by one that empties the list: more room then. */
+bool
+ot_epoch_reserve(size_t n)
+{
+    ot_reader_t *me = ot_epoch_reader();
+    if (me == NULL) {
+        return false;
+    }
+    ot_lk_ttas_lock(&me->lock);
+    bool fits = me->room - me->last >= n;
+    ot_lk_ttas_unlock(&me->lock);
+    return fits || grow(me, n);
+}
+
+void
+ot_epoch_retire(void *what, void (*free)(void *what))
+{
+    ot_reader_t *me = ot_epoch_mine;
+    ot_lk_ttas_lock(&me->lock);
+    /* A seq_cst exchange: nobody may begin a grace period with a number that we have not seen and
+     * still miss our unlinking. */
+    atomic_exchange_explicit(&me->turn, atomic_load_explicit(&me->turn, memory_order_relaxed),
+                             memory_order_seq_cst);
+    if (me->last < me->room) {
+        me->items[me->last++] = (ot_retired_t){what, free, atomic_load(&gp.begun) + 1};
+    }
+    ot_lk_ttas_unlock(&me->lock);
+}
+
+size_t
+ot_epoch_retired(void)
+{
+    ot_reader_t *me = ot_epoch_mine;
+    if (me == NULL) {
+        return 0;
+    }
+    ot_lk_ttas_lock(&me->lock);
+    size_t n = me->last - me->first;
+    ot_lk_ttas_unlock(&me->lock);
+    return n;
+}
+
+/* The number that all that is retired in `r` waits for; 0: nothing is. */
+static uint64_t
+awaited(ot_reader_t *r)
+{
+    ot_lk_ttas_lock(&r->lock);
+    uint64_t after = r->first < r->last ? r->items[r->last - 1].after : 0;
+    ot_lk_ttas_unlock(&r->lock);
+    return after;
+}
+
+static size_t
+take_ready(ot_reader_t *r, ot_retired_t *ready)
+{
+    size_t n = 0;
+    ot_lk_ttas_lock(&r->lock);
+    uint64_t now = atomic_load_explicit(&gp.over, memory_order_acquire);
+    while (n < BATCH && r->first < r->last && r->items[r->first].after <= now) {
+        ready[n++] = r->items[r->first++];
+    }
+    if (r->first == r->last) {
+        r->first = r->last = 0;
+    }
+    ot_lk_ttas_unlock(&r->lock);
+    return n;
+}
+
+static void
+collect_from(ot_reader_t *r)
+{
+    ot_retired_t ready[BATCH];
+    uint64_t after = awaited(r);
+    if (after == 0) {
+        return;
+    }
+    if (atomic_load(&gp.over) < after) {
+        advance(after);
+    }
+    for (size_t n; (n = take_ready(r, ready)) > 0;) {
+        for (size_t i = 0; i < n; i++) {
+            ready[i].free(ready[i].what);
+        }
+    }
+}
+
+void
+ot_epoch_collect(bool of_all_threads)
+{
+    if (!of_all_threads) {
+        if (ot_epoch_mine != NULL) {
+            collect_from(ot_epoch_mine);
+        }
+        return;
+    }
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        collect_from(r);
+    }
+}

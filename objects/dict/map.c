@@ -1,0 +1,575 @@
+/* map.c: see map.h.
+ *
+ * Main invariants: those of ot_shard_t; next pointers of nodes that left the list still lead into it.
+ * Threading: a node is complete before it is linked (release), and a reader follows links by
+ * acquire loads. Locks: a map's guard before a shard's lock; all shards' locks in their order.
+ */
+#include "objects/dict/map.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRIES = 8 }; /* for an undisturbed look at all shards; then with all locks */
+
+void *(*ot_map_calloc)(size_t n, size_t size) = calloc;
+
+/* Ends every list, as an entrance would; no entry has a greater order. Nobody looks behind it. */
+static ot_link_t sentinel = {NULL, UINT64_MAX - 1};
+
+/* ---- order ------------------------------------------------------------------------------------ */
+
+static inline uint64_t
+reversed(uint64_t x)
+{
+    x = (x >> 1 & 0x5555555555555555u) | (x & 0x5555555555555555u) << 1;
+    x = (x >> 2 & 0x3333333333333333u) | (x & 0x3333333333333333u) << 2;
+    x = (x >> 4 & 0x0f0f0f0f0f0f0f0fu) | (x & 0x0f0f0f0f0f0f0f0fu) << 4;
+    return __builtin_bswap64(x);
+}
+
+/* Odd, and less than the sentinel's. */
+static inline uint64_t
+order_of(uint64_t hash)
+{
+    uint64_t order = reversed(hash) | 1;
+    return order == UINT64_MAX ? UINT64_MAX - 2 : order;
+}
+
+ot_shard_t *
+ot_map_shard_of(ot_map_t *map, const ot_entry_t *entry)
+{
+    return &map->shards[ot_map_shard_number(entry->hash)];
+}
+
+/* ---- entrances -------------------------------------------------------------------------------- */
+
+/* All that an entrance leads to comes behind the one without its highest bit as well. */
+static inline size_t
+parent(size_t number)
+{
+    return number ^ ((size_t)1 << (63 - __builtin_clzll(number)));
+}
+
+static ot_link_t *
+last_before_locked(ot_link_t *from, uint64_t order)
+{
+    for (ot_link_t *next; (next = ot_map_next_link(from))->order < order;) {
+        from = next;
+    }
+    return from;
+}
+
+static void
+link_locked(ot_link_t *after, ot_link_t *node)
+{
+    atomic_store_explicit(&node->next, ot_map_next_link(after), memory_order_release);
+    atomic_store_explicit(&after->next, node, memory_order_release);
+}
+
+/* Brings it into the list if it is not. As deep as it has one bits. */
+static ot_link_t *
+entrance_locked(ot_shard_t *s, size_t number)
+{
+    ot_link_t *node = ot_map_entrance(s, number);
+    if (ot_map_next_link(node) == NULL) {
+        ot_link_t *from = entrance_locked(s, parent(number));
+        node->order = reversed(number);
+        link_locked(last_before_locked(from, node->order), node);
+    }
+    return node;
+}
+
+/* ---- locks ------------------------------------------------------------------------------------ */
+
+void
+ot_shard_lock(ot_shard_t *s)
+{
+    ot_lk_ttas_lock(&s->lock);
+    atomic_store_explicit(&s->version, atomic_load_explicit(&s->version, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+void
+ot_shard_unlock(ot_shard_t *s)
+{
+    atomic_store_explicit(&s->version, atomic_load_explicit(&s->version, memory_order_relaxed) + 1,
+                          memory_order_release);
+    ot_lk_ttas_unlock(&s->lock);
+}
+
+static void
+lock_all(ot_map_t *map)
+{
+    for (int i = 0; i < OT_MAP_SHARDS; i++) {
+        ot_shard_lock(&map->shards[i]);
+    }
+}
+
+static void
+unlock_all(ot_map_t *map)
+{
+    for (int i = OT_MAP_SHARDS; i-- > 0;) {
+        ot_shard_unlock(&map->shards[i]);
+    }
+}
+
+/* Release: who sees the new number sees that the version is odd. */
+static void
+add_live_locked(ot_shard_t *s, size_t n)
+{
+    atomic_store_explicit(&s->live, atomic_load_explicit(&s->live, memory_order_relaxed) + n,
+                          memory_order_release);
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+static void
+free_claims(ot_map_t *map)
+{
+    while (map->claims != NULL) { /* abandoned ones: an owner keeps the map */
+        ot_claim_t *claim = map->claims;
+        map->claims = claim->next;
+        ot_claim_free(claim);
+    }
+}
+
+static void
+free_shard(ot_map_t *map, ot_shard_t *s)
+{
+    for (ot_entry_t *e = s->newest, *older; e != NULL; e = older) {
+        older = e->older;
+        ot_word_t word = ot_entry_load(e);
+        if (!ot_word_is_claim(word)) {
+            map->drop(word);
+        }
+        ot_entry_free(e);
+    }
+    for (int k = 1; k < OT_MAP_SEGMENTS; k++) {
+        free(atomic_load_explicit(&s->segments[k], memory_order_relaxed));
+    }
+}
+
+/* What a map held may be the last handle on another one, and so on: not by recursion. */
+static void
+map_free(ot_shared_t *self)
+{
+    static _Thread_local ot_map_t *waiting;
+    static _Thread_local bool busy;
+    ot_map_t *map = (ot_map_t *)self;
+    map->next_to_free = waiting;
+    waiting = map;
+    if (busy) {
+        return;
+    }
+    busy = true;
+    while ((map = waiting) != NULL) {
+        waiting = map->next_to_free;
+        free_claims(map);
+        for (int i = 0; i < OT_MAP_SHARDS; i++) {
+            free_shard(map, &map->shards[i]);
+        }
+        pthread_mutex_destroy(&map->guard);
+        free(map);
+    }
+    busy = false;
+}
+
+static void
+map_fork(ot_shared_t *self, ot_fork_stage_t stage)
+{
+    ot_map_t *map = (ot_map_t *)self;
+    ot_claims_fork(map, stage);
+    if (stage == OT_BEFORE_FORK) {
+        lock_all(map);
+    } else {
+        unlock_all(map);
+    }
+}
+
+const ot_shared_kind_t ot_map_kind = {"LockingDict", map_free, map_fork};
+
+ot_map_t *
+ot_map_new(void (*drop)(ot_word_t word))
+{
+    ot_map_t *map = aligned_alloc(OT_CACHE_PAIR, sizeof *map);
+    if (map == NULL) {
+        return NULL;
+    }
+    memset(map, 0, sizeof *map);
+    map->drop = drop;
+    pthread_mutex_init(&map->guard, NULL);
+    for (int i = 0; i < OT_MAP_SHARDS; i++) {
+        ot_shard_t *s = &map->shards[i];
+        ot_lk_ttas_init(&s->lock);
+        atomic_init(&s->mask, OT_MAP_FIRST - 1);
+        atomic_init(&s->first[0].next, &sentinel);
+        s->swept = 1;
+    }
+    ot_shared_init(&map->head, &ot_map_kind);
+    return map;
+}
+
+ot_entry_t *
+ot_entry_new(const ot_mapkey_t *key, ot_word_t word)
+{
+    size_t len = ot_key_len(key->meta);
+    ot_entry_t *e = ot_map_calloc(1, sizeof *e + len + key->exact_len);
+    if (e != NULL) {
+        e->exact_len = key->exact_len;
+        e->node.order = order_of(key->hash);
+        e->hash = key->hash;
+        e->meta = key->meta;
+        atomic_init(&e->word, word);
+        memcpy(e->bytes, key->bytes, len);
+        if (key->exact_len > 0) {
+            memcpy(e->bytes + len, key->exact, key->exact_len);
+        }
+    }
+    return e;
+}
+
+void
+ot_entry_free(void *entry)
+{
+    free(entry);
+}
+
+ot_mapkey_t
+ot_entry_key(const ot_entry_t *e)
+{
+    return (ot_mapkey_t){.hash = e->hash,
+                         .meta = e->meta,
+                         .bytes = e->bytes,
+                         .exact = e->bytes + ot_key_len(e->meta),
+                         .exact_len = e->exact_len};
+}
+
+/* ---- one key ---------------------------------------------------------------------------------- */
+
+ot_entry_t *
+ot_map_find_slowly(const ot_map_t *map, const ot_mapkey_t *key)
+{
+    const ot_shard_t *s = &map->shards[ot_map_shard_number(key->hash)];
+    uint64_t order = order_of(key->hash);
+    size_t number = key->hash & atomic_load_explicit(&s->mask, memory_order_acquire);
+    ot_link_t *node;
+    while ((node = ot_map_next_link(ot_map_entrance(s, number))) == NULL) {
+        number = parent(number);
+    }
+    for (; node->order <= order; node = ot_map_next_link(node)) {
+        if (node->order == order &&
+            ot_entry_has_key(ot_map_entry_of(node), key->hash, key->meta, key->bytes)) {
+            return ot_map_entry_of(node);
+        }
+    }
+    return NULL;
+}
+
+static void
+become_newest_locked(ot_map_t *map, ot_shard_t *s, ot_entry_t *e)
+{
+    /* relaxed: the shard's lock orders what matters; see ot_map_withdraw_newest */
+    atomic_store_explicit(&e->seq, atomic_fetch_add(&map->next_seq, 1), memory_order_relaxed);
+    e->newer = NULL;
+    e->older = s->newest;
+    if (s->newest != NULL) {
+        s->newest->newer = e;
+    }
+    s->newest = e;
+}
+
+static void
+leave_chain_locked(ot_shard_t *s, ot_entry_t *e)
+{
+    *(e->newer != NULL ? &e->newer->older : &s->newest) = e->older;
+    if (e->older != NULL) {
+        e->older->newer = e->newer;
+    }
+}
+
+static ot_link_t *
+last_before_entry_locked(ot_shard_t *s, const ot_entry_t *e)
+{
+    size_t mask = atomic_load_explicit(&s->mask, memory_order_relaxed);
+    return last_before_locked(entrance_locked(s, e->hash & mask), e->node.order);
+}
+
+static ot_entry_t *
+insert_locked(ot_map_t *map, ot_shard_t *s, ot_entry_t *e)
+{
+    ot_link_t *after = last_before_entry_locked(s, e);
+    for (ot_link_t *n = ot_map_next_link(after); n->order == e->node.order;
+         n = ot_map_next_link(n)) {
+        if (ot_entry_has_key(ot_map_entry_of(n), e->hash, e->meta, e->bytes)) {
+            return ot_map_entry_of(n);
+        }
+    }
+    become_newest_locked(map, s, e);
+    add_live_locked(s, ot_word_is_there(ot_entry_load(e)));
+    link_locked(after, &e->node);
+    if (s->swept <= atomic_load_explicit(&s->mask, memory_order_relaxed)) {
+        entrance_locked(s, s->swept++);
+    }
+    return e;
+}
+
+/* Without memory the lists get longer. */
+void
+ot_shard_grow_if_full(ot_shard_t *s)
+{
+    size_t mask = atomic_load_explicit(&s->mask, memory_order_relaxed);
+    unsigned k = ot_map_segment_of(mask + 1);
+    if (atomic_load_explicit(&s->live, memory_order_relaxed) <= mask || k >= OT_MAP_SEGMENTS) {
+        return;
+    }
+    ot_link_t *segment = ot_map_calloc(mask + 1, sizeof *segment);
+    if (segment == NULL) {
+        return;
+    }
+    ot_shard_lock(s);
+    bool wanted = atomic_load_explicit(&s->mask, memory_order_relaxed) == mask;
+    if (wanted) {
+        atomic_store_explicit(&s->segments[k], segment, memory_order_release);
+        atomic_store_explicit(&s->mask, 2 * mask + 1, memory_order_release);
+    }
+    ot_shard_unlock(s);
+    if (!wanted) {
+        free(segment);
+    }
+}
+
+ot_entry_t *
+ot_map_link(ot_map_t *map, ot_entry_t *entry)
+{
+    ot_shard_t *s = ot_map_shard_of(map, entry);
+    ot_shard_lock(s);
+    ot_entry_t *there = insert_locked(map, s, entry);
+    ot_shard_unlock(s);
+    return there;
+}
+
+ot_entry_t *
+ot_map_insert(ot_map_t *map, ot_entry_t *entry)
+{
+    ot_entry_t *there = ot_map_link(map, entry);
+    if (there == entry) {
+        ot_shard_grow_if_full(ot_map_shard_of(map, entry));
+    }
+    return there;
+}
+
+static bool
+remove_locked(ot_shard_t *s, ot_entry_t *e, ot_word_t expected)
+{
+    bool was_there = ot_word_is_there(expected);
+    if (expected == OT_WORD_GONE || !ot_entry_replace(e, &expected, OT_WORD_GONE)) {
+        return false;
+    }
+    ot_link_t *before = last_before_entry_locked(s, e);
+    for (ot_link_t *next; (next = ot_map_next_link(before)) != &e->node;) {
+        before = next;
+    }
+    atomic_store_explicit(&before->next, ot_map_next_link(&e->node), memory_order_release);
+    leave_chain_locked(s, e);
+    add_live_locked(s, was_there ? (size_t)-1 : 0);
+    return true;
+}
+
+bool
+ot_map_remove(ot_map_t *map, ot_entry_t *entry, ot_word_t expected)
+{
+    ot_shard_t *s = ot_map_shard_of(map, entry);
+    ot_shard_lock(s);
+    bool removed = remove_locked(s, entry, expected);
+    ot_shard_unlock(s);
+    if (removed) {
+        ot_epoch_retire(entry, ot_entry_free);
+    }
+    return removed;
+}
+
+bool
+ot_map_withdraw(ot_map_t *map, ot_entry_t *entry, ot_word_t expected, ot_word_t pending)
+{
+    ot_shard_t *s = ot_map_shard_of(map, entry);
+    ot_shard_lock(s);
+    bool done = ot_entry_replace(entry, &expected, pending);
+    add_live_locked(s, done ? (size_t)-1 : 0);
+    ot_shard_unlock(s);
+    return done;
+}
+
+void
+ot_map_complete(ot_map_t *map, ot_entry_t *entry, ot_word_t word, bool as_newest)
+{
+    ot_shard_t *s = ot_map_shard_of(map, entry);
+    ot_shard_lock(s);
+    if (as_newest) {
+        leave_chain_locked(s, entry);
+        become_newest_locked(map, s, entry);
+    }
+    add_live_locked(s, 1);
+    atomic_store_explicit(&entry->word, word, memory_order_release);
+    ot_shard_unlock(s);
+}
+
+/* ---- many ------------------------------------------------------------------------------------- */
+
+/* Whether all versions are even and the same as in `seen`, where they are put the first time. */
+static bool
+versions(const ot_map_t *map, uint64_t *seen, bool first)
+{
+    bool same = true;
+    for (int i = 0; i < OT_MAP_SHARDS; i++) {
+        uint64_t v = atomic_load_explicit(&map->shards[i].version, memory_order_acquire);
+        same &= v % 2 == 0 && (first || v == seen[i]);
+        seen[i] = v;
+    }
+    return same;
+}
+
+static size_t
+sum_of_live(const ot_map_t *map)
+{
+    size_t sum = 0;
+    for (int i = 0; i < OT_MAP_SHARDS; i++) {
+        sum += atomic_load_explicit(&map->shards[i].live, memory_order_acquire);
+    }
+    return sum;
+}
+
+size_t
+ot_map_len(ot_map_t *map)
+{
+    uint64_t seen[OT_MAP_SHARDS] = {0};
+    for (int i = 0; i < TRIES; i++) {
+        if (versions(map, seen, true)) {
+            size_t sum = sum_of_live(map);
+            if (versions(map, seen, false)) {
+                return sum;
+            }
+        }
+        ot_pause();
+    }
+    lock_all(map);
+    size_t sum = sum_of_live(map);
+    unlock_all(map);
+    return sum;
+}
+
+ot_entry_t *
+ot_map_next(ot_map_t *map, ot_map_cursor_t *cursor)
+{
+    const ot_link_t *node = cursor->node;
+    for (;;) {
+        if (node == NULL) {
+            node = &map->shards[cursor->shard].first[0];
+        }
+        while ((node = ot_map_next_link(node)) != &sentinel) {
+            if (node->order % 2 == 1 && ot_word_is_there(ot_entry_load(ot_map_entry_of(node)))) {
+                cursor->node = node;
+                return ot_map_entry_of(node);
+            }
+        }
+        if (cursor->shard + 1 == OT_MAP_SHARDS) {
+            cursor->node = node;
+            return NULL;
+        }
+        cursor->shard++;
+        node = NULL;
+    }
+}
+
+/* A shard's newest whose word is there and not claimed; *claimed: a newer one that is claimed. */
+static ot_entry_t *
+newest_locked(ot_shard_t *s, ot_entry_t **claimed)
+{
+    ot_entry_t *e = s->newest;
+    for (; e != NULL; e = e->older) {
+        ot_word_t word = ot_entry_load(e);
+        if (!ot_word_is_claim(word)) {
+            return e;
+        }
+        if (*claimed == NULL && !ot_word_is_pending(word)) {
+            *claimed = e;
+        }
+    }
+    return NULL;
+}
+
+static bool
+is_newer(const ot_entry_t *a, const ot_entry_t *b)
+{
+    return b == NULL || atomic_load_explicit(&a->seq, memory_order_relaxed) >
+                            atomic_load_explicit(&b->seq, memory_order_relaxed);
+}
+
+static ot_entry_t *
+newest_of_all(ot_map_t *map, bool locked, ot_entry_t **claimed)
+{
+    ot_entry_t *best = NULL;
+    *claimed = NULL;
+    for (int i = 0; i < OT_MAP_SHARDS; i++) {
+        ot_shard_t *s = &map->shards[i];
+        ot_entry_t *out = NULL;
+        if (!locked) {
+            ot_shard_lock(s);
+        }
+        ot_entry_t *e = newest_locked(s, &out);
+        if (!locked) {
+            ot_shard_unlock(s);
+        }
+        if (e != NULL && is_newer(e, best)) {
+            best = e;
+        }
+        if (out != NULL && is_newer(out, *claimed)) {
+            *claimed = out;
+        }
+    }
+    return best;
+}
+
+/* Others may replace the word under our lock, or claim it. */
+static bool
+withdraw_whatever_locked(ot_shard_t *s, ot_entry_t *e, ot_word_t pending, ot_word_t *word)
+{
+    *word = ot_entry_load(e);
+    while (*word != OT_WORD_GONE && !ot_word_is_claim(*word)) {
+        if (ot_entry_replace(e, word, pending)) {
+            add_live_locked(s, (size_t)-1);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nothing came since we began to look (next_seq): so what we found is the newest still, and where we
+ * found nothing there is nothing. */
+ot_entry_t *
+ot_map_withdraw_newest(ot_map_t *map, ot_word_t pending, ot_word_t *word, ot_entry_t **claimed)
+{
+    ot_entry_t *e = NULL;
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t seq = atomic_load(&map->next_seq);
+        bool done;
+        e = newest_of_all(map, false, claimed);
+        if (e == NULL) {
+            done = atomic_load(&map->next_seq) == seq;
+        } else {
+            ot_shard_t *s = ot_map_shard_of(map, e);
+            ot_shard_lock(s);
+            done =
+                atomic_load(&map->next_seq) == seq && withdraw_whatever_locked(s, e, pending, word);
+            ot_shard_unlock(s);
+        }
+        if (done) {
+            return e;
+        }
+    }
+    lock_all(map);
+    do {
+        e = newest_of_all(map, true, claimed);
+    } while (e != NULL && !withdraw_whatever_locked(ot_map_shard_of(map, e), e, pending, word));
+    unlock_all(map);
+    return e;
+}

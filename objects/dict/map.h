@@ -1,0 +1,389 @@
+/* map.h: a hash table that all threads of the process read and write: what a LockingDict is
+ * underneath.
+ *
+ * Purpose: keys (canonical bytes with a hash) to words (a small number, or a pointer to what the
+ * caller keeps there), with readers that take no lock and write to no line that others use.
+ * Threading: any thread, within an epoch guard (epoch.h), which keeps entries from being freed. No
+ * Python. Locks: a shard's, a spin lock held for a few loads and stores; the map's `guard`, a mutex
+ * for who checks out, puts back or waits. Neither is held while anything is freed or waited for.
+ *
+ * A shard is a list of entries, sorted by the hash's bits read backwards, with a table of places to
+ * enter it (split-ordered lists: Shalev and Shavit 2006). The table grows by adding a segment:
+ * nothing is moved, so a reader that is under way does not notice.
+ *
+ * An entry's word is the whole state of its key, and is changed by compare-and-swap:
+ *   GONE       removed, for ever: who finds it looks for the key anew
+ *   a value    anybody may replace it, without a lock
+ *   OUT        checked out: a claim's, until its owner puts something back
+ *   PENDING    the same, of a key that is not there yet (somebody computes its value)
+ * Entries come and go under the shard's lock alone.
+ *
+ * Which may run at once: all of them, but for ot_map_free.
+ */
+#ifndef OT_OBJECTS_MAP_H
+#define OT_OBJECTS_MAP_H
+
+#include <string.h>
+
+#include "atomics/lock/ttas.h"
+#include "objects/dict/epoch.h"
+#include "objects/core/shared.h"
+#include "runtime/waitlist.h"
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Borrowed. Equal keys have equal hashes and equal bytes; what they were before they were made
+ * canonical (1.0 rather than 1) is in `exact`, which is stored and not compared. */
+typedef struct {
+    uint64_t hash;
+    uint64_t meta; /* length of bytes << 8 | tag, which is not 0 */
+    const void *bytes;
+    const void *exact;
+    size_t exact_len;
+} ot_mapkey_t;
+
+static inline uint64_t
+ot_key_meta(size_t len, unsigned tag)
+{
+    return (uint64_t)len << 8 | tag;
+}
+
+static inline size_t
+ot_key_len(uint64_t meta)
+{
+    return (size_t)(meta >> 8);
+}
+
+/* All bits of the result depend on all of x (splitmix64). */
+static inline uint64_t
+ot_mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+typedef uintptr_t ot_word_t;
+
+enum { OT_WORD_GONE = 0, OT_WORD_OUT = 2, OT_WORD_PENDING = 3, OT_WORD_TAGS = 7 };
+
+/* Words whose low bits are 1 or 5 hold 62 bits of a number; 6: a constant; 0: a pointer. These are
+ * the caller's; the map only knows GONE and claims. */
+static inline bool
+ot_word_is_claim(ot_word_t w)
+{
+    return (w & 6) == 2;
+}
+
+static inline bool
+ot_word_is_pending(ot_word_t w)
+{
+    return (w & OT_WORD_TAGS) == OT_WORD_PENDING;
+}
+
+static inline bool
+ot_word_is_there(ot_word_t w)
+{
+    return w != OT_WORD_GONE && !ot_word_is_pending(w);
+}
+
+static inline bool
+ot_word_is_int(ot_word_t w)
+{
+    return (w & 3) == 1;
+}
+
+static inline int64_t
+ot_word_int(ot_word_t w)
+{
+    return (int64_t)w >> 2;
+}
+
+static inline bool
+ot_word_int_fits(int64_t i)
+{
+    return i >= INT64_MIN / 4 && i <= INT64_MAX / 4;
+}
+
+static inline ot_word_t
+ot_word_of_int(int64_t i)
+{
+    return (ot_word_t)i << 2 | 1;
+}
+
+/* ---- entries and shards ---------------------------------------------------------------------- */
+
+/* In a shard's list, which is sorted by order. An entry's order is odd, an entrance's even. */
+typedef struct ot_link {
+    _Atomic(struct ot_link *) next; /* NULL: an entrance that is not in the list yet */
+    uint64_t order;                 /* never changes once it is in the list */
+} ot_link_t;
+
+typedef struct ot_entry {
+    struct ot_entry *older, *newer; /* in the order of coming; the shard's lock's */
+    atomic_uint_fast64_t seq;       /* that order; written under the lock */
+    size_t exact_len;
+    /* What a reader looks at: */
+    ot_link_t node;
+    uint64_t hash;
+    _Atomic ot_word_t word;
+    uint64_t meta;
+    char bytes[]; /* the key's, then its exact form */
+} ot_entry_t;
+
+enum { OT_MAP_SHARDS = 16, OT_MAP_SEGMENTS = 28, OT_MAP_FIRST = 8 };
+
+/* Invariants, while the lock is free: entrance 0 is in the list, which ends with the sentinel;
+ * live == number of entries whose word is there (OUT included); every entry in the list is in
+ * newest's chain and the other way round, sorted by seq; none is GONE. */
+typedef struct {
+    /* Read by everybody, written when the table grows: */
+    OT_OWN_LINE atomic_size_t mask;                 /* number of entrances - 1 */
+    _Atomic(ot_link_t *) segments[OT_MAP_SEGMENTS]; /* k: entrances FIRST << (k-1) and on */
+    ot_link_t first[OT_MAP_FIRST];
+    /* Written by who inserts and removes: */
+    OT_OWN_LINE ot_lk_ttas_t lock;
+    atomic_uint_fast64_t version; /* odd while the lock is held */
+    atomic_size_t live;
+    size_t swept; /* entrances below are in the list */
+    ot_entry_t *newest;
+} ot_shard_t;
+
+typedef struct ot_claim ot_claim_t;
+
+typedef struct ot_map {
+    ot_shared_t head;
+    struct ot_map *next_to_free;  /* the freeing thread's */
+    void (*drop)(ot_word_t word); /* what the map holds at its end */
+    pthread_mutex_t guard;        /* of claims: theirs, and who waits for them */
+    ot_claim_t *claims;
+    OT_OWN_LINE atomic_uint_fast64_t next_seq;
+    ot_shard_t shards[OT_MAP_SHARDS];
+} ot_map_t;
+
+extern const ot_shared_kind_t ot_map_kind;
+
+/* How memory for entries and segments is had, zeroed; tests let it fail. */
+extern void *(*ot_map_calloc)(size_t n, size_t size);
+
+/* Empty, one reference; NULL without memory. It is freed with its last reference. */
+ot_map_t *ot_map_new(void (*drop)(ot_word_t word));
+
+/* ---- one key: within a guard ------------------------------------------------------------------ */
+
+/* The hash's low bits choose the entrance, so its high ones choose the shard. */
+static inline unsigned
+ot_map_shard_number(uint64_t hash)
+{
+    return (unsigned)(hash >> 59) % OT_MAP_SHARDS;
+}
+
+static inline unsigned
+ot_map_segment_of(size_t number)
+{
+    return number < OT_MAP_FIRST ? 0 : (unsigned)(63 - __builtin_clzll(number)) - 2;
+}
+
+static inline ot_link_t *
+ot_map_entrance(const ot_shard_t *s, size_t number)
+{
+    if (number < OT_MAP_FIRST) {
+        return (ot_link_t *)&s->first[number];
+    }
+    unsigned k = ot_map_segment_of(number);
+    return atomic_load_explicit(&s->segments[k], memory_order_acquire) + number -
+           ((size_t)OT_MAP_FIRST << (k - 1));
+}
+
+static inline ot_link_t *
+ot_map_next_link(const ot_link_t *node)
+{
+    return atomic_load_explicit(&node->next, memory_order_acquire);
+}
+
+static inline ot_entry_t *
+ot_map_entry_of(const ot_link_t *node)
+{
+    return (ot_entry_t *)((char *)node - offsetof(ot_entry_t, node));
+}
+
+/* memcmp without a call for the lengths that keys have; overlapping loads. */
+static inline bool
+ot_map_same_bytes(const char *a, const char *b, size_t n)
+{
+    uint64_t x, y, v, w;
+    if (n > 16) {
+        return memcmp(a, b, n) == 0;
+    }
+    if (n >= 8) {
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        memcpy(&v, a + n - 8, 8);
+        memcpy(&w, b + n - 8, 8);
+        return x == y && v == w;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool
+ot_entry_has_key(const ot_entry_t *e, uint64_t hash, uint64_t meta, const void *bytes)
+{
+    return e->hash == hash && e->meta == meta &&
+           ot_map_same_bytes(e->bytes, bytes, ot_key_len(meta));
+}
+
+/* From an entrance that is not in the list yet. */
+ot_entry_t *ot_map_find_slowly(const ot_map_t *map, const ot_mapkey_t *key);
+
+/* NULL: there is none. Its word may be anything. What an entrance leads to ends at the next one. */
+static inline ot_entry_t *
+ot_map_find(const ot_map_t *map, const ot_mapkey_t *key)
+{
+    const ot_shard_t *s = &map->shards[ot_map_shard_number(key->hash)];
+    size_t number = key->hash & atomic_load_explicit(&s->mask, memory_order_acquire);
+    const ot_link_t *node = ot_map_next_link(ot_map_entrance(s, number));
+    if (__builtin_expect(node == NULL, 0)) {
+        return ot_map_find_slowly(map, key);
+    }
+    for (; node->order % 2 == 1; node = ot_map_next_link(node)) {
+        ot_entry_t *e = ot_map_entry_of(node);
+        if (ot_entry_has_key(e, key->hash, key->meta, key->bytes)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static inline ot_word_t
+ot_entry_load(const ot_entry_t *e)
+{
+    /* Pairs with ot_entry_replace's release: what the word points at is complete. */
+    return atomic_load_explicit(&e->word, memory_order_acquire);
+}
+
+/* One value for another; false and *expected loaded anew if it is another one meanwhile. */
+static inline bool
+ot_entry_replace(ot_entry_t *e, ot_word_t *expected, ot_word_t word)
+{
+    return atomic_compare_exchange_strong_explicit(&e->word, expected, word, memory_order_acq_rel,
+                                                   memory_order_acquire);
+}
+
+/* An entry in no map, to be inserted or to be freed by ot_entry_free; NULL without memory. Needs no
+ * guard. */
+ot_entry_t *ot_entry_new(const ot_mapkey_t *key, ot_word_t word);
+void ot_entry_free(void *entry);
+
+/* The key of an entry, which points into it. */
+ot_mapkey_t ot_entry_key(const ot_entry_t *e);
+
+/* `entry` itself if it is in now; else the one that has its key. */
+ot_entry_t *ot_map_insert(ot_map_t *map, ot_entry_t *entry);
+
+/* Removes it if its word is still `expected`, and retires it (room must be reserved); the word is
+ * the caller's then. */
+bool ot_map_remove(ot_map_t *map, ot_entry_t *entry, ot_word_t expected);
+
+/* ---- many: within a guard --------------------------------------------------------------------- */
+
+/* Exact: that many were there at one moment. Needs no guard. */
+size_t ot_map_len(ot_map_t *map);
+
+typedef struct {
+    unsigned shard;
+    const ot_link_t *node; /* NULL: begin */
+} ot_map_cursor_t;
+
+/* The next entry that is there, in no order; NULL after the last. What is there all the time is
+ * found, once; what comes or goes meanwhile may be. */
+ot_entry_t *ot_map_next(ot_map_t *map, ot_map_cursor_t *cursor);
+
+/* ---- claims ----------------------------------------------------------------------------------- */
+
+/* One key's exclusive possession. Invariant (map->guard): it is in map->claims, and its entry's word
+ * is its own, until it is settled or overridden. */
+struct ot_claim {
+    ot_map_t *map;
+    ot_entry_t *entry;
+    ot_claim_t *next, *prev;
+    ot_waitlist_t waiters;
+    uint64_t thread; /* the owner's token */
+    int64_t interp;  /* the owner's */
+    bool abandoned;  /* the owner's interpreter is gone, or it cannot put anything back */
+    bool overridden; /* ... and somebody has the key by now */
+    bool left;       /* the owner will not ask again */
+    bool computed;   /* the key is new: its value, once there, is the newest */
+};
+
+/* In no map yet, freed by ot_claim_free then. NULL without memory. */
+ot_claim_t *ot_claim_new(ot_map_t *map, int64_t interp);
+void ot_claim_free(ot_claim_t *claim);
+
+/* Takes the key, if its word is still `expected`; the word is the caller's then. To others the key
+ * is OUT (they wait for it) or PENDING (it is not there any more). Within a guard. */
+bool ot_claim_take(ot_claim_t *claim, ot_entry_t *entry, ot_word_t expected, bool pending);
+
+/* Takes the newest that is not claimed; it is PENDING, its word the caller's. NULL: there is none;
+ * *claimed may be one that is checked out. Within a guard. */
+ot_entry_t *ot_claim_take_newest(ot_claim_t *claim, ot_word_t *word, ot_entry_t **claimed);
+
+/* A new entry whose value is to be computed, PENDING: as ot_map_insert. Within a guard. */
+ot_entry_t *ot_claim_insert(ot_claim_t *claim, ot_entry_t *entry);
+
+/* Puts `word` there, or removes the key (GONE; room must be reserved, within a guard), and wakes who
+ * waits. False: the claim was overridden, and the word is still the caller's. The claim is gone. */
+bool ot_claim_settle(ot_claim_t *claim, ot_word_t word);
+
+/* The owner has nothing to put back. The claim is the map's from now on. */
+void ot_claim_abandon(ot_claim_t *claim);
+
+/* All claims of an interpreter that has ended. */
+void ot_map_abandon(ot_map_t *map, int64_t interp);
+
+/* In place of an abandoned claim's word: a value, or GONE (room must be reserved). False: not
+ * abandoned, or the word is another by now. Within a guard. */
+bool ot_map_override(ot_map_t *map, ot_entry_t *entry, ot_word_t claimed, ot_word_t word);
+
+typedef enum {
+    OT_CLAIM_MINE = -3, /* the calling thread has it: it would wait for ever */
+    OT_CLAIM_ABANDONED = -2,
+    OT_CLAIM_INTERRUPTED = -1,
+    OT_CLAIM_TIMEOUT = 0,
+    OT_CLAIM_FREE = 1, /* it was; try again */
+} ot_claim_result_t;
+
+/* Waits until the key is not claimed. Not within a guard, and holding no GIL unless the deadline is
+ * OT_DONT_WAIT. */
+ot_claim_result_t ot_map_await(ot_map_t *map, const ot_mapkey_t *key,
+                               const ot_patience_t *patience);
+
+/* ---- for the files of the map ------------------------------------------------------------------ */
+
+ot_shard_t *ot_map_shard_of(ot_map_t *map, const ot_entry_t *entry);
+
+/* ot_map_insert without growing. */
+ot_entry_t *ot_map_link(ot_map_t *map, ot_entry_t *entry);
+
+/* Sees that there are more entrances than entries. */
+void ot_shard_grow_if_full(ot_shard_t *shard);
+
+/* One value for a PENDING word, as one step with the number of entries. */
+bool ot_map_withdraw(ot_map_t *map, ot_entry_t *entry, ot_word_t expected, ot_word_t pending);
+ot_entry_t *ot_map_withdraw_newest(ot_map_t *map, ot_word_t pending, ot_word_t *word,
+                                   ot_entry_t **claimed);
+
+/* The other way round. */
+void ot_map_complete(ot_map_t *map, ot_entry_t *entry, ot_word_t word, bool as_newest);
+
+/* map_claim.c's part of fork(). */
+void ot_claims_fork(ot_map_t *map, ot_fork_stage_t stage);
+
+#endif

@@ -1,0 +1,366 @@
+/* frozen.c: reading a constant tree (see frozen.h).
+ *
+ * Main invariant: nothing here writes to the region or hands one of its objects to a function of
+ * CPython that might; where only CPython can tell (long ints, tuples as keys), it gets a copy.
+ * Threading: readers hold their own GIL, and nothing else.
+ */
+#include "objects/frozen/frozen.h"
+
+#include "tunnel/kinds.h"
+#include "tunnel/rest_copy.h"
+
+/* ---- what is shown as what ------------------------------------------------------------------ */
+
+ot_frozen_type_t
+ot_frozen_type_of(PyObject *node)
+{
+    PyTypeObject *t = Py_TYPE(node);
+    if (t == &PyList_Type) {
+        return OT_FROZEN_LIST;
+    }
+    if (t == &PyDict_Type || t == &PyODict_Type) {
+        return OT_FROZEN_DICT;
+    }
+    if (t == &PyTuple_Type) {
+        return OT_FROZEN_TUPLE;
+    }
+    if (t == &PySet_Type || t == &PyFrozenSet_Type) {
+        return OT_FROZEN_SET;
+    }
+    if (ot_rest_is_array(node)) {
+        return OT_FROZEN_ARRAY;
+    }
+    bool bytes =
+        t == &PyByteArray_Type || (t == &PyBytes_Type && PyBytes_GET_SIZE(node) > OT_FROZEN_SHORT);
+    return bytes ? OT_FROZEN_BYTES : OT_FROZEN_TYPES;
+}
+
+PyObject *
+ot_frozen_behind(PyObject *o)
+{
+    while (Py_IS_TYPE(o, &PyDictProxy_Type)) {
+        o = ((ot_mappingproxy_t *)o)->mapping;
+    }
+    return o;
+}
+
+/* Views of rows come and go by the thousand. New, of the type; NULL with MemoryError. */
+static ot_frozen_view_t *
+new_view(ot_frozen_types_t *types, PyTypeObject *type)
+{
+    void **block = types->spare;
+    if (block == NULL) {
+        return PyObject_New(ot_frozen_view_t, type);
+    }
+    types->spare = *block;
+    types->spares--;
+    return (ot_frozen_view_t *)PyObject_Init((PyObject *)block, type);
+}
+
+PyObject *
+ot_frozen_view(PyObject *anchor, PyObject *node)
+{
+    ot_handle_t *region = ot_as_handle(anchor);
+    ot_frozen_types_t *types = region->home->frozen;
+    ot_frozen_view_t *view = new_view(types, types->view[ot_frozen_type_of(node)]);
+    if (view == NULL) {
+        return NULL;
+    }
+    view->handle.shared = region->shared;
+    view->handle.home = region->home;
+    view->handle.module = region->module;
+    view->anchor = Py_NewRef(anchor);
+    view->node = node;
+    view->weakrefs = NULL;
+    view->recent = NULL;
+    view->reads = view->depth = 0;
+    return (PyObject *)view;
+}
+
+PyObject *
+ot_frozen_thaw(ot_frozen_view_t *from, PyObject *o)
+{
+    const ot_value_t *content = ((ot_frozen_t *)from->handle.shared)->content;
+    if (content->form == OT_VALUE_LEAF) {
+        return ot_kind_static(Py_TYPE(o))->clone(o);
+    }
+    return ot_rest_copy_part(from->handle.home->interp, content->u.rest, o);
+}
+
+static PyObject *
+view_below(ot_frozen_view_t *from, PyObject *node)
+{
+    PyObject *view = ot_frozen_view(from->anchor, node);
+    if (view != NULL) {
+        ot_as_frozen(view)->depth = (uint8_t)(from->depth + (from->depth < UINT8_MAX));
+    }
+    return view;
+}
+
+PyObject *
+ot_frozen_read(ot_frozen_view_t *from, PyObject *o)
+{
+    PyTypeObject *t = Py_TYPE(o);
+    if (ot_py_immortal(o) && ot_is_process_static(o)) {
+        return Py_NewRef(o);
+    }
+    if (t == &PyUnicode_Type) {
+        return ot_str_copy(o);
+    }
+    if (t == &PyFloat_Type) {
+        return PyFloat_FromDouble(PyFloat_AS_DOUBLE(o));
+    }
+    if (t == &PyLong_Type) {
+        return ot_kind_int.clone(o);
+    }
+    if (t == &PyDictProxy_Type) {
+        return view_below(from, ot_frozen_behind(o));
+    }
+    if (ot_frozen_type_of(o) != OT_FROZEN_TYPES) {
+        return view_below(from, o);
+    }
+    return ot_frozen_thaw(from, o);
+}
+
+/* ---- what was read lately -------------------------------------------------------------------- */
+
+enum {
+    SPARES = 16,   /* blocks kept for the next views */
+    RECENT = 16,   /* of a view; a power of two */
+    WARM = 16,     /* reads; a row that is looked at once shall not pay for a table */
+    MAX_KEPT = 64, /* views below views: they are deallocated by recursion */
+    MAX_STR = 256,
+};
+
+static ot_frozen_recent_t *
+recent_at(ot_frozen_view_t *view, PyObject *o)
+{
+    uintptr_t address = (uintptr_t)o;
+    return &view->recent[(address >> 5 ^ address >> 9) % RECENT];
+}
+
+static bool
+is_worth_keeping(ot_frozen_view_t *in, PyObject *o)
+{
+    if (PyUnicode_CheckExact(o)) {
+        return PyUnicode_GET_LENGTH(o) <= MAX_STR;
+    }
+    if (PyLong_CheckExact(o)) {
+        return PyUnstable_Long_IsCompact((PyLongObject *)o);
+    }
+    return PyFloat_CheckExact(o) || (ot_is_frozen_view(o) && in->depth < MAX_KEPT);
+}
+
+static void
+remember(ot_frozen_view_t *view, PyObject *node, PyObject *object)
+{
+    if (view->recent == NULL) {
+        if (view->reads < WARM) {
+            view->reads++;
+            return;
+        }
+        view->recent = PyMem_Calloc(RECENT, sizeof *view->recent);
+    }
+    if (view->recent == NULL || !is_worth_keeping(view, object)) {
+        return; /* it is only for speed */
+    }
+    ot_frozen_recent_t *at = recent_at(view, node);
+    PyObject *old = at->object;
+    *at = (ot_frozen_recent_t){node, Py_NewRef(object)};
+    Py_XDECREF(old);
+}
+
+PyObject *
+ot_frozen_get(ot_frozen_view_t *from, PyObject *o)
+{
+    if (from->recent != NULL && recent_at(from, o)->node == o) {
+        return Py_NewRef(recent_at(from, o)->object);
+    }
+    PyObject *object = ot_frozen_read(from, o);
+    if (object != NULL) {
+        remember(from, o, object);
+    }
+    return object;
+}
+
+void
+ot_frozen_view_free(ot_frozen_view_t *view)
+{
+    PyTypeObject *type = Py_TYPE(view);
+    ot_frozen_types_t *types = view->handle.home->frozen;
+    for (int i = 0; view->recent != NULL && i < RECENT; i++) {
+        Py_XDECREF(view->recent[i].object);
+    }
+    PyMem_Free(view->recent);
+    Py_DECREF(view->anchor);
+    if (types->spares < SPARES) {
+        *(void **)view = types->spare;
+        types->spare = view;
+        types->spares++;
+    } else {
+        PyObject_Free(view);
+    }
+    Py_DECREF(type);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+Py_ssize_t
+ot_frozen_length(PyObject *node)
+{
+    switch (ot_frozen_type_of(node)) {
+    case OT_FROZEN_DICT:
+        return PyDict_GET_SIZE(node);
+    case OT_FROZEN_SET:
+        return ((PySetObject *)node)->used;
+    default: /* these have it in the same place */
+        return Py_SIZE(node);
+    }
+}
+
+const char *
+ot_frozen_data(PyObject *node)
+{
+    return PyByteArray_CheckExact(node) ? PyByteArray_AS_STRING(node) : PyBytes_AS_STRING(node);
+}
+
+/* ---- looking up ----------------------------------------------------------------------------- */
+
+static bool
+same_str(PyObject *a, PyObject *b)
+{
+    Py_ssize_t n = PyUnicode_GET_LENGTH(a);
+    unsigned kind = PyUnicode_KIND(a);
+    return n == PyUnicode_GET_LENGTH(b) && kind == PyUnicode_KIND(b) &&
+           memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)n * kind) == 0;
+}
+
+/* Whether the region's o, whose hash is the key's, equals it. 1, 0, or -1 with an exception. */
+static int
+equals(ot_frozen_view_t *in, PyObject *o, PyObject *key)
+{
+    if (o == key) {
+        return 1;
+    }
+    if (PyUnicode_CheckExact(o) && PyUnicode_CheckExact(key)) {
+        return same_str(o, key);
+    }
+    if (PyLong_CheckExact(o) && PyLong_CheckExact(key) &&
+        PyUnstable_Long_IsCompact((PyLongObject *)o) &&
+        PyUnstable_Long_IsCompact((PyLongObject *)key)) {
+        return PyUnstable_Long_CompactValue((PyLongObject *)o) ==
+               PyUnstable_Long_CompactValue((PyLongObject *)key);
+    }
+    PyObject *mine = ot_frozen_thaw(in, o);
+    int equal = mine == NULL ? -1 : PyObject_RichCompareBool(mine, key, Py_EQ);
+    Py_XDECREF(mine);
+    return equal;
+}
+
+static int
+find_in_dict(ot_frozen_view_t *in, PyObject *key, Py_hash_t hash, PyObject **found)
+{
+    ot_keys_t *keys = ot_dict_keys(in->node);
+    ot_keys_probe_t at = {(size_t)hash, (size_t)hash};
+    for (Py_ssize_t ix; (ix = ot_keys_next(keys, hash, &at)) >= 0;) {
+        PyObject **k, **v;
+        ot_keys_entry(keys, ix, &k, &v);
+        int equal = equals(in, *k, key);
+        if (equal != 0) {
+            *found = *v;
+            return equal;
+        }
+    }
+    return 0;
+}
+
+/* As set_lookkey in setobject.c: runs of neighbours, then a jump. */
+static int
+find_in_set(ot_frozen_view_t *in, PyObject *key, Py_hash_t hash, PyObject **found)
+{
+    enum { NEIGHBOURS = 9, PERTURB_SHIFT = 5 };
+    const PySetObject *so = (PySetObject *)in->node;
+    size_t mask = (size_t)so->mask, perturb = (size_t)hash, i = (size_t)hash & mask;
+    for (;;) {
+        size_t last = i + NEIGHBOURS <= mask ? i + NEIGHBOURS : i;
+        for (size_t j = i; j <= last; j++) {
+            const setentry *e = &so->table[j];
+            if (e->key == NULL) {
+                return 0;
+            }
+            int equal = e->hash == hash ? equals(in, e->key, key) : 0;
+            if (equal != 0) {
+                *found = e->key;
+                return equal;
+            }
+        }
+        perturb >>= PERTURB_SHIFT;
+        i = (i * 5 + 1 + perturb) & mask;
+    }
+}
+
+int
+ot_frozen_find(ot_frozen_view_t *in, PyObject *key, PyObject **found)
+{
+    Py_hash_t hash = PyObject_Hash(key);
+    if (hash == -1) {
+        return -1;
+    }
+    bool is_set = ot_frozen_type_of(in->node) == OT_FROZEN_SET;
+    return (is_set ? find_in_set : find_in_dict)(in, key, hash, found);
+}
+
+/* ---- going through -------------------------------------------------------------------------- */
+
+static bool
+next_of_odict(PyObject *node, ot_frozen_at_t *at, PyObject **key, PyObject **value)
+{
+    const ot_odict_t *od = (ot_odict_t *)node;
+    const ot_odict_node_t *entry = at->pos++ == 0 ? od->first : at->next;
+    if (entry == NULL) {
+        return false;
+    }
+    at->next = entry->next;
+    *key = entry->key;
+    ot_keys_t *keys = ot_dict_keys(node);
+    ot_keys_probe_t probe = {(size_t)entry->hash, (size_t)entry->hash};
+    for (Py_ssize_t ix; (ix = ot_keys_next(keys, entry->hash, &probe)) >= 0;) {
+        PyObject **k, **v;
+        ot_keys_entry(keys, ix, &k, &v);
+        if (od->node[ix] == entry) {
+            *value = *v;
+            return true;
+        }
+    }
+    return false; /* a node always has an entry */
+}
+
+bool
+ot_frozen_next(PyObject *node, ot_frozen_at_t *at, PyObject **key, PyObject **value)
+{
+    if (PyAnySet_CheckExact(node)) {
+        const PySetObject *so = (PySetObject *)node;
+        while (at->pos <= so->mask) {
+            const setentry *e = &so->table[at->pos++];
+            if (e->key != NULL && e->hash != -1) { /* neither unused nor deleted */
+                *key = *value = e->key;
+                return true;
+            }
+        }
+        return false;
+    }
+    if (PyODict_CheckExact(node)) {
+        return next_of_odict(node, at, key, value);
+    }
+    ot_keys_t *keys = ot_dict_keys(node);
+    while (at->pos < ot_keys_count(keys)) {
+        PyObject **k, **v;
+        ot_keys_entry(keys, at->pos++, &k, &v);
+        if (*v != NULL) {
+            *key = *k;
+            *value = *v;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,119 @@
+/* frozen.h: one constant tree that all interpreters read at once, without locks.
+ *
+ * Purpose: what freeze() makes. The tree lies at rest (tunnel/rest_copy.h); a view is a thin object of
+ * one interpreter that shows one list, dict, ... of it. What is read out of it is an ordinary object
+ * of the reader's own (numbers, str, short bytes), or another view.
+ * Invariant: from freeze() until the last reference is gone nothing of the tree is written to: no
+ * refcount, no cached hash. No code of the tree's objects runs; of a reader's key, which is hashed and
+ * compared, the reader's own does.
+ * Threading: any number of readers. References: the region has one atomic count, in which each
+ * interpreter's anchors count (one for each way by which it came); an interpreter's views hold its
+ * anchor by an ordinary refcount, so that reading never writes to a cache line that others read.
+ *
+ * Shared rules: all functions need the GIL of the view's interpreter.
+ */
+#ifndef OT_OBJECTS_FROZEN_H
+#define OT_OBJECTS_FROZEN_H
+
+#include "objects/core/value.h"
+
+typedef struct {
+    ot_shared_t head;
+    ot_value_t *content; /* owned: a LEAF or a TREE without Tunnels */
+    uint64_t secret;     /* of this region: proves that an address in a pickle is one of ours */
+} ot_frozen_t;
+
+extern const ot_shared_kind_t ot_frozen_kind;
+
+typedef enum {
+    OT_FROZEN_LIST,
+    OT_FROZEN_TUPLE,
+    OT_FROZEN_DICT,
+    OT_FROZEN_SET,
+    OT_FROZEN_BYTES,
+    OT_FROZEN_ARRAY,
+    OT_FROZEN_TYPES,
+} ot_frozen_type_t;
+
+/* An interpreter's types. Those of handles are borrowed: its ot_objects_t owns them. */
+typedef struct ot_frozen_types {
+    PyTypeObject *anchor, *view[OT_FROZEN_TYPES];
+    PyTypeObject *iterator; /* owned */
+    void *spare;            /* blocks of views that are gone, each pointing to the next */
+    int spares;
+} ot_frozen_types_t;
+
+/* What was made lately of an object of the region. */
+typedef struct {
+    PyObject *node;   /* in the region; NULL: nothing yet */
+    PyObject *object; /* owned */
+} ot_frozen_recent_t;
+
+/* handle.shared, home and module are borrowed from the anchor. */
+typedef struct {
+    ot_handle_t handle; /* first */
+    PyObject *anchor;   /* owned: a handle on the region */
+    PyObject *node;     /* in the region */
+    PyObject *weakrefs;
+    ot_frozen_recent_t *recent; /* owned; NULL until many reads have come by ot_frozen_get */
+    uint8_t reads;              /* until then */
+    uint8_t depth;              /* how many views this one was read through */
+} ot_frozen_view_t;
+
+static inline ot_frozen_view_t *
+ot_as_frozen(PyObject *o)
+{
+    return (ot_frozen_view_t *)o;
+}
+
+enum { OT_FROZEN_SHORT = 4096 }; /* longer bytes are shown, not copied */
+
+/* What a mappingproxy shows; any other object itself. Borrowed. */
+PyObject *ot_frozen_behind(PyObject *o);
+
+/* Which type shows the node; OT_FROZEN_TYPES: it is not shown but copied. */
+ot_frozen_type_t ot_frozen_type_of(PyObject *node);
+
+/* Whether o is a view, of whichever type and interpreter. */
+bool ot_is_frozen_view(PyObject *o);
+
+/* A view of a node. Refs: anchor is borrowed. */
+PyObject *ot_frozen_view(PyObject *anchor, PyObject *node);
+
+/* What is read where the region has o: an object of the reader's own, or a view. New. */
+PyObject *ot_frozen_read(ot_frozen_view_t *from, PyObject *o);
+
+/* The same by index or key: what is asked for again and again is made once. A view that is used a
+ * lot keeps a few of the numbers, short strs and views that it has given out. Views refer to those
+ * below them and to the anchor, which refers to none, so there are no cycles to be collected. */
+PyObject *ot_frozen_get(ot_frozen_view_t *from, PyObject *o);
+
+/* The end of a view: drops what it keeps (runs: e, weakref callbacks), its anchor and its block. */
+void ot_frozen_view_free(ot_frozen_view_t *view);
+
+/* An equal object without views, all of it the reader's own. New. */
+PyObject *ot_frozen_thaw(ot_frozen_view_t *from, PyObject *o);
+
+/* Looks `key` up in a dict or set of the region: the value (of a set: the element) into *found,
+ * borrowed from the region. 1, 0, or -1 with an exception. Runs: e (hashing, comparing the key). */
+int ot_frozen_find(ot_frozen_view_t *in, PyObject *key, PyObject **found);
+
+/* Goes through a dict in its order or a set in any: begin with {0}. False at the end. */
+typedef struct {
+    Py_ssize_t pos;
+    const void *next; /* of an OrderedDict: its node */
+} ot_frozen_at_t;
+
+bool ot_frozen_next(PyObject *node, ot_frozen_at_t *at, PyObject **key, PyObject **value);
+
+/* Elements of a list, tuple, dict, set or bytes; and the bytes of the latter. */
+Py_ssize_t ot_frozen_length(PyObject *node);
+const char *ot_frozen_data(PyObject *node);
+
+int ot_frozen_types_traverse(ot_frozen_types_t *types, visitproc visit, void *arg);
+void ot_frozen_types_free(ot_frozen_types_t *types);
+
+/* Adds freeze() and the types. 0, or -1 with an exception set. */
+int ot_frozen_types_add(ot_objects_t *home);
+
+#endif

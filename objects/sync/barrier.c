@@ -1,0 +1,170 @@
+/* barrier.c: Barrier, without Python (see sync.h).
+ *
+ * Main invariant: who waits is told its outcome by whoever ends its round (PASSED, BROKE), so that
+ * the next round may begin while those of the last are still waking up.
+ */
+#include "objects/sync/sync.h"
+
+#include <stdlib.h>
+
+enum { PASSED = 1, BROKE = 2 };
+
+static void
+barrier_free(ot_shared_t *self)
+{
+    pthread_mutex_destroy(&((ot_barrier_t *)self)->guard);
+    free(self);
+}
+
+/* The child's barrier is an empty one: those that wait are threads that it does not have. */
+static void
+barrier_fork(ot_shared_t *self, ot_fork_stage_t stage)
+{
+    ot_barrier_t *barrier = (ot_barrier_t *)self;
+    if (stage == OT_BEFORE_FORK) {
+        pthread_mutex_lock(&barrier->guard);
+    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
+        pthread_mutex_unlock(&barrier->guard);
+    } else {
+        pthread_mutex_init(&barrier->guard, NULL);
+        barrier->waiters = barrier->entrants = (ot_waitlist_t){NULL, NULL};
+        barrier->count = 0;
+        barrier->acting = false;
+        barrier->round++;
+    }
+}
+
+const ot_shared_kind_t ot_barrier_kind = {"Barrier", barrier_free, barrier_fork};
+
+ot_barrier_t *
+ot_barrier_new(uint64_t parties, double timeout)
+{
+    ot_barrier_t *barrier = calloc(1, sizeof *barrier);
+    if (barrier != NULL) {
+        barrier->parties = parties;
+        barrier->timeout = timeout;
+        pthread_mutex_init(&barrier->guard, NULL);
+        ot_shared_init(&barrier->head, &ot_barrier_kind);
+    }
+    return barrier;
+}
+
+static void
+end_round_locked(ot_barrier_t *barrier, int outcome)
+{
+    barrier->count = 0;
+    barrier->round++;
+    ot_wake_all_locked(&barrier->waiters, outcome);
+    ot_wake_all_locked(&barrier->entrants, 1);
+}
+
+static void
+break_locked(ot_barrier_t *barrier)
+{
+    barrier->broken = true;
+    end_round_locked(barrier, BROKE);
+}
+
+/* Until nobody is at the action of the last round. */
+static ot_sync_result_t
+enter_locked(ot_barrier_t *barrier, const ot_patience_t *patience)
+{
+    bool waited = false;
+    while (barrier->acting && !barrier->broken) {
+        ot_waiter_t w;
+        ot_wait_result_t why =
+            ot_wait_locked(&barrier->entrants, &w, waited, &barrier->guard, patience);
+        if (why == OT_WAIT_GAVE_UP) {
+            return OT_SYNC_INTERRUPTED;
+        }
+        if (why == OT_WAIT_TIMEOUT) {
+            break_locked(barrier);
+        }
+        waited = true;
+    }
+    return barrier->broken ? OT_SYNC_BROKEN : OT_SYNC_OK;
+}
+
+static ot_sync_result_t
+wait_for_the_rest_locked(ot_barrier_t *barrier, const ot_patience_t *patience)
+{
+    ot_waiter_t w;
+    ot_wait_result_t why = ot_wait_locked(&barrier->waiters, &w, false, &barrier->guard, patience);
+    if (why == OT_WAIT_GAVE_UP) {
+        barrier->count -= w.outcome == 0; /* otherwise the round is over */
+        return OT_SYNC_INTERRUPTED;
+    }
+    if (why == OT_WAIT_TIMEOUT) {
+        break_locked(barrier);
+        return OT_SYNC_BROKEN;
+    }
+    return w.outcome == PASSED ? OT_SYNC_OK : OT_SYNC_BROKEN;
+}
+
+ot_sync_result_t
+ot_barrier_arrive(ot_barrier_t *barrier, const ot_patience_t *patience, ot_arrival_t *arrival)
+{
+    pthread_mutex_lock(&barrier->guard);
+    ot_sync_result_t result = enter_locked(barrier, patience);
+    if (result == OT_SYNC_OK) {
+        *arrival = (ot_arrival_t){.index = barrier->count++, .round = barrier->round};
+        arrival->last = barrier->count == barrier->parties;
+        if (arrival->last) {
+            barrier->acting = true;
+        } else {
+            result = wait_for_the_rest_locked(barrier, patience);
+        }
+    }
+    pthread_mutex_unlock(&barrier->guard);
+    return result;
+}
+
+ot_sync_result_t
+ot_barrier_open(ot_barrier_t *barrier, uint64_t round)
+{
+    pthread_mutex_lock(&barrier->guard);
+    bool good = barrier->round == round && !barrier->broken;
+    barrier->acting = false;
+    if (good) {
+        end_round_locked(barrier, PASSED);
+    } else {
+        ot_wake_all_locked(&barrier->entrants, 1);
+    }
+    pthread_mutex_unlock(&barrier->guard);
+    return good ? OT_SYNC_OK : OT_SYNC_BROKEN;
+}
+
+void
+ot_barrier_abort(ot_barrier_t *barrier)
+{
+    pthread_mutex_lock(&barrier->guard);
+    break_locked(barrier);
+    pthread_mutex_unlock(&barrier->guard);
+}
+
+void
+ot_barrier_reset(ot_barrier_t *barrier)
+{
+    pthread_mutex_lock(&barrier->guard);
+    barrier->broken = false;
+    end_round_locked(barrier, BROKE);
+    pthread_mutex_unlock(&barrier->guard);
+}
+
+uint64_t
+ot_barrier_waiting(ot_barrier_t *barrier)
+{
+    pthread_mutex_lock(&barrier->guard);
+    uint64_t n = barrier->broken || barrier->acting ? 0 : barrier->count;
+    pthread_mutex_unlock(&barrier->guard);
+    return n;
+}
+
+bool
+ot_barrier_is_broken(ot_barrier_t *barrier)
+{
+    pthread_mutex_lock(&barrier->guard);
+    bool broken = barrier->broken;
+    pthread_mutex_unlock(&barrier->guard);
+    return broken;
+}

@@ -1,0 +1,181 @@
+/* sync_type.c: see sync_type.h.
+ *
+ * Threading: gives_up runs in the waiting thread, which is detached there and attaches for it.
+ */
+#include "objects/sync/sync_type.h"
+
+#include <math.h>
+
+#include "runtime/worker.h"
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static bool
+gives_up(void *arg)
+{
+    ot_waiting_t *waiting = arg;
+    PyEval_RestoreThread(waiting->saved);
+    bool stop = PyErr_CheckSignals() < 0 || ot_worker_check_interrupt();
+    waiting->saved = PyEval_SaveThread();
+    return stop;
+}
+
+void
+ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline)
+{
+    waiting->patience = (ot_patience_t){deadline, gives_up, waiting};
+    waiting->saved = PyEval_SaveThread();
+}
+
+void
+ot_waiting_end(ot_waiting_t *waiting)
+{
+    PyEval_RestoreThread(waiting->saved);
+}
+
+ot_sync_result_t
+ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline)
+{
+    ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    ot_sync_result_t result = ot_lock_acquire(lock, interp, &now);
+    if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
+        ot_waiting_t waiting;
+        ot_waiting_begin(&waiting, deadline);
+        result = ot_lock_acquire(lock, interp, &waiting.patience);
+        ot_waiting_end(&waiting);
+    }
+    return result;
+}
+
+ot_sync_result_t
+ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline, const char *message)
+{
+    ot_sync_result_t result = ot_acquire_waiting(lock, interp, OT_DONT_WAIT);
+    if (result != OT_SYNC_TIMEOUT) {
+        return result;
+    }
+    if (ot_lock_state(lock).mine) {
+        PyErr_SetString(PyExc_RuntimeError, message);
+        return OT_SYNC_INTERRUPTED;
+    }
+    return ot_acquire_waiting(lock, interp, deadline);
+}
+
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+static int64_t
+deadline_in(double seconds)
+{
+    if (seconds <= 0) {
+        return OT_DONT_WAIT;
+    }
+    /* 285 years and more are for ever. */
+    return seconds < 9e9 ? ot_clock_now() + (int64_t)(seconds * 1e9) : OT_FOREVER;
+}
+
+static int
+seconds_from(PyObject *timeout, double *seconds)
+{
+    *seconds = PyFloat_AsDouble(timeout);
+    if (*seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(*seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds");
+        return -1;
+    }
+    return 0;
+}
+
+int
+ot_timeout_from(PyObject *timeout, int64_t *deadline)
+{
+    double seconds;
+    *deadline = OT_FOREVER;
+    if (timeout == NULL || timeout == Py_None) {
+        return 0;
+    }
+    if (seconds_from(timeout, &seconds) < 0) {
+        return -1;
+    }
+    *deadline = deadline_in(seconds);
+    return 0;
+}
+
+static int
+parse_acquire(PyObject *args, PyObject *kwargs, int *blocking, PyObject **timeout)
+{
+    static char *names[] = {"blocking", "timeout", NULL};
+    *blocking = 1;
+    *timeout = NULL;
+    return PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", names, blocking, timeout) ? 0
+                                                                                              : -1;
+}
+
+static int
+no_timeout_without_blocking(void)
+{
+    PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
+    return -1;
+}
+
+int
+ot_parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
+{
+    int blocking;
+    PyObject *timeout;
+    double seconds = -1;
+    if (parse_acquire(args, kwargs, &blocking, &timeout) < 0 ||
+        (timeout != NULL && seconds_from(timeout, &seconds) < 0)) {
+        return -1;
+    }
+    if (!blocking) {
+        *deadline = OT_DONT_WAIT;
+        return seconds == -1 ? 0 : no_timeout_without_blocking();
+    }
+    if (seconds < 0 && seconds != -1) {
+        PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
+        return -1;
+    }
+    if (seconds > floor((double)PY_TIMEOUT_MAX * 1e-6)) { /* threading.TIMEOUT_MAX */
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+        return -1;
+    }
+    *deadline = seconds == -1 ? OT_FOREVER : deadline_in(seconds);
+    return 0;
+}
+
+int
+ot_parse_semaphore_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
+{
+    int blocking;
+    PyObject *timeout;
+    if (parse_acquire(args, kwargs, &blocking, &timeout) < 0) {
+        return -1;
+    }
+    if (!blocking) {
+        *deadline = OT_DONT_WAIT;
+        return timeout == NULL || timeout == Py_None ? 0 : no_timeout_without_blocking();
+    }
+    return ot_timeout_from(timeout, deadline);
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+PyObject *
+ot_raise_abandoned(PyObject *self)
+{
+    PyErr_Format(ot_as_handle(self)->home->lock_abandoned,
+                 "the interpreter that held %R has ended: what it guards may be half changed",
+                 self);
+    return NULL;
+}
+
+PyObject *
+ot_acquired(PyObject *self, ot_sync_result_t result)
+{
+    if (result == OT_SYNC_ABANDONED) {
+        return ot_raise_abandoned(self);
+    }
+    return result == OT_SYNC_INTERRUPTED ? NULL : PyBool_FromLong(result == OT_SYNC_OK);
+}

@@ -1,0 +1,54 @@
+/* sync_type.h: what the Python types of locks and the like share: waiting without the GIL, with
+ * Ctrl-C and timeouts honoured.
+ *
+ *   ot_waiting_t waiting;
+ *   ot_waiting_begin(&waiting, deadline);          lets go of the GIL
+ *   result = ot_..._acquire(..., &waiting.patience);
+ *   ot_waiting_end(&waiting);                      takes it again; INTERRUPTED: exception set
+ */
+#ifndef OT_OBJECTS_SYNC_TYPE_H
+#define OT_OBJECTS_SYNC_TYPE_H
+
+#include "objects/core/handle.h"
+#include "objects/sync/sync.h"
+
+typedef struct {
+    ot_patience_t patience;
+    PyThreadState *saved;
+} ot_waiting_t;
+
+void ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline);
+void ot_waiting_end(ot_waiting_t *waiting);
+
+/* Acquires at once if that can be done, else waits without the GIL. A lock that is not recursive
+ * and is this thread's own already: waits in vain. */
+ot_sync_result_t ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline);
+
+/* The same, but who has it already gets RuntimeError(message), which is INTERRUPTED. */
+ot_sync_result_t ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline,
+                                 const char *message);
+
+/* Seconds (None: for ever; negative: not at all) to a deadline; -1 with an exception set. */
+int ot_timeout_from(PyObject *timeout, int64_t *deadline);
+
+/* The arguments of acquire of locks (timeout -1: for ever, other negative ones are refused), and of
+ * semaphores (None: for ever); -1 with an exception set. */
+int ot_parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline);
+int ot_parse_semaphore_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline);
+
+/* acquire's answer: True, False, or NULL with an exception set. */
+PyObject *ot_acquired(PyObject *self, ot_sync_result_t result);
+
+/* Sets LockAbandonedError. Returns NULL. */
+PyObject *ot_raise_abandoned(PyObject *self);
+
+/* Has `ends` called when the interpreter does, after its last Python code: with a capsule that it
+ * owns around an int64_t of PyMem_RawMalloc, `interp`, to be freed. Once for each `what`. */
+int ot_watch_interpreter(int64_t interp, const char *what, PyCapsule_Destructor ends);
+
+/* Each adds its types; 0 or -1 with an exception set. */
+int ot_lock_types_add(ot_objects_t *home);
+int ot_semaphore_types_add(ot_objects_t *home);
+int ot_barrier_type_add(ot_objects_t *home);
+
+#endif

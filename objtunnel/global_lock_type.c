@@ -1,0 +1,265 @@
+/* global_lock_type.c: the Python type GlobalLock, a lock of the process by name.
+ *
+ * Main invariant: all handles of one name have the same lock, in whatever interpreter they are; it
+ * lives as long as the last handle. The lock is a channel with one place: whoever has reserved it
+ * holds the lock. So waiting, time-outs, Ctrl-C and interrupts are the channel's.
+ * Threading: a handle is its interpreter's; `held` is read and written with its GIL.
+ */
+#include "objtunnel/state.h"
+
+#include <unistd.h>
+
+#include "include/objtunnel_global.h"
+#include "runtime/clock.h"
+#include "runtime/worker.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *module; /* not by way of the type, which the collector may clear first */
+    PyObject *name;
+    ot_channel_t *place; /* the registry's, ours from get to put; NULL: not got */
+    pid_t held;          /* the process in which this handle holds the lock; 0: it does not */
+} lock_t;
+
+static lock_t *
+as_lock(PyObject *o)
+{
+    return (lock_t *)o;
+}
+
+static void
+destroy_lock(const char *name, void *value)
+{
+    (void)name;
+    ot_node_t *left = ot_channel_unref(value);
+    assert(left == NULL);
+    (void)left;
+}
+
+static ot_registry_t locks = OT_REGISTRY_INIT("objtunnel.GlobalLock", destroy_lock);
+
+static int
+create_lock(const char *name, void *arg, void **value)
+{
+    (void)name;
+    (void)arg;
+    *value = ot_channel_new(1);
+    if (*value == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static bool
+holds(const lock_t *self)
+{
+    return self->held == getpid(); /* a forked child's locks are all free */
+}
+
+static PyObject *
+lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"name", NULL};
+    PyObject *name;
+    void *place;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:GlobalLock", names, &name)) {
+        return NULL;
+    }
+    const char *key = PyUnicode_AsUTF8(name);
+    PyObject *self = key == NULL ? NULL : type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    as_lock(self)->module = Py_NewRef(PyType_GetModule(type));
+    as_lock(self)->name = Py_NewRef(name);
+    if (ot_registry_get(&locks, key, create_lock, NULL, &place) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    as_lock(self)->place = place;
+    return self;
+}
+
+static int
+lock_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(as_lock(self)->module);
+    return 0;
+}
+
+static void
+lock_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    lock_t *lock = as_lock(self);
+    PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs(self);
+    if (lock->place != NULL) {
+        if (holds(lock)) {
+            ot_channel_cancel(lock->place);
+        }
+        (void)ot_registry_put(&locks, PyUnicode_AsUTF8(lock->name));
+    }
+    Py_XDECREF(lock->name);
+    Py_XDECREF(lock->module);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* ---- methods ---------------------------------------------------------------------------------- */
+
+/* 1: held now, 0: not in time, -1 with an exception set. */
+static int
+acquire_until(lock_t *self, int64_t deadline)
+{
+    ot_channel_result_t result = ot_channel_reserve(self->place, OT_DONT_WAIT);
+    while (result != OT_CHANNEL_OK && deadline != OT_DONT_WAIT) {
+        Py_BEGIN_ALLOW_THREADS
+        result = ot_channel_reserve(self->place, deadline);
+        Py_END_ALLOW_THREADS
+        if (result == OT_CHANNEL_INTERRUPTED &&
+            (PyErr_CheckSignals() < 0 || ot_worker_check_interrupt())) {
+            return -1;
+        }
+        if (result == OT_CHANNEL_TIMEOUT) {
+            break;
+        }
+    }
+    if (result == OT_CHANNEL_OK) {
+        self->held = getpid();
+    }
+    return result == OT_CHANNEL_OK;
+}
+
+static PyObject *
+lock_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"blocking", "timeout", NULL};
+    int blocking = 1;
+    PyObject *timeout = NULL;
+    int64_t deadline;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", names, &blocking, &timeout) ||
+        ot_deadline_from(timeout, &deadline) < 0) {
+        return NULL;
+    }
+    int got = acquire_until(as_lock(self), blocking ? deadline : OT_DONT_WAIT);
+    return got < 0 ? NULL : PyBool_FromLong(got);
+}
+
+static PyObject *
+lock_release(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (!holds(as_lock(self))) {
+        PyErr_Format(PyExc_RuntimeError, "%R is not held by this GlobalLock object",
+                     as_lock(self)->name);
+        return NULL;
+    }
+    as_lock(self)->held = 0;
+    ot_channel_cancel(as_lock(self)->place);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+lock_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return acquire_until(as_lock(self), OT_FOREVER) < 0 ? NULL : Py_NewRef(self);
+}
+
+static PyObject *
+lock_exit(PyObject *self, PyObject *args)
+{
+    (void)args;
+    return lock_release(self, NULL);
+}
+
+/* Anybody's hold: tried, at once given back. */
+static PyObject *
+lock_locked(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    bool was_free = ot_channel_reserve(as_lock(self)->place, OT_DONT_WAIT) == OT_CHANNEL_OK;
+    if (was_free) {
+        ot_channel_cancel(as_lock(self)->place);
+    }
+    return PyBool_FromLong(!was_free);
+}
+
+static PyObject *
+lock_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<objtunnel.GlobalLock %R%s>", as_lock(self)->name,
+                                holds(as_lock(self)) ? ", held" : "");
+}
+
+/* By name: the same lock wherever it is unpickled in this process. Never held there. */
+static PyObject *
+lock_reduce(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return Py_BuildValue("O(O)", Py_TYPE(self), as_lock(self)->name);
+}
+
+static PyObject *
+lock_name(PyObject *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(as_lock(self)->name);
+}
+
+static PyMethodDef lock_methods[] = {
+    {"acquire", (PyCFunction)(void (*)(void))lock_acquire, METH_VARARGS | METH_KEYWORDS,
+     "acquire($self, blocking=True, timeout=None)\n--\n\n"
+     "Take the lock, waiting for it if need be; return whether it was taken.\n\n"
+     "timeout: seconds, None for ever. Waiting is ended by Ctrl-C. As with threading.Lock,\n"
+     "taking it twice through one object or in one thread waits for ever.\n\n"
+     ">>> GlobalLock('doc').acquire(timeout=1)\nTrue"},
+    {"release", lock_release, METH_NOARGS,
+     "release($self)\n--\n\n"
+     "Give back what this object has taken; any thread may. RuntimeError if it has not."},
+    {"locked", lock_locked, METH_NOARGS,
+     "locked($self)\n--\n\nWhether anybody in the process holds it; may change at any time."},
+    {"__enter__", lock_enter, METH_NOARGS, NULL},
+    {"__exit__", lock_exit, METH_VARARGS, NULL},
+    {"__reduce__", lock_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef lock_getset[] = {
+    {"name", lock_name, NULL, "What it was made with.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot lock_slots[] = {
+    {Py_tp_doc,
+     "GlobalLock(name)\n--\n\n"
+     "A lock of the whole process: the same for all interpreters that name it.\n\n"
+     "Each object is a handle that holds the lock or does not. One that goes away, with\n"
+     "its interpreter perhaps, gives back what it holds. In a forked child all are free.\n\n"
+     ">>> with GlobalLock('log file'):\n...     pass"},
+    {Py_tp_new, lock_new},
+    {Py_tp_dealloc, lock_dealloc},
+    {Py_tp_traverse, lock_traverse},
+    {Py_tp_repr, lock_repr},
+    {Py_tp_methods, lock_methods},
+    {Py_tp_getset, lock_getset},
+    {0, NULL},
+};
+
+static PyType_Spec lock_spec = {
+    .name = "objtunnel.GlobalLock",
+    .basicsize = sizeof(lock_t),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_MANAGED_WEAKREF,
+    .slots = lock_slots,
+};
+
+int
+ot_lock_add(PyObject *module, ot_state_t *state)
+{
+    state->lock_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &lock_spec, NULL);
+    return state->lock_type == NULL ? -1 : PyModule_AddType(module, state->lock_type);
+}
