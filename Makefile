@@ -34,7 +34,7 @@ OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib/objtunnel
 CORE := $(LIB)/_core$(EXT_SUFFIX)
 
-C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*/*.c objtunnel/*.c)
+C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*.c objects/*/*.c objtunnel/*.c)
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
 PY_SOURCES := $(wildcard $(addprefix python/objtunnel/,*.py *.pyi py.typed demo/*.py))
 PY_COPIES := $(PY_SOURCES:python/objtunnel/%=$(LIB)/%)

@@ -8,7 +8,7 @@ from glob import glob
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE_FOLDERS = ["runtime", "tunnel", "tunnel/kinds", "objects/*", "objtunnel"]
+SOURCE_FOLDERS = ["runtime", "tunnel", "tunnel/kinds", "objects", "objects/*", "objtunnel"]
 
 
 class BuildExt(build_ext):

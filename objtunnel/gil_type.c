@@ -6,6 +6,7 @@
  */
 #include "objtunnel/state.h"
 #include "runtime/thread.h"
+#include "runtime/cpython/interp.h"
 
 typedef struct {
     PyObject_HEAD

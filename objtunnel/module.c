@@ -3,28 +3,9 @@
  * The first import in the process sets up the object heap; each import learns the types of its
  * interpreter. Threading: the importing interpreter's GIL.
  */
+#include "objects/objects.h"
 #include "objtunnel/state.h"
 #include "runtime/control.h"
-
-static struct PyModuleDef module_def;
-
-ot_state_t *
-ot_state_of_module(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
-ot_state_t *
-ot_state_current(void)
-{
-    PyObject *module = PyImport_ImportModule("objtunnel._core");
-    if (module == NULL) {
-        return NULL;
-    }
-    ot_state_t *state = PyModule_GetState(module);
-    Py_DECREF(module); /* sys.modules keeps it */
-    return state;
-}
 
 /* ---- functions ---------------------------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include "runtime/clock.h"
 #include "runtime/thread.h"
 #include "runtime/worker.h"
+#include "runtime/cpython/xidata.h"
 
 typedef struct {
     PyObject_HEAD

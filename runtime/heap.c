@@ -16,6 +16,7 @@
 #include <linux/membarrier.h>
 #include <mimalloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -6,7 +6,7 @@
 #ifndef OT_RUNTIME_HEAP_H
 #define OT_RUNTIME_HEAP_H
 
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 typedef enum {
     OT_HEAP_NONE = 0, /* not set up yet */

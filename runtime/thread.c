@@ -7,6 +7,8 @@
  */
 #include "runtime/thread.h"
 
+#include "runtime/cpython/interp.h"
+
 static _Thread_local ot_thread_t record = {.interp_id = -1};
 
 const ot_thread_t *

@@ -7,7 +7,7 @@
 #ifndef OT_RUNTIME_THREAD_H
 #define OT_RUNTIME_THREAD_H
 
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 /* Invariant after ot_thread_current(): tstate is the thread's attached thread state,
  * interp == tstate->interp, and gil is the GIL that it holds; all NULL while detached. */

@@ -3,7 +3,7 @@
 #ifndef OT_RUNTIME_VEC_H
 #define OT_RUNTIME_VEC_H
 
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 /* Invariant: len <= cap; items is NULL iff cap == 0. Zero-initialised is empty. */
 #define OT_VEC(type)                                                                               \

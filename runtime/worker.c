@@ -15,6 +15,7 @@
 #include "atomics/refcount.h"
 #include "runtime/park.h"
 #include "runtime/vec.h"
+#include "runtime/cpython/interp.h"
 
 struct ot_worker {
     ot_ref_t ref;

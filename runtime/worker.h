@@ -10,7 +10,7 @@
 #ifndef OT_RUNTIME_WORKER_H
 #define OT_RUNTIME_WORKER_H
 
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 typedef struct ot_worker ot_worker_t;
 

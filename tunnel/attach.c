@@ -10,6 +10,7 @@
 #include "tunnel/foreign.h"
 #include "tunnel/rehash.h"
 #include "tunnel/retype.h"
+#include "runtime/cpython/gc.h"
 
 #include <pthread.h>
 

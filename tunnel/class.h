@@ -11,23 +11,8 @@
 
 #include "runtime/vec.h"
 #include "tunnel/kinds.h"
+#include "tunnel/layout.h"
 #include "tunnel/ptrmap.h"
-
-/* Two classes of different interpreters have equal layouts exactly if an instance of one can be
- * made an instance of the other by changing its ob_type (and the order of its shared keys).
- * Compared as bytes: zero it before filling it. */
-typedef struct {
-    Py_ssize_t basicsize, itemsize, dictoffset, weaklistoffset;
-    unsigned long flags;
-    destructor dealloc;
-    traverseproc traverse;
-    inquiry clear;
-    freefunc free;
-    const void *base; /* the first base that is not made by a class statement: itself, or if each
-                         interpreter has its own, its tp_dealloc */
-    uint64_t slots;   /* hash of names, offsets and types of all __slots__ */
-    size_t n_slots;
-} ot_layout_t;
 
 typedef struct {
     PyTypeObject *type;          /* borrowed, good while weakref leads to it */
@@ -66,13 +51,5 @@ PyTypeObject *ot_class_known_as(const ot_class_cache_t *cache, destructor deallo
 
 /* Finds out about a type. 0, or -1 with an exception. Runs: e. */
 int ot_class_learn(ot_class_cache_t *cache, PyTypeObject *type);
-
-/* Made by a class statement: instances are laid out as instance.c says. */
-bool ot_type_is_python(PyTypeObject *type);
-
-/* The first type along tp_base that no class statement made. Borrowed. */
-PyTypeObject *ot_type_solid_base(PyTypeObject *type);
-
-void ot_layout_of(PyTypeObject *type, ot_layout_t *layout);
 
 #endif

@@ -9,45 +9,13 @@
  */
 #include "tunnel/proof.h"
 
+#include "runtime/cpython/gc.h"
+#include "runtime/cpython/instance.h"
+
 static ot_proof_t *
 proof_of(ot_copier_t *c)
 {
     return (ot_proof_t *)((char *)c - offsetof(ot_proof_t, copier));
-}
-
-PyObject *
-ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
-{
-    PyObject *copy = kind->clone(o);
-    if (copy == NULL) {
-        return NULL;
-    }
-    p->receipt.copied++;
-    if (kind->leaf) {
-        p->tree->rehash |= ot_leaf_hashes_by_address(o);
-        return copy;
-    }
-    ot_copy_job_t job = {copy, o, kind};
-    if (ot_vec_push(&p->jobs, job) < 0) {
-        ot_gc_set_finalized(copy);
-        ot_py_drop_unfinished(copy);
-        return PyErr_NoMemory();
-    }
-    if (PyType_HasFeature(Py_TYPE(copy), Py_TPFLAGS_HEAPTYPE)) {
-        p->tree->rehash |= !kind->keeps_hash; /* a class of its own may hash by address */
-        if (ot_proof_instance(p, copy, true) < 0) {
-            p->jobs.len--;
-            ot_gc_set_finalized(copy);
-            ot_py_drop_unfinished(copy);
-            return NULL;
-        }
-    }
-    /* 3.13.0 leaves an instance's dict untracked while the instance has the values itself; the copy
-     * has them in its dict. */
-    if (ot_gc_is_tracked(o) || (PyDict_CheckExact(o) && ot_dict_is_split(o))) {
-        ot_gc_chain_add(&p->tree->tracked, copy); /* at once: undo() must find cycles of clones */
-    }
-    return copy;
 }
 
 static PyObject *

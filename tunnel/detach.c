@@ -12,6 +12,9 @@
 #include "tunnel/foreign.h"
 #include "tunnel/path.h"
 #include "tunnel/proof.h"
+#include "runtime/cpython/frame.h"
+#include "runtime/cpython/gc.h"
+#include "runtime/cpython/interp.h"
 
 enum { MAX_ATTEMPTS = 8 }; /* of a tree that each time turns out to hold new foreign objects */
 enum { KEPT_ITEMS = 128 }; /* tables of this capacity and below are kept for the next send */
@@ -20,39 +23,6 @@ static Py_ssize_t
 foreigners(const ot_proof_t *p)
 {
     return p->foreigners == NULL ? 0 : PyList_GET_SIZE(p->foreigners);
-}
-
-Py_ssize_t
-ot_proof_foreigner(ot_proof_t *p, PyObject *o)
-{
-    uint32_t *known = ot_ptrmap_get(&p->foreign_index, o);
-    if (known != NULL) {
-        return *known;
-    }
-    if (p->foreigners == NULL && (p->foreigners = PyList_New(0)) == NULL) {
-        return -1;
-    }
-    Py_ssize_t i = PyList_GET_SIZE(p->foreigners);
-    if (PyList_Append(p->foreigners, o) < 0) {
-        return -1;
-    }
-    if (ot_ptrmap_add(&p->foreign_index, o, (uint32_t)i) < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return i;
-}
-
-Py_ssize_t
-ot_proof_channel(ot_proof_t *p, PyObject *handle)
-{
-    ot_channel_t *ch = p->interp->channel_of(handle);
-    if (ot_vec_push(&p->tree->channels, ch) < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    ot_channel_ref(ch);
-    return (Py_ssize_t)p->tree->channels.len - 1;
 }
 
 /* ---- undo -------------------------------------------------------------------------------- */

@@ -1,19 +1,11 @@
-/* kinds.c: finding a type's row, and what all rows share (see kinds.h).
+/* kinds.c: finding a type's row (see kinds.h).
  *
  * Main invariant: a row is chosen by the exact type; a subclass is never mistaken for its base.
- * Threading: the address table is written at import under `init_lock`, each time with the same
- * values, and read without a lock by interpreters that imported us, that is, afterwards.
+ * Threading: the GIL of the type's interpreter. `c_marks` is atomic, for all interpreters.
  */
 #include "tunnel/class.h"
 
-#include <math.h>
-#include <pthread.h>
-
-/* Where the process keeps its static ints and one-byte bytes objects. */
-static struct {
-    uintptr_t first_int, last_int, first_byte, last_byte;
-} statics;
-static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+#include "runtime/cpython/instance.h"
 
 const ot_kind_t *
 ot_kind_static(PyTypeObject *t)
@@ -141,67 +133,6 @@ ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind)
     return 0;
 }
 
-static inline bool
-between(PyObject *o, uintptr_t first, uintptr_t last)
-{
-    return (uintptr_t)o >= first && (uintptr_t)o <= last;
-}
-
-bool
-ot_is_process_static(PyObject *o)
-{
-    if (!ot_py_immortal(o)) {
-        return false;
-    }
-    if (o == Py_None || o == Py_True || o == Py_False) {
-        return true;
-    }
-    /* Immortal alone proves nothing: interned strings of one interpreter are, too. */
-    PyTypeObject *t = Py_TYPE(o);
-    if (t == &PyLong_Type) {
-        return between(o, statics.first_int, statics.last_int);
-    }
-    if (t == &PyUnicode_Type) {
-        return ot_str_static(o);
-    }
-    if (t == &PyBytes_Type) {
-        return between(o, statics.first_byte, statics.last_byte) ||
-               o == Py_GetConstantBorrowed(Py_CONSTANT_EMPTY_BYTES);
-    }
-    if (PyType_Check(o)) {
-        return !PyType_HasFeature((PyTypeObject *)o, Py_TPFLAGS_HEAPTYPE);
-    }
-    return o == Py_Ellipsis || o == Py_NotImplemented ||
-           o == Py_GetConstantBorrowed(Py_CONSTANT_EMPTY_TUPLE);
-}
-
-ot_inspection_t
-ot_kind_leaf_inspect(PyObject *o)
-{
-    if (!ot_heap_owns(o)) {
-        return OT_REHOME;
-    }
-    if (PyUnicode_Check(o)) {
-        void *side = ot_str_side_block(o), *data = ot_str_data_block(o);
-        bool home = (side == NULL || ot_heap_owns(side)) && (data == NULL || ot_heap_owns(data));
-        return home ? OT_MOVABLE : OT_REHOME;
-    }
-    return OT_MOVABLE;
-}
-
-bool
-ot_leaf_hashes_by_address(PyObject *o)
-{
-    if (PyFloat_CheckExact(o)) {
-        return isnan(PyFloat_AS_DOUBLE(o));
-    }
-    if (PyComplex_CheckExact(o)) {
-        Py_complex z = ((PyComplexObject *)o)->cval;
-        return isnan(z.real) || isnan(z.imag);
-    }
-    return false;
-}
-
 bool
 ot_key_is_composite(PyObject *key)
 {
@@ -218,37 +149,6 @@ ot_key_is_composite(PyObject *key)
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-static int
-find_statics(void)
-{
-    PyObject *low = PyLong_FromLong(-5), *high = NULL, *from = NULL, *to = NULL;
-    for (long n = 0; low != NULL; n++) { /* 256 up to 3.14, 1024 in 3.15 */
-        PyObject *o = PyLong_FromLong(n);
-        if (o == NULL || !ot_py_immortal(o)) {
-            Py_XDECREF(o);
-            break;
-        }
-        high = o;
-    }
-    from = PyBytes_FromStringAndSize("\0", 1);
-    to = PyBytes_FromStringAndSize("\xff", 1);
-    if (low == NULL || high == NULL || from == NULL || to == NULL) {
-        return -1;
-    }
-    if (!ot_py_immortal(low) || !ot_py_immortal(from) || !ot_py_immortal(to)) {
-        PyErr_SetString(PyExc_ImportError, "objtunnel: small ints or bytes of this Python are not "
-                                           "immortal, which every supported version has");
-        return -1;
-    }
-    pthread_mutex_lock(&init_lock);
-    statics.first_int = (uintptr_t)low;
-    statics.last_int = (uintptr_t)high;
-    statics.first_byte = (uintptr_t)from;
-    statics.last_byte = (uintptr_t)to;
-    pthread_mutex_unlock(&init_lock);
-    return 0;
-}
-
 /* Built in, but laid out privately. */
 static int
 check_built_in(const char *name, int good)
@@ -263,7 +163,7 @@ check_built_in(const char *name, int good)
 int
 ot_kinds_init(void)
 {
-    if (find_statics() < 0 || check_built_in("OrderedDict", ot_odict_check()) < 0) {
+    if (ot_statics_init() < 0 || check_built_in("OrderedDict", ot_odict_check()) < 0) {
         return -1;
     }
     return check_built_in("mappingproxy", ot_mappingproxy_check());

@@ -13,7 +13,7 @@
 
 #include "tunnel/visit.h"
 
-#include "include/objtunnel_kinds.h" /* after pyversion.h, which must come before Python.h */
+#include "include/objtunnel_kinds.h" /* after version.h, which must come before Python.h */
 
 /* ---- copying ----------------------------------------------------------------------------- */
 
@@ -92,6 +92,9 @@ ot_kind_copies(const ot_kind_t *kind, PyObject *o)
 /* Takes note of static objects' addresses.
  * Returns 0, or -1 with an exception set. Call once an interpreter, at import. */
 int ot_kinds_init(void);
+
+/* Finds the addresses of static ints and bytes; a part of ot_kinds_init. 0, or -1 with an exception. */
+int ot_statics_init(void);
 
 /* ---- shared by the rows -------------------------------------------------------------------- */
 

@@ -9,6 +9,8 @@
 #include "tunnel/path.h"
 
 #include "tunnel/class.h"
+#include "runtime/cpython/instance.h"
+#include "runtime/cpython/stdlib.h"
 
 /* An open container: children[next] is looked at next. First its items, then attributes. */
 typedef struct {

@@ -1,7 +1,7 @@
-/* proof.h: the working state of one send, shared by prove.c, copy.c and detach.c.
+/* proof.h: the working state of one send.
  *
- * prove.c fills entries and edges (reading only), copy.c makes the copies, detach.c commits or
- * rolls back. Private to the three.
+ * proof.c keeps its tables, prove.c fills entries and edges (reading only), numbers.c counts numbers,
+ * copy.c makes the copies, detach.c commits or rolls back. Private to these five.
  */
 #ifndef OT_TUNNEL_PROOF_H
 #define OT_TUNNEL_PROOF_H
@@ -182,6 +182,9 @@ ot_proof_shares(const ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
 /* Finds or adds the entry of o; its index, or -1 with MemoryError set, or without an exception if
  * o's type is to be learnt first (p->strangers). Everything that calls this passes that on. */
 Py_ssize_t ot_proof_entry(ot_proof_t *p, PyObject *o);
+
+/* Adds an entry of o, which has none. As ot_proof_entry. */
+Py_ssize_t ot_proof_add_entry(ot_proof_t *p, PyObject *o);
 
 /* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */
 Py_ssize_t ot_proof_foreigner(ot_proof_t *p, PyObject *o);

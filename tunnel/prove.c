@@ -16,162 +16,14 @@
  */
 #include "tunnel/proof.h"
 
+#include "runtime/cpython/gc.h"
+
 enum { MAX_DEPTH = 100 }; /* of recursion; whatever lies deeper waits on the explicit stack */
 
 static ot_proof_t *
 proof_of(ot_visitor_t *v)
 {
     return (ot_proof_t *)v;
-}
-
-/* ---- types ------------------------------------------------------------------------------- */
-
-/* In class_index: a type that is to be learnt before the next attempt. */
-static const uint32_t STRANGER = UINT32_MAX;
-
-static int
-add_stranger(ot_proof_t *p, PyTypeObject *type)
-{
-    if (ot_vec_push(&p->strangers, type) < 0) {
-        return -1;
-    }
-    Py_INCREF(type);
-    return 0;
-}
-
-/* Index of the type's class in the tree, STRANGER if nothing is known of it, or -1. */
-static int64_t
-add_class(ot_proof_t *p, PyTypeObject *type)
-{
-    const ot_known_class_t *known = ot_class_known(p->interp->classes, type);
-    for (size_t k = 0; known == NULL && k < p->learnt.len; k++) {
-        if (p->learnt.items[k] == type) {
-            known = ot_class_last_known(p->interp->classes, type);
-        }
-    }
-    uint32_t i = STRANGER;
-    if (known == NULL) {
-        if (add_stranger(p, type) < 0) {
-            return -1;
-        }
-    } else {
-        ot_tree_class_t c = {
-            .type = type, .kind = known->kind, .known = known, .capacity = OT_NO_VALUES};
-        enum { MOST_HAVE_FEWER = 4 };
-        if ((p->tree->classes.cap == 0 && ot_vec_reserve(&p->tree->classes, MOST_HAVE_FEWER) < 0) ||
-            ot_vec_push(&p->tree->classes, c) < 0) {
-            return -1;
-        }
-        i = (uint32_t)p->tree->classes.len - 1;
-    }
-    return ot_ptrmap_add(&p->class_index, type, i) < 0 ? -1 : (int64_t)i;
-}
-
-const ot_kind_t *
-ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
-{
-    const ot_kind_t *kind = ot_kind_static(type);
-    if (kind != NULL || type == p->interp->handle) {
-        return kind;
-    }
-    const uint32_t *found = ot_ptrmap_get(&p->class_index, type);
-    int64_t i = found != NULL ? *found : add_class(p, type);
-    if (i < 0) {
-        p->no_memory = true;
-        return NULL;
-    }
-    p->last_type = type;
-    p->last_class = (uint32_t)i;
-    p->last_kind = i == STRANGER ? NULL : p->tree->classes.items[i].kind;
-    return p->last_kind;
-}
-
-int
-ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy)
-{
-    if (p->last_type != Py_TYPE(o)) {
-        (void)ot_proof_class_kind(p, Py_TYPE(o));
-    }
-    return ot_class_add_instance(p->tree, p->last_class, o, is_copy) < 0 ? ot_no_memory() : 0;
-}
-
-/* ---- the table --------------------------------------------------------------------------- */
-
-static ot_verdict_t
-first_verdict(ot_proof_t *p, ot_entry_t *e)
-{
-    PyObject *o = e->obj;
-    if (Py_TYPE(o) == p->interp->handle) {
-        return OT_HANDLE;
-    }
-    if (e->kind == NULL) {
-        return OT_FOREIGN;
-    }
-    if (e->kind == &ot_kind_str && ot_str_interned(o)) {
-        return OT_INTERNED;
-    }
-    if (ot_is_module_static(o)) {
-        return OT_THERE;
-    }
-    ot_inspection_t inspection = e->kind->inspect(o);
-    if (inspection != OT_MOVABLE && !ot_kind_copies(e->kind, o)) {
-        return OT_FOREIGN; /* it cannot travel as it is, and we cannot copy it */
-    }
-    if (inspection == OT_PINNED) {
-        e->pinned = true;
-        return OT_OUTSIDE;
-    }
-    return OT_PENDING;
-}
-
-int
-ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i)
-{
-    Py_ssize_t foreign = ot_proof_foreigner(p, p->entries.items[i].obj);
-    if (foreign < 0) {
-        return -1;
-    }
-    p->entries.items[i].verdict = OT_FOREIGN;
-    p->entries.items[i].foreign = (uint32_t)foreign;
-    return 0;
-}
-
-static Py_ssize_t
-add_entry(ot_proof_t *p, PyObject *o)
-{
-    ot_entry_t e = {.obj = o, .kind = ot_proof_kind(p, o)};
-    if (p->strangers.len > 0) {
-        return -1; /* learn the type first, then begin anew */
-    }
-    e.verdict = first_verdict(p, &e);
-    Py_ssize_t extra = 0;
-    if (e.verdict == OT_FOREIGN) {
-        extra = ot_proof_foreigner(p, o);
-    } else if (e.verdict == OT_HANDLE) {
-        extra = ot_proof_channel(p, o);
-    }
-    if (extra < 0) {
-        return -1;
-    }
-    e.foreign = (uint32_t)extra;
-    if (p->entries.len >= UINT32_MAX || ot_vec_push(&p->entries, e) < 0) {
-        return ot_no_memory();
-    }
-    return (Py_ssize_t)p->entries.len - 1;
-}
-
-Py_ssize_t
-ot_proof_entry(ot_proof_t *p, PyObject *o)
-{
-    uint32_t *known = ot_ptrmap_get(&p->index, o);
-    if (known != NULL) {
-        return *known;
-    }
-    Py_ssize_t i = add_entry(p, o);
-    if (i >= 0 && ot_ptrmap_add(&p->index, o, (uint32_t)i) < 0) {
-        return ot_no_memory();
-    }
-    return i;
 }
 
 /* ---- the walk ---------------------------------------------------------------------------- */
@@ -307,7 +159,7 @@ inspect(PyObject *o, const ot_kind_t *kind)
 static int
 admit_one(ot_proof_t *p, PyObject **slot)
 {
-    Py_ssize_t i = add_entry(p, *slot); /* nobody looks it up again */
+    Py_ssize_t i = ot_proof_add_entry(p, *slot); /* nobody looks it up again */
     if (i < 0 || remember_edge(p, slot, i) < 0) {
         return -1;
     }

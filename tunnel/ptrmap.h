@@ -7,7 +7,7 @@
 #ifndef OT_TUNNEL_PTRMAP_H
 #define OT_TUNNEL_PTRMAP_H
 
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 typedef struct {
     const void *key;

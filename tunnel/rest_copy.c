@@ -11,6 +11,8 @@
 #include "tunnel/kinds.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/rehash.h"
+#include "runtime/cpython/gc.h"
+#include "runtime/cpython/stdlib.h"
 
 /* Invariant: placeholder[i] is an int of the rest's own that stands for channel i wherever the tree
  * refers to a Tunnel; n_placeholders is 0 or tree->channels.len. Only a bare tree has no fields

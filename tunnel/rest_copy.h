@@ -15,6 +15,7 @@
 #define OT_TUNNEL_REST_COPY_H
 
 #include "tunnel/tree.h"
+#include "runtime/cpython/stdlib.h"
 
 typedef struct ot_rest ot_rest_t;
 

@@ -12,6 +12,9 @@
  */
 #include "tunnel/retype.h"
 
+#include "runtime/cpython/gc.h"
+#include "runtime/cpython/instance.h"
+
 /* ---- the sender --------------------------------------------------------------------------- */
 
 /* The dict of an instance if that is split, else NULL. Borrowed. */

@@ -13,6 +13,7 @@
 #define OT_TUNNEL_RETYPE_H
 
 #include "tunnel/tree.h"
+#include "runtime/cpython/gc.h"
 
 typedef struct ot_arrivals ot_arrivals_t;
 

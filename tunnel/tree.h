@@ -17,6 +17,7 @@
 #include "runtime/vec.h"
 #include "tunnel/channel.h"
 #include "tunnel/class.h"
+#include "runtime/cpython/gc.h"
 
 /* What an interpreter lends to the tree code; one per module state. */
 typedef struct {

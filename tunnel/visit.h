@@ -12,7 +12,9 @@
 
 #include "atomics/cpu.h"
 #include "runtime/heap.h"
-#include "runtime/pyversion.h"
+#include "runtime/cpython/builtin.h"
+#include "runtime/cpython/dict.h"
+#include "runtime/cpython/str.h"
 
 typedef struct ot_visitor ot_visitor_t;
 

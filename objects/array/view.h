@@ -8,7 +8,7 @@
 #define OT_OBJECTS_VIEW_H
 
 #include "objects/array/storage.h"
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 enum { OT_VIEW_DIMS = 8 };
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "objects/sync/sync_type.h"
+#include "runtime/cpython/frame.h"
 
 typedef struct {
     ot_handle_t handle; /* first */

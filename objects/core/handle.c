@@ -8,13 +8,7 @@
 
 #include <unistd.h>
 
-#include "objects/array/array_type.h"
-#include "objects/box/box.h"
-#include "objects/dict/dict.h"
-#include "objects/file/file_type.h"
-#include "objects/frozen/frozen.h"
-#include "objects/list/list_type.h"
-#include "objects/sync/sync_type.h"
+#include "runtime/cpython/xidata.h"
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
 
@@ -342,7 +336,7 @@ add_find(PyObject *module)
 }
 
 int
-ot_objects_add(PyObject *module, ot_objects_t *home)
+ot_handles_init(PyObject *module, ot_objects_t *home)
 {
     home->module = module;
     home->interp_id = PyInterpreterState_GetID(PyInterpreterState_Get());
@@ -353,38 +347,5 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
         return -1;
     }
     Py_DECREF(capsule);
-    PyObject *errors = PyImport_ImportModule("objtunnel._errors");
-    home->lock_abandoned =
-        errors == NULL ? NULL : PyObject_GetAttrString(errors, "LockAbandonedError");
-    Py_XDECREF(errors);
-    return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
-                   ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
-                   ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
-                   ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
-                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0
-               ? -1
-               : 0;
-}
-
-int
-ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
-{
-    for (size_t i = 0; i < home->n; i++) {
-        Py_VISIT(home->types[i].type);
-    }
-    Py_VISIT(home->lock_abandoned);
-    Py_VISIT(home->checkout);
-    return ot_frozen_types_traverse(home->frozen, visit, arg);
-}
-
-void
-ot_objects_clear(ot_objects_t *home)
-{
-    while (home->n > 0) {
-        Py_CLEAR(home->types[--home->n].type);
-    }
-    Py_CLEAR(home->lock_abandoned);
-    Py_CLEAR(home->checkout);
-    ot_frozen_types_free(home->frozen);
-    home->frozen = NULL;
+    return 0;
 }

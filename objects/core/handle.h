@@ -9,7 +9,7 @@
 #define OT_OBJECTS_HANDLE_H
 
 #include "objects/core/shared.h"
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 #include "tunnel/tree.h"
 
 struct ot_objects;
@@ -57,12 +57,10 @@ ot_as_handle(PyObject *o)
     return (ot_handle_t *)o;
 }
 
-/* Sets up the interpreter's types; 0 or -1 with an exception set. */
-int ot_objects_add(PyObject *module, ot_objects_t *home);
-int ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg);
-void ot_objects_clear(ot_objects_t *home);
+/* Fills in `home`, and adds what all handles need to the module; 0 or -1 with an exception set. */
+int ot_handles_init(PyObject *module, ot_objects_t *home);
 
-/* The same interpreter's, for code that has no handle at hand: imports objtunnel if need be.
+/* The calling interpreter's, for code that has no handle at hand: imports objtunnel if need be.
  * Borrowed; NULL with an exception set. Runs: e. */
 ot_objects_t *ot_objects_current(void);
 

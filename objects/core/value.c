@@ -13,6 +13,7 @@
 #include "objects/sync/sync_type.h"
 #include "tunnel/kinds.h"
 #include "tunnel/rest_copy.h"
+#include "runtime/cpython/frame.h"
 
 typedef struct ot_opaque {
     ot_lock_t *lock; /* owned; guards tree. NULL: whoever has the value is alone with it */

@@ -12,7 +12,7 @@
 #define OT_OBJECTS_KEY_H
 
 #include "objects/dict/map.h"
-#include "runtime/pyversion.h"
+#include "runtime/cpython/object.h"
 
 enum {
     OT_KEY_NONE = 1,

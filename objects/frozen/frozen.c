@@ -8,6 +8,7 @@
 
 #include "tunnel/kinds.h"
 #include "tunnel/rest_copy.h"
+#include "runtime/cpython/stdlib.h"
 
 /* ---- what is shown as what ------------------------------------------------------------------ */
 

@@ -13,6 +13,7 @@
 #include "tunnel/path.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/rest_copy.h"
+#include "runtime/cpython/stdlib.h"
 
 #include <structmember.h>
 

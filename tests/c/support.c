@@ -1,6 +1,8 @@
 /* support.c: see support.h. */
 #include "support.h"
 
+#include "runtime/cpython/stdlib.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* test_lock.c: every lock of atomics/lock/ under one body (lock_cases.h), and what is particular
  * to some. PyMutex needs libpython, but no interpreter. */
-#include "runtime/pyversion.h"
+#include "runtime/cpython/version.h"
 
 #include <criterion/criterion.h>
 

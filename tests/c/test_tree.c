@@ -3,6 +3,8 @@
  */
 #include "tree_world.h"
 
+#include "runtime/cpython/gc.h"
+
 #include <stdlib.h>
 
 TestSuite(tree, .init = open_world, .fini = close_world, .timeout = 120);

@@ -10,6 +10,7 @@
 
 #include "runtime/thread.h"
 #include "runtime/worker.h"
+#include "runtime/cpython/interp.h"
 
 TestSuite(worker, .init = python_start, .fini = python_finish, .timeout = 60);
 

@@ -4,6 +4,8 @@
  */
 #include "tunnel/kinds.h"
 
+#include "runtime/cpython/stdlib.h"
+
 static ot_inspection_t
 array_inspect(PyObject *o)
 {

@@ -8,6 +8,8 @@
  */
 #include "tunnel/class.h"
 
+#include "runtime/cpython/stdlib.h"
+
 #include <datetime.h>
 #include <dlfcn.h>
 

@@ -5,6 +5,8 @@
  */
 #include "tunnel/kinds.h"
 
+#include "runtime/cpython/stdlib.h"
+
 static bool
 is_short(const ot_decimal_t *d)
 {

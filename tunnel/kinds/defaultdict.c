@@ -4,6 +4,8 @@
  */
 #include "tunnel/kinds.h"
 
+#include "runtime/cpython/stdlib.h"
+
 static int
 defaultdict_visit(PyObject *o, ot_visitor_t *v)
 {

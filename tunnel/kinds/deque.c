@@ -7,6 +7,8 @@
  */
 #include "tunnel/kinds.h"
 
+#include "runtime/cpython/stdlib.h"
+
 enum { MIDDLE = (OT_DEQUE_BLOCK - 1) / 2 };
 
 static bool

@@ -10,6 +10,8 @@
  */
 #include "tunnel/class.h"
 
+#include "runtime/cpython/instance.h"
+
 /* ---- attributes --------------------------------------------------------------------------- */
 
 /* Calls fn(context, slot) for each slot that has a value; stops at a result < 0 and returns it. */

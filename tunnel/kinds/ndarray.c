@@ -10,6 +10,8 @@
  */
 #include "tunnel/kinds.h"
 
+#include "runtime/cpython/stdlib.h"
+
 static const char typecodes[] = "bBhHiIlLqQfd";
 static const void *descriptors[sizeof typecodes - 1]; /* array.array's, static in its module */
 static PyTypeObject *array_type; /* the main interpreter's; its class cache keeps it */

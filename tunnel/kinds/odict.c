@@ -10,6 +10,7 @@
  */
 #include "tunnel/kinds.h"
 #include "tunnel/ptrmap.h"
+#include "runtime/cpython/stdlib.h"
 
 /* Whether each entry of the dict's table has its node, and there are no others. */
 static bool

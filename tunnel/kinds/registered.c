@@ -10,6 +10,8 @@
  */
 #include "tunnel/class.h"
 
+#include "runtime/cpython/instance.h"
+
 #include <pthread.h>
 
 enum { MAX_TYPES = 256 };

@@ -1,0 +1,163 @@
+/* gc.h: the collector's lists (pycore_gc.h, Python/gc.c).
+ *
+ * Threading: see version.h.
+ */
+#ifndef OT_RUNTIME_CPYTHON_GC_H
+#define OT_RUNTIME_CPYTHON_GC_H
+
+#include "runtime/cpython/object.h"
+
+#include <internal/pycore_interp.h>
+#include <internal/pycore_pystate.h>
+
+/* Whether this version's young generation is a plain list that others may be spliced into. The
+ * incremental collector of early 3.14 marked its members; 3.14.10 has plain lists again. */
+#define OT_GC_SPLICES (PY_VERSION_HEX < 0x030e0000 || PY_VERSION_HEX >= 0x030e0a00)
+
+/* Whether the collector counts the members of its lists (for deciding when to run). */
+#define OT_GC_COUNTS (OT_GC_SPLICES && PY_VERSION_HEX >= 0x030e0000)
+
+/* Containers on their way from one interpreter's collector to another's, chained through their
+ * collector headers. Zero-initialised is empty.
+ *
+ * Objects are mostly walked in the order in which they were made, so most that are added are
+ * neighbours on the collector's list already. Such a run stays where it is until it ends, and is
+ * then taken off and appended as a whole: nothing is written for each of its members.
+ *
+ * Invariants: the members of run are neighbours on a list of the current interpreter's collector,
+ * in that order; all others are reachable from first by _gc_next, the last one's is 0, and no
+ * interpreter's lists know of them. */
+typedef struct {
+    PyGC_Head *first, *last;
+    PyGC_Head *run_first, *run_last;
+    Py_ssize_t run_len;
+    Py_ssize_t len;       /* without the run */
+    Py_ssize_t uncounted; /* taken off the lists; the collector's count does not know yet */
+} ot_gc_chain_t;
+
+/* Appends what is linked from `from` to `to`. */
+static inline void
+ot_gc_chain_append(ot_gc_chain_t *chain, PyGC_Head *from, PyGC_Head *to, Py_ssize_t n)
+{
+    if (chain->last != NULL) {
+        _PyGCHead_SET_NEXT(chain->last, from);
+        _PyGCHead_SET_PREV(from, chain->last);
+    } else {
+        chain->first = from;
+    }
+    to->_gc_next = 0;
+    chain->last = to;
+    chain->len += n;
+}
+
+/* Takes the run off the collector's list. */
+static inline void
+ot_gc_chain_end_run(ot_gc_chain_t *chain)
+{
+    PyGC_Head *from = chain->run_first, *to = chain->run_last;
+    if (from == NULL) {
+        return;
+    }
+    PyGC_Head *before = _PyGCHead_PREV(from), *after = _PyGCHead_NEXT(to);
+    _PyGCHead_SET_NEXT(before, after);
+    _PyGCHead_SET_PREV(after, before);
+    chain->uncounted += chain->run_len;
+    ot_gc_chain_append(chain, from, to, chain->run_len);
+    chain->run_first = chain->run_last = NULL;
+    chain->run_len = 0;
+}
+
+/* Takes o off its interpreter's lists, if it is on one, and appends it; not necessarily in order.
+ * The caller calls ot_gc_chain_leave before it runs anything else in that interpreter. */
+static inline void
+ot_gc_chain_add(ot_gc_chain_t *chain, PyObject *o)
+{
+    PyGC_Head *gc = _Py_AS_GC(o);
+#if OT_GC_SPLICES
+    if (gc->_gc_next != 0) {
+        PyGC_Head *last = chain->run_last;
+        if (last != NULL && _PyGCHead_NEXT(last) == gc) {
+            chain->run_last = gc;
+            chain->run_len++;
+            return;
+        }
+        if (last != NULL && _PyGCHead_PREV(chain->run_first) == gc) {
+            chain->run_first = gc; /* a parent made before its children */
+            chain->run_len++;
+            return;
+        }
+        ot_gc_chain_end_run(chain);
+        chain->run_first = chain->run_last = gc;
+        chain->run_len = 1;
+        return;
+    }
+#else
+    PyObject_GC_UnTrack(o);
+#endif
+    ot_gc_chain_append(chain, gc, gc, 1);
+}
+
+/* Appends o, which may be in the chain already but on no collector's list; the chain's last object
+ * looks untracked. */
+static inline void
+ot_gc_chain_include(ot_gc_chain_t *chain, PyObject *o)
+{
+    if (!ot_gc_header_is_tracked(o) && chain->last != _Py_AS_GC(o)) {
+        ot_gc_chain_append(chain, _Py_AS_GC(o), _Py_AS_GC(o), 1);
+    }
+}
+
+/* Takes the last run off the lists, and has the collector of the current interpreter, which the
+ * chain came from, count right. */
+static inline void
+ot_gc_chain_leave(ot_gc_chain_t *chain)
+{
+    ot_gc_chain_end_run(chain);
+#if OT_GC_COUNTS
+    PyInterpreterState_Get()->gc.heap_size -= chain->uncounted;
+#endif
+    chain->uncounted = 0;
+}
+
+/* Has the current interpreter's collector track the whole chain, which is empty afterwards. One
+ * splice, where the version allows it, however long the chain is. */
+static inline void
+ot_gc_chain_track(ot_gc_chain_t *chain)
+{
+    ot_gc_chain_leave(chain);
+    if (chain->first == NULL) {
+        return;
+    }
+#if OT_GC_SPLICES
+    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
+    PyGC_Head *young = gc->generation0, *before = (PyGC_Head *)young->_gc_prev;
+    _PyGCHead_SET_NEXT(before, chain->first);
+    _PyGCHead_SET_PREV(chain->first, before);
+    _PyGCHead_SET_NEXT(chain->last, young);
+    young->_gc_prev = (uintptr_t)chain->last;
+#if OT_GC_COUNTS
+    gc->heap_size += chain->len;
+#endif
+#else
+    for (PyGC_Head *gc = chain->first, *next; gc != NULL; gc = next) {
+        next = _PyGCHead_NEXT(gc);
+        gc->_gc_next = 0;
+        ot_gc_track(_Py_FROM_GC(gc));
+    }
+#endif
+    *chain = (ot_gc_chain_t){0};
+}
+
+/* How many containers the current interpreter's collector thinks it has, which decides when it
+ * runs; 0 where it does not count. */
+static inline Py_ssize_t
+ot_gc_counted(void)
+{
+#if OT_GC_COUNTS
+    return PyInterpreterState_Get()->gc.heap_size;
+#else
+    return 0;
+#endif
+}
+
+#endif

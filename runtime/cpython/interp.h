@@ -1,0 +1,61 @@
+/* interp.h: threads and interpreters, as CPython keeps them (pycore_interp.h, pycore_ceval.h).
+ *
+ * Threading: see version.h.
+ */
+#ifndef OT_RUNTIME_CPYTHON_INTERP_H
+#define OT_RUNTIME_CPYTHON_INTERP_H
+
+#include "runtime/cpython/version.h"
+
+#include <internal/pycore_ceval.h>
+#include <internal/pycore_gc.h>
+#include <internal/pycore_interp.h>
+#include <internal/pycore_pystate.h>
+
+/* Address of the GIL under which tstate runs: its interpreter's own one, or the main one. */
+static inline void *
+ot_py_gil(PyThreadState *tstate)
+{
+    return tstate->interp->ceval.gil;
+}
+
+/* Whether that GIL is the interpreter's own; if not it is the main interpreter's. */
+static inline bool
+ot_py_owns_gil(PyInterpreterState *interp)
+{
+    return interp->ceval.own_gil != 0;
+}
+
+/* Whether the interpreter's collector is at work right now (also seen by other threads of the
+ * interpreter while a finaliser runs Python code). */
+static inline bool
+ot_py_collecting(PyInterpreterState *interp)
+{
+    return interp->gc.collecting != 0;
+}
+
+/* Has func(arg) called between two bytecodes of some thread of interp; returning -1 there with
+ * an exception set raises it. Needs no GIL. Returns -1 if the interpreter's list is full. */
+static inline int
+ot_py_add_pending_call(PyInterpreterState *interp, int (*func)(void *), void *arg)
+{
+    return (int)_PyEval_AddPendingCall(interp, func, arg, 0) == 0 ? 0 : -1;
+}
+
+/* Raises what PyThreadState_SetAsyncExc has on its way to the calling thread; whether there was
+ * something. */
+static inline bool
+ot_py_raise_async_exc(void)
+{
+    PyThreadState *tstate = PyThreadState_Get();
+    PyObject *exc = Py_XNewRef(tstate->async_exc);
+    if (exc == NULL) {
+        return false;
+    }
+    PyThreadState_SetAsyncExc(tstate->thread_id, NULL);
+    PyErr_SetNone(exc);
+    Py_DECREF(exc);
+    return true;
+}
+
+#endif
