@@ -123,4 +123,45 @@ attach(ot_tree_t *tree)
     " complex(f(6)), b(1), bytearray(b(2)), range(i(3), i(4)), slice([f(7)]),"                     \
     " array.array('d', [f(8)]), memoryview(bytearray(b(3) * 9))[2:], memoryview(b(4) * 9)"
 
+/* From the sender's expression to a variable `x` of the receiver, which is entered. */
+static inline void
+transfer(const char *expression)
+{
+    ot_tree_t *tree = detach_steal(python_eval(expression));
+    enter(receiver);
+    PyObject *root = attach(tree);
+    graph_check_received(root);
+    python_set("x", root);
+    Py_DECREF(root);
+}
+
+/* The sender's objects after a failed send: the same, in the same state. */
+static inline void
+fails_without_a_trace(const char *source, bool strict, PyObject *error)
+{
+    python_run(source);
+    PyObject *root = python_eval("make()");
+    graph_t before = graph_of(root);
+    char *text = python_repr(root);
+    ot_receipt_t receipt;
+    ot_leftovers_t leftovers;
+    cr_assert_null(ot_tree_detach(python_interp(), root, strict, &receipt, &leftovers));
+    python_expect(error);
+    graph_t after = graph_of(root);
+    graph_check_same(&before, &after);
+    char *now = python_repr(root);
+    cr_assert_str_eq(now, text);
+    graph_free(&before);
+    graph_free(&after);
+    free(text);
+    free(now);
+    ot_tree_t *tree = python_true("ok") ? detach_steal(root) : (Py_DECREF(root), NULL);
+    if (tree != NULL) { /* and can be sent as if nothing had been */
+        enter(receiver);
+        root = attach(tree);
+        graph_check_received(root);
+        Py_DECREF(root);
+    }
+}
+
 #endif
