@@ -34,9 +34,16 @@ OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib/objtunnel
 CORE := $(LIB)/_core$(EXT_SUFFIX)
 
-C_SOURCES := $(wildcard runtime/*.c tunnel/*.c tunnel/kinds/*.c objects/*.c objects/*/*.c objtunnel/*.c)
+include sources.mk
+C_SOURCES := $(wildcard $(CORE_SOURCES))
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
-PY_SOURCES := $(wildcard $(addprefix python/objtunnel/,*.py *.pyi py.typed demo/*.py))
+# MIMALLOC=folder builds with another one, as bench-mimalloc does: a source tree of 2.x, or a folder with
+# include/mimalloc-*/ and lib/mimalloc-*/libmimalloc.a.
+MIMALLOC ?= third_party/mimalloc
+MIMALLOC_OBJECT := $(OBJ)/mimalloc.o
+MIMALLOC_INCLUDE := $(firstword $(wildcard $(MIMALLOC)/include/mimalloc-*/ $(MIMALLOC)/include))
+MIMALLOC_ARCHIVE := $(wildcard $(MIMALLOC)/lib/mimalloc-*/libmimalloc.a)
+PY_SOURCES := $(wildcard $(addprefix python/objtunnel/,*.py */*.py $(PACKAGE_DATA)))
 PY_COPIES := $(PY_SOURCES:python/objtunnel/%=$(LIB)/%)
 HEADER_COPIES := $(patsubst %,$(LIB)/%,$(wildcard include/*.h))
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
@@ -62,22 +69,33 @@ ifdef SANITIZE
   SANITIZE_FLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 endif
 # CPython's and Criterion's headers are not ours to warn about: -isystem.
-COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPIC -fvisibility=hidden \
-	-fno-strict-aliasing -pthread $(SANITIZE_FLAGS) -I. -isystem $(PY_INCLUDE) $(CFLAGS)
+COMPILE = $(CC) $(CORE_DEFINES:%=-D%) $(CORE_CFLAGS) $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPIC \
+	$(SANITIZE_FLAGS) -I. -isystem $(MIMALLOC_INCLUDE) -isystem $(PY_INCLUDE) $(CFLAGS)
+# Not instrumented, and without assertions: it is as users have it in each build.
+COMPILE_MIMALLOC = $(CC) $(MIMALLOC_DEFINES:%=-D%) $(MIMALLOC_CFLAGS) -g -fPIC -I$(MIMALLOC_INCLUDE)
 TEST_DEFINES = -DOT_TEST_PYTHON='"$(abspath $(VENV_PYTHON))"' -DOT_TEST_LIB='"$(abspath $(BUILD)/lib)"'
-# -lc comes first on purpose: Debian's libmimalloc also exports malloc and free, and in a program
-# that links it ahead of libc they would replace the whole process's.
-TEST_LIBS = $(PY_LIBS) -lcriterion -lc -lmimalloc -lpthread -lm
+TEST_LIBS = $(PY_LIBS) -lcriterion -lpthread -lm
 
 # ---- building -------------------------------------------------------------------------------------
 
 .PHONY: all
 all: $(CORE) $(PY_COPIES) $(HEADER_COPIES) drop-stale-copies
 
-$(CORE): $(OBJECTS)
+$(CORE): $(OBJECTS) $(MIMALLOC_OBJECT)
 	@mkdir -p $(@D)
 	@echo "link  $@"
-	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -lmimalloc -lpthread
+	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+
+# All of mimalloc in one object. Of a library that was made to replace malloc, only mi_* stays visible.
+$(MIMALLOC_OBJECT): $(OBJ)/flags sources.mk
+	@mkdir -p $(@D)
+	@echo "cc    $(MIMALLOC)"
+ifeq ($(MIMALLOC_ARCHIVE),)
+	@$(COMPILE_MIMALLOC) -MMD -MP -c -o $@ $(MIMALLOC)/$(MIMALLOC_SOURCE)
+else
+	@$(LD) -r --whole-archive $(MIMALLOC_ARCHIVE) -o $@
+	@objcopy --wildcard --keep-global-symbol='mi_*' $@
+endif
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
@@ -87,7 +105,7 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 # Changes only when the compile command does, so that new flags rebuild everything.
 $(OBJ)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' | cmp -s - $@ || echo '$(subst ','\'',$(COMPILE) $(TEST_DEFINES))' > $@
+	@echo '$(subst ','\'',$(COMPILE) $(COMPILE_MIMALLOC) $(TEST_DEFINES))' | cmp -s - $@ || echo '$(subst ','\'',$(COMPILE) $(COMPILE_MIMALLOC) $(TEST_DEFINES))' > $@
 
 $(PY_COPIES): $(LIB)/%: python/objtunnel/%
 	@mkdir -p $(@D)
@@ -102,7 +120,7 @@ $(HEADER_COPIES): $(LIB)/%: %
 drop-stale-copies:
 	@rm -f $(filter-out $(PY_COPIES),$(wildcard $(LIB)/*.py $(LIB)/*.pyi $(LIB)/demo/*.py))
 
-$(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS)
+$(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS) $(MIMALLOC_OBJECT)
 	@mkdir -p $(@D)
 	@echo "link  $@"
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
@@ -136,7 +154,7 @@ $(OBJ)/commit: FORCE
 # Extensions that use our headers: the tests' and the examples'.
 include tests/ext/ext.mk
 
--include $(OBJECTS:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(BENCH_TUNNEL_OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(MIMALLOC_OBJECT:.o=.d) $(BENCH_REFCOUNT_OBJECTS:.o=.d) $(BENCH_TUNNEL_OBJECTS:.o=.d)
 -include $(OBJ)/benchmarks/tunnel/floor.d $(wildcard $(OBJ)/benchmarks/objects/tables/*.d)
 -include $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.d) $(C_TEST_SUPPORT:.o=.d)
 .SECONDARY:
@@ -155,10 +173,10 @@ bench bench-tunnel: all $(BENCH_TUNNEL_MODULES) $(BENCH_CHANNEL)
 .PHONY: bench-channel
 bench-channel: $(BENCH_CHANNEL)
 	@$(BENCH_CHANNEL)
-$(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS)
+$(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS) $(MIMALLOC_OBJECT)
 	@mkdir -p $(@D)
 	@echo "link  $@"
-	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lc -lmimalloc -lpthread
+	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lpthread
 
 # Shared objects beside their peers, which are got first; and without them, to see that it runs.
 .PHONY: bench-objects bench-objects-smoke get-peers
@@ -268,6 +286,11 @@ check-nogil:
 	@tools/build_cpython --nogil build/nogil-python
 	@CC="$(CC)" tools/check_nogil build/nogil-python build/nogil
 
+# An sdist, a wheel, and what a stranger does with it; from PyPI come the tools.
+.PHONY: check-wheel
+check-wheel: all
+	@tools/check_wheel $(BUILD)
+
 # Trees going round between interpreters; prints its seed.
 THREADS ?= 4
 SECONDS ?= 60
@@ -279,7 +302,7 @@ test-matrix:
 
 # ---- source checks --------------------------------------------------------------------------------
 
-C_FILES = $(shell find . -path './build*' -prune -o -path ./.git -prune -o -name '*.[ch]' ! -path ./tools/cppcheck.h -print | sort)
+C_FILES = $(shell find . -path './build*' -prune -o -path ./.git -prune -o -name '*.[ch]' ! -path './third_party/*' ! -path ./tools/cppcheck.h -print | sort)
 
 .PHONY: lint format
 lint:
@@ -315,6 +338,7 @@ help:
 	@echo "make check-tsan    the parts without Python under ThreadSanitizer"
 	@echo "make check-nogil   objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "make check-arm64   atomics/ compiled for arm64 and run under emulation"
+	@echo "make check-wheel   sdist and wheel are built, installed into a venv and used"
 	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"

@@ -1,50 +1,62 @@
-"""The extension module, for `pip install .`; `make` builds the same sources by itself."""
+"""The extension module and the package's files, for pip. sources.mk says what they are; make reads it, too."""
 
 import os
-import subprocess
-import sysconfig
 from glob import glob
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE_FOLDERS = ["runtime", "tunnel", "tunnel/kinds", "objects", "objects/*", "objtunnel"]
+SOURCES_MK = "sources.mk"
+MIMALLOC = "third_party/mimalloc"
+
+
+def read_variables(path):
+    """{name: words} of a file of lines `NAME := words`."""
+    with open(path, encoding="utf-8") as file:
+        pairs = (line.split(":=") for line in file if ":=" in line and not line.startswith("#"))
+        return {name.strip(): words.split() for name, words in pairs}
+
+
+VARIABLES = read_variables(SOURCES_MK)
+
+
+def files(name):
+    return sorted(path for pattern in VARIABLES[name] for path in glob(pattern))
+
+
+def macros(name):
+    """As distutils wants them; `-DNAME` means `-DNAME=1`."""
+    return [(word, "1") for word in VARIABLES[name]]
 
 
 class BuildExt(build_ext):
-    def build_extensions(self):
-        require_header("mimalloc.h", "libmimalloc-dev")
-        super().build_extensions()
+    """mimalloc has flags of its own, which an Extension cannot say of one of its sources."""
 
-
-def require_header(header, package):
-    """Ask the compiler itself: a missing library then has a name, not forty lines of errors."""
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
-    probe = subprocess.run(
-        [*compiler, *os.environ.get("CFLAGS", "").split(), "-E", "-"],
-        input=f"#include <{header}>\n", text=True, capture_output=True,
-    )
-    if probe.returncode:
-        raise SystemExit(
-            f"objtunnel needs {header}, which {compiler[0]} does not find. "
-            f"On Debian and Ubuntu: apt-get install {package}"
+    def build_extension(self, ext):
+        ext.extra_objects += self.compiler.compile(
+            [os.path.join(MIMALLOC, *VARIABLES["MIMALLOC_SOURCE"])],
+            output_dir=self.build_temp,
+            macros=macros("MIMALLOC_DEFINES"),
+            include_dirs=[f"{MIMALLOC}/include"],
+            extra_postargs=VARIABLES["MIMALLOC_CFLAGS"],
         )
+        super().build_extension(ext)
 
 
 setup(
-    packages=["objtunnel", "objtunnel.demo", "objtunnel.include"],
+    packages=[*find_packages("python"), "objtunnel.include"],
     package_dir={"": "python", "objtunnel.include": "include"},  # objtunnel.get_include()
-    package_data={"objtunnel": ["py.typed", "*.pyi"], "objtunnel.include": ["*.h"]},
+    package_data={"objtunnel": VARIABLES["PACKAGE_DATA"], "objtunnel.include": ["*.h"]},
     include_package_data=False,
     ext_modules=[
         Extension(
             "objtunnel._core",
-            sources=sorted(s for folder in SOURCE_FOLDERS for s in glob(f"{folder}/*.c")),
-            depends=sorted(glob("*/*.h") + glob("*/*/*.h")),
-            include_dirs=["."],
-            define_macros=[("_GNU_SOURCE", "1")],
-            libraries=["mimalloc", "pthread"],
-            extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-fno-strict-aliasing"],
+            sources=files("CORE_SOURCES"),
+            depends=[SOURCES_MK, *files("CORE_HEADERS"), *files("MIMALLOC_FILES")],
+            include_dirs=[".", f"{MIMALLOC}/include"],
+            define_macros=macros("CORE_DEFINES"),
+            extra_compile_args=VARIABLES["CORE_CFLAGS"],
+            libraries=["pthread"],
         )
     ],
     cmdclass={"build_ext": BuildExt},

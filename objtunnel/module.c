@@ -10,6 +10,14 @@
 /* ---- functions ---------------------------------------------------------------------------- */
 
 static PyObject *
+heap_version(void)
+{
+    int version[3];
+    ot_heap_version(version);
+    return PyUnicode_FromFormat("%d.%d.%d", version[0], version[1], version[2]);
+}
+
+static PyObject *
 heap_info(PyObject *module, PyObject *unused)
 {
     (void)unused;
@@ -20,6 +28,7 @@ heap_info(PyObject *module, PyObject *unused)
         PyBool_FromLong(own),
         own ? PyLong_FromSize_t(ot_heap.span) : Py_NewRef(Py_None),
         PyLong_FromLongLong(ot_heap_resident()),
+        own ? heap_version() : Py_NewRef(Py_None),
     };
     bool good = info != NULL;
     for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
@@ -74,12 +83,13 @@ live_tunnels(PyObject *module, PyObject *unused)
 static PyMethodDef functions[] = {
     {"heap_info", heap_info, METH_NOARGS,
      "heap_info($module)\n--\n\n"
-     "HeapInfo(allocator, installed, span, in_use): what serves Python objects in this process.\n\n"
+     "HeapInfo(allocator, installed, span, in_use, version): what serves Python objects in this process.\n\n"
      "installed: whether objtunnel put its own heap there; if not, the process runs on an\n"
      "allocator that all interpreters share already (PYTHONMALLOC=mimalloc or malloc).\n"
      "span: addresses reserved for the heap, in bytes; None if not installed.\n"
      "in_use: bytes of memory that the heap occupies now (of the whole process if not\n"
-     "installed; -1 if /proc cannot be read). Takes some milliseconds.\n\n"
+     "installed; -1 if /proc cannot be read). Takes some milliseconds.\n"
+     "version: of the mimalloc that is linked into objtunnel; None if not installed.\n\n"
      ">>> heap_info().in_use > 0\nTrue"},
     {"_owns", owns, METH_O, "Whether the object's block lies in the shared heap (for tests)."},
     {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
@@ -114,9 +124,10 @@ static PyStructSequence_Desc heap_info_desc = {
             {"installed", "whether objtunnel installed it"},
             {"span", "bytes of addresses reserved, None if not installed"},
             {"in_use", "bytes of memory occupied now"},
+            {"version", "mimalloc's, None if not installed"},
             {NULL, NULL},
         },
-    .n_in_sequence = 4,
+    .n_in_sequence = 5,
 };
 
 /* Imports module.name into *where; 0 or -1. */

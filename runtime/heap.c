@@ -302,8 +302,7 @@ reserve_range(const backend_t *backend)
     return -1;
 }
 
-/* Small, medium and huge blocks must come from the range; they do not if this libmimalloc served
- * the process before us (LD_PRELOAD) and still has memory of its own. */
+/* Small, medium and huge blocks must come from the range: all that follows rests on it. */
 static int
 check_range(void)
 {
@@ -314,8 +313,8 @@ check_range(void)
         mi_free(block);
         if (!ours) {
             PyErr_SetString(PyExc_ImportError,
-                            "objtunnel: this process uses libmimalloc already (LD_PRELOAD?), so "
-                            "its blocks cannot be told from others; start Python with "
+                            "objtunnel: mimalloc serves blocks from outside of the object heap's "
+                            "address range (is a MIMALLOC_ variable set?); start Python with "
                             "PYTHONMALLOC=malloc instead");
             return -1;
         }
@@ -439,6 +438,16 @@ ot_heap_install(void)
     int rc = install_locked();
     pthread_mutex_unlock(&install_lock);
     return rc;
+}
+
+/* mi_version() has one digit each for minor and patch number up to 2.x, two from 3.3 on. */
+void
+ot_heap_version(int version[3])
+{
+    int number = mi_version(), base = number < 1000 ? 10 : 100;
+    version[2] = number % base;
+    version[1] = number / base % base;
+    version[0] = number / base / base;
 }
 
 long long

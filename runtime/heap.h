@@ -41,6 +41,9 @@ ot_heap_owns(const void *block)
  * Returns 0, or -1 with ImportError or MemoryError set and nothing installed. */
 int ot_heap_install(void);
 
+/* Major, minor and patch number of the mimalloc that is linked in. */
+void ot_heap_version(int version[3]);
+
 /* Bytes of memory that the heap's range occupies right now (resident pages), or of the whole
  * process in OT_HEAP_PROCESS. Reads /proc/self/smaps: milliseconds. -1 if it cannot be read. */
 long long ot_heap_resident(void);

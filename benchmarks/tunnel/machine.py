@@ -23,7 +23,7 @@ def describe():
         "objtunnel": objtunnel.__version__,
         "objtunnel_flags": _own_flags(),
         "commit": _commit(),
-        "allocator": heap.allocator,
+        "allocator": " ".join(filter(None, [heap.allocator, heap.version])),
         "PYTHONMALLOC": os.environ.get("PYTHONMALLOC"),
     }
 

@@ -79,8 +79,9 @@ def _print_info():
     print(f"Python       {platform.python_version()} ({platform.python_compiler()}), "
           f"{sys.executable}")
     print(f"cores        {len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")
+    version = f" {heap.version}" if heap.installed else ""
     span = f", {heap.span / 2**30:.0f} GiB of addresses reserved" if heap.installed else ""
-    print(f"objects from {heap.allocator}{span}")
+    print(f"objects from {heap.allocator}{version}{span}")
     owner = "the heap" if heap.installed else "the process"
     in_use = f"{heap.in_use / 1e6:.1f} MB by {owner}" if heap.in_use >= 0 else "unknown"
     print(f"memory used  {in_use}")

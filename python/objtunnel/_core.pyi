@@ -38,6 +38,7 @@ class HeapInfo(NamedTuple):
     installed: bool
     span: int | None
     in_use: int
+    version: str | None
 
 @final
 class Gil:

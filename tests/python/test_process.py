@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from objtunnel import _core
+
 # ---- the heap ------------------------------------------------------------------------------------
 
 HEAP_CHECK = """
@@ -15,7 +17,7 @@ HEAP_CHECK = """
         x.append([2.5])
         return x
     info = objtunnel.heap_info()
-    print(info.allocator, info.installed)
+    print(info.allocator, info.installed, info.version)
     t = objtunnel.Tunnel()
     t.send([[1.5, {"k": (1, "ä" * 100)}] for _ in range(1000)])
     with objtunnel.Interpreter() as i:
@@ -34,8 +36,21 @@ def test_allocators(run_script, name):
         pytest.skip("this Python was built without mimalloc")
     result = run_script(HEAP_CHECK, env={**os.environ, "PYTHONMALLOC": name})
     installed = name == "pymalloc"
-    allocator = "objtunnel (mimalloc)" if installed else name
-    assert result.stdout.split("\n")[0] == f"{allocator} {installed}"
+    line = "objtunnel (mimalloc) True 2.1.9" if installed else f"{name} False None"
+    assert result.stdout.split("\n")[0] == line
+
+
+def test_heap_is_our_own_copy_of_mimalloc():
+    """The module exports nothing of the mimalloc that is linked into it, and takes no call of malloc or free
+    from the C library."""
+    def symbols(which):
+        listed = subprocess.run(["nm", "-D", which, _core.__file__], capture_output=True, text=True, check=True)
+        return {line.split()[-1].partition("@")[0] for line in listed.stdout.splitlines()}
+    exported = {name for name in symbols("--defined-only") if "asan" not in name}
+    assert exported == {"PyInit__core"}
+    needed = symbols("--undefined-only")
+    assert {"malloc", "free"} <= needed
+    assert not {name for name in needed if name.startswith("mi_")}
 
 
 def _has_mimalloc():

@@ -1,0 +1,17 @@
+# What the extension module and the package are made of. Makefile includes this file and setup.py reads it,
+# so that `make` and `pip install .` build the same. One variable a line; words with a * are globs.
+
+CORE_SOURCES := runtime/*.c runtime/*/*.c tunnel/*.c tunnel/*/*.c objects/*.c objects/*/*.c objtunnel/*.c
+CORE_HEADERS := runtime/*.h runtime/*/*.h tunnel/*.h tunnel/*/*.h objects/*.h objects/*/*.h objtunnel/*.h atomics/*.h atomics/*/*.h include/*.h
+CORE_DEFINES := _GNU_SOURCE
+CORE_CFLAGS := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -pthread
+
+# The heap, linked statically. Hidden, and without MI_MALLOC_OVERRIDE: it exports nothing and takes no call of
+# malloc or free from the C library. MI_SKIP_COLLECT_ON_EXIT: a process that ends need not tidy up first.
+MIMALLOC_SOURCE := src/static.c
+MIMALLOC_FILES := third_party/mimalloc/LICENSE third_party/mimalloc/include/*.h third_party/mimalloc/include/*/*.h third_party/mimalloc/src/*.? third_party/mimalloc/src/*/*.c third_party/mimalloc/src/*/*/*.c
+MIMALLOC_DEFINES := MI_STATIC_LIB MI_SKIP_COLLECT_ON_EXIT NDEBUG
+MIMALLOC_CFLAGS := -std=gnu11 -O3 -w -fvisibility=hidden -fno-builtin-malloc -ftls-model=initial-exec -pthread
+
+# Beside the modules (*.py) of python/objtunnel.
+PACKAGE_DATA := py.typed *.pyi
