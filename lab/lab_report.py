@@ -3,8 +3,8 @@
     make report                                     # every docs/results/lab-*.json, and the others
     build/venv/bin/python lab/lab_report.py out.json -o /tmp
 
-Writes, named after each JSON: NAME.md with the findings, NAME.html with all of it in one file, and
-the plots NAME-{cost,scaling,heap}.{png,svg}. Without arguments it also writes the claims into
+Writes, named after each JSON: NAME.md with the findings and the plots NAME-{cost,scaling,heap}.png
+beside it, and into build/results NAME.html, all of it in one file, and the plots as .svg. Without arguments it also writes the claims into
 docs/lock-inc.md, between the two marks there. The same results give the same bytes.
 """
 
@@ -18,7 +18,8 @@ sys.path[1:1] = [str(HERE), str(HERE.parent / "benchmarks" / "refcount")]
 import lab_plots  # noqa: E402
 from lab_findings import Findings, how_to_read, to_excerpt, to_markdown  # noqa: E402
 from lab_results import BadResults, Results  # noqa: E402
-from page import STYLE, _heading, _list, _table, _text  # noqa: E402
+from page import (STYLE, _heading, _list, _table, _text, add_folder_options,  # noqa: E402
+                  folders_of, write_files)
 
 DOCS = HERE.parent / "docs"
 DEFAULT_FOLDER = DOCS / "results"
@@ -37,7 +38,7 @@ def main(arguments=None):
             print(f"report: {path}: {error}", file=sys.stderr)
             failed = 1
             continue
-        for made in write(results, path.stem, options.output or path.parent):
+        for made in write(results, path.stem, *folders_of(options, path)):
             print(f"report: {made}")
         excerpts.append(to_excerpt(Findings(results), path.stem))
     if not options.results and excerpts and not failed:
@@ -60,26 +61,16 @@ def parse_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
                         help="results files (default: docs/results/lab-*.json)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
-                        help="where to write (default: beside each results file)")
+    add_folder_options(parser)
     return parser.parse_args(arguments)
 
 
-def write(results, name, folder):
+def write(results, name, folder, pages):
     """All files of one run; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    findings, pictures = Findings(results), lab_plots.render(results)
-    files = {}
-    for key, (png, svg) in pictures.items():
-        files[f"{name}-{key}.png"] = png
-        files[f"{name}-{key}.svg"] = svg.encode()
-    linked = {key: f"{name}-{key}.png" for key in pictures}
-    files[f"{name}.md"] = to_markdown(findings, name, linked).encode()
-    inline = {key: svg for key, (_, svg) in pictures.items()}
-    files[f"{name}.html"] = to_html(findings, name, inline).encode()
-    for file, content in files.items():
-        (folder / file).write_bytes(content)
-    return [folder / file for file in files]
+    findings = Findings(results)
+    return write_files(folder, pages, name, lab_plots.render(results),
+                       lambda linked: to_markdown(findings, name, linked),
+                       lambda inline: to_html(findings, name, inline))
 
 
 def to_html(findings, name, plots):

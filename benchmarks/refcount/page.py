@@ -2,11 +2,14 @@
 
 import re
 from html import escape
+from pathlib import Path
 
 from findings import how_to_read, skipped_rows
 from results import Figure
 from section import fairness
 from words import count, factor, listing, number, rate, spread, threads
+
+PAGES = Path(__file__).resolve().parents[2] / "build" / "results"
 
 STYLE = """
 :root { color-scheme: light; --ink: #1c1c1c; --dim: #5c5c5c; --rule: #dcdcdc; --tint: #f5f6f7; }
@@ -51,6 +54,34 @@ CAPTIONS = {
     "cost": "What one thread waits for an operation.",
     "streams": "What one thread waits for a pair, against the size of the array.",
 }
+
+
+def write_files(folder, pages, name, pictures, to_markdown, to_html):
+    """All files of one run: what is committed (.md, .png) goes to `folder`, what anybody can make again
+    from the JSON (.html, .svg) to `pages`. pictures: key -> (PNG, SVG). Returns their paths."""
+    linked = {key: f"{name}-{key}.png" for key in pictures}
+    files = {folder / f"{name}.md": to_markdown(linked).encode()}
+    for key, (png, svg) in pictures.items():
+        files[folder / linked[key]] = png
+        files[pages / f"{name}-{key}.svg"] = svg.encode()
+    files[pages / f"{name}.html"] = to_html({key: svg for key, (_, svg) in pictures.items()}).encode()
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return list(files)
+
+
+def add_folder_options(parser):
+    """-o and --pages, for `folders_of`."""
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
+                        help="where .md and .png go (default: beside each results file)")
+    parser.add_argument("--pages", type=Path, metavar="FOLDER",
+                        help="where .html and .svg go (default: OUTPUT, or else build/results)")
+
+
+def folders_of(options, path):
+    """The two folders for the results file `path`."""
+    return options.output or path.parent, options.pages or options.output or PAGES
 
 
 def to_html(findings, name, plots):

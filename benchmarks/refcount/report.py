@@ -3,8 +3,8 @@
     make report                                     # every docs/results/refcount-*.json
     make report REPORT_ARGS="out.json -o /tmp"
 
-Writes, named after each JSON: NAME.md with the findings, NAME.html with all of it in one file, and
-the plots NAME-{throughput,cost,streams}.{png,svg}. The same results give the same bytes.
+Writes, named after each JSON: NAME.md with the findings and the plots NAME-{throughput,cost,streams}.png
+beside it, and into build/results NAME.html, all of it in one file, and the plots as .svg. The same results give the same bytes.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main(arguments=None):
             print(f"report: {path}: {error}", file=sys.stderr)
             failed = 1
             continue
-        for made in write(results, path.stem, options.output or path.parent):
+        for made in write(results, path.stem, *page.folders_of(options, path)):
             print(f"report: {made}")
     return failed
 
@@ -44,26 +44,16 @@ def parse_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
                         help="results files (default: docs/results/refcount-*.json)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
-                        help="where to write (default: beside each results file)")
+    page.add_folder_options(parser)
     return parser.parse_args(arguments)
 
 
-def write(results, name, folder):
+def write(results, name, folder, pages):
     """All files of one run; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    findings, pictures = Findings(results), plots.render(results)
-    files = {}
-    for key, (png, svg) in pictures.items():
-        files[f"{name}-{key}.png"] = png
-        files[f"{name}-{key}.svg"] = svg.encode()
-    linked = {key: f"{name}-{key}.png" for key in pictures}
-    files[f"{name}.md"] = to_markdown(findings, name, linked).encode()
-    inline = {key: svg for key, (_, svg) in pictures.items()}
-    files[f"{name}.html"] = page.to_html(findings, name, inline).encode()
-    for file, content in files.items():
-        (folder / file).write_bytes(content)
-    return [folder / file for file in files]
+    findings = Findings(results)
+    return page.write_files(folder, pages, name, plots.render(results),
+                       lambda linked: to_markdown(findings, name, linked),
+                       lambda inline: page.to_html(findings, name, inline))
 
 
 if __name__ == "__main__":
