@@ -258,12 +258,12 @@ tests: all $(C_TESTS) extensions
 test: tests
 	@tools/run_tests $(BUILD) c python
 check: tests
-	@PYTEST_ARGS='-m "not slow" $(PYTEST_ARGS)' tools/run_tests $(BUILD) c python
+	@OT_TEST_QUICK=1 PYTEST_ARGS='-m "not slow" $(PYTEST_ARGS)' tools/run_tests $(BUILD) c python
 check-c: tests
 	@tools/run_tests $(BUILD) c
 check-py: all extensions
 	@tools/run_tests $(BUILD) python
-export PYTEST_ARGS
+export PYTEST_ARGS MODULE
 
 # An instrumented CPython, and ours on top of it. With PYTHONMALLOC=malloc AddressSanitizer sees
 # every object; the C tests that start Python with our own heap exercise that one as well.
@@ -332,7 +332,7 @@ help:
 	@echo "make               install what is missing, build into $(BUILD)/"
 	@echo "make run           the demo (also: make demo); DEMO_ARGS=..."
 	@echo "make test          all tests: C (Criterion), then Python (pytest); PYTEST_ARGS=..."
-	@echo "make check         the same without the slow Python tests"
+	@echo "make check         the quick part of them; of one module: make check MODULE=box"
 	@echo "make check-c       the C tests          make check-py   the Python tests"
 	@echo "make check-asan    under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "make check-tsan    the parts without Python under ThreadSanitizer"

@@ -14,22 +14,19 @@ from hypothesis import HealthCheck, settings
 import objtunnel
 from objtunnel import _core
 
+QUICK = "OT_TEST_QUICK" in os.environ  # make check
 settings.register_profile(
     "objtunnel", deadline=None,
-    max_examples=20 if hasattr(sys, "gettotalrefcount") else 60,  # debug builds, sanitizers
+    max_examples=5 if QUICK else 20 if hasattr(sys, "gettotalrefcount") else 60,  # debug, sanitizers
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("objtunnel")
+
+# Programs that tests start print whole lines.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as background jobs of a shell have it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # several tests send it
-
-
-def pytest_collection_modifyitems(items):
-    """Who collects the garbage after each of hundreds of examples comes first: a collection goes
-    over all that earlier tests have left, too, pytest's own reports among it."""
-    first = ("test_trees", "test_instances")
-    items.sort(key=lambda item: item.module.__name__.rpartition(".")[2] not in first)
 
 
 @pytest.fixture
