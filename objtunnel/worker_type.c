@@ -215,8 +215,8 @@ job_number(PyObject *arg, uint64_t *job)
     return !(*job == (uint64_t)-1 && PyErr_Occurred());
 }
 
-/* do(number, fn, *args): fn(*args) as job `number`; None if the job was cancelled. In C, so that
- * an interrupt cannot come between fn's return and the job's end. */
+/* do(number, fn, *args): fn(*args) as job `number`. In C, so that an interrupt cannot come
+ * between fn's return and the job's end. */
 static PyObject *
 worker_do(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -228,27 +228,10 @@ worker_do(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (!job_number(args[0], &job)) {
         return NULL;
     }
-    if (!ot_worker_begin(worker_of(self), job)) {
-        Py_RETURN_NONE;
-    }
+    ot_worker_begin(worker_of(self), job);
     PyObject *result = PyObject_Vectorcall(args[1], args + 2, (size_t)nargs - 2, NULL);
     ot_worker_end(worker_of(self));
     return result;
-}
-
-static PyObject *
-worker_cancel(PyObject *self, PyObject *arg)
-{
-    uint64_t job;
-    return job_number(arg, &job) ? PyBool_FromLong(ot_worker_cancel(worker_of(self), job)) : NULL;
-}
-
-static PyObject *
-worker_has_begun(PyObject *self, PyObject *arg)
-{
-    uint64_t job;
-    return job_number(arg, &job) ? PyBool_FromLong(ot_worker_has_begun(worker_of(self), job))
-                                 : NULL;
 }
 
 static PyObject *
@@ -258,7 +241,17 @@ worker_interrupt(PyObject *self, PyObject *arg)
     if (!job_number(arg, &job)) {
         return NULL;
     }
-    ot_worker_interrupt(worker_of(self), job);
+    return PyBool_FromLong(ot_worker_interrupt(worker_of(self), job));
+}
+
+static PyObject *
+worker_fail(PyObject *self, PyObject *arg)
+{
+    const char *text = PyUnicode_AsUTF8(arg);
+    if (text == NULL) {
+        return NULL;
+    }
+    ot_worker_set_error(worker_of(self), text);
     Py_RETURN_NONE;
 }
 
@@ -279,17 +272,16 @@ worker_error(PyObject *self, void *unused)
 
 static PyMethodDef worker_methods[] = {
     {"do", (PyCFunction)(void (*)(void))worker_do, METH_FASTCALL,
-     "Worker thread: do(number, fn, *args) as a job; None if it was cancelled."},
-    {"cancel", worker_cancel, METH_O, "Cancel job n unless it has begun; whether that worked."},
-    {"has_begun", worker_has_begun, METH_O, "Whether job n has begun."},
+     "Worker thread: do(number, fn, *args) as a job."},
     {"interrupt", worker_interrupt, METH_O,
-     "Raise KeyboardInterrupt in job n if it runs; 0: in whatever runs."},
+     "Raise KeyboardInterrupt in job n if it runs; 0: in whatever runs. Whether it runs."},
+    {"fail", worker_fail, METH_O, "Worker thread: say why jobs are not done any more."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef worker_getset[] = {
     {"id", worker_id, NULL, "The interpreter's id; -1 before it exists.", NULL},
-    {"error", worker_error, NULL, "Why it could not run, None if it could.", NULL},
+    {"error", worker_error, NULL, "Why it could not run, or failed; None if neither.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

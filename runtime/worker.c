@@ -14,7 +14,6 @@
 
 #include "atomics/refcount.h"
 #include "runtime/park.h"
-#include "runtime/vec.h"
 #include "runtime/cpython/interp.h"
 
 struct ot_worker {
@@ -27,8 +26,7 @@ struct ot_worker {
     PyInterpreterState *interp;
     int64_t interp_id;
     unsigned long thread_id; /* as PyThread_get_thread_ident has it */
-    uint64_t last_begun, running, interrupted;
-    OT_VEC(uint64_t) cancelled;
+    uint64_t running, interrupted;
     ot_pokeable_t pokeable;
 };
 
@@ -146,7 +144,6 @@ ot_worker_unref(ot_worker_t *w)
     }
     pthread_mutex_destroy(&w->lock);
     ot_pokeable_destroy(&w->pokeable);
-    ot_vec_free(&w->cancelled);
     free(w->name);
     free(w->error);
     free(w);
@@ -182,40 +179,12 @@ ot_worker_interp_id(ot_worker_t *w)
 
 /* ---- jobs -------------------------------------------------------------------------------- */
 
-bool
-ot_worker_has_begun(ot_worker_t *w, uint64_t job)
-{
-    pthread_mutex_lock(&w->lock);
-    bool begun = job <= w->last_begun;
-    pthread_mutex_unlock(&w->lock);
-    return begun;
-}
-
-bool
-ot_worker_cancel(ot_worker_t *w, uint64_t job)
-{
-    pthread_mutex_lock(&w->lock);
-    bool done = job > w->last_begun && ot_vec_push(&w->cancelled, job) == 0;
-    pthread_mutex_unlock(&w->lock);
-    return done;
-}
-
-bool
+void
 ot_worker_begin(ot_worker_t *w, uint64_t job)
 {
-    bool wanted = true;
     pthread_mutex_lock(&w->lock);
-    w->last_begun = job;
-    for (size_t i = 0; i < w->cancelled.len; i++) {
-        if (w->cancelled.items[i] == job) {
-            w->cancelled.items[i] = w->cancelled.items[--w->cancelled.len];
-            wanted = false;
-            break;
-        }
-    }
-    w->running = wanted ? job : 0;
+    w->running = job;
     pthread_mutex_unlock(&w->lock);
-    return wanted;
 }
 
 void
@@ -246,11 +215,12 @@ deliver_interrupt(void *arg)
     return 0;
 }
 
-void
+bool
 ot_worker_interrupt(ot_worker_t *w, uint64_t job)
 {
     pthread_mutex_lock(&w->lock);
-    if (w->interp != NULL && w->running != 0 && (job == 0 || job == w->running)) {
+    bool runs = w->interp != NULL && w->running != 0 && (job == 0 || job == w->running);
+    if (runs) {
         w->interrupted = w->running;
         ot_worker_ref(w);
         /* Under our lock, so that the interpreter is not ended meanwhile. Its list being full
@@ -261,6 +231,7 @@ ot_worker_interrupt(ot_worker_t *w, uint64_t job)
         ot_poke(&w->pokeable);
     }
     pthread_mutex_unlock(&w->lock);
+    return runs;
 }
 
 bool

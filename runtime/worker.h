@@ -1,8 +1,8 @@
 /* worker.h: an interpreter with its own GIL on an OS thread of its own.
  *
  * The thread creates the interpreter (PEP 684, Py_NewInterpreterFromConfig), runs one C function
- * in it, ends it, and goes. Jobs are numbered; a job that has begun can be interrupted, one that
- * has not can be cancelled. What a job is, is the caller's business.
+ * in it, ends it, and goes. Jobs are numbered; the one that runs can be interrupted. What a job is,
+ * and how one that has not begun is cancelled, is the caller's business.
  *
  * Threading: every function may be called by any thread of any interpreter that holds a
  * reference; none blocks or takes a GIL.
@@ -39,18 +39,13 @@ void ot_worker_set_error(ot_worker_t *w, const char *text);
 /* The interpreter's id, -1 before there is one. Stays after it has ended. */
 int64_t ot_worker_interp_id(ot_worker_t *w);
 
-/* Job numbers go up from 1. Cancels a job that has not begun: true. */
-bool ot_worker_cancel(ot_worker_t *w, uint64_t job);
-
-bool ot_worker_has_begun(ot_worker_t *w, uint64_t job);
-
 /* Raises KeyboardInterrupt in the job, if that is the one running: between two bytecodes, or in
- * a blocked tunnel operation. Job 0: in whatever runs. */
-void ot_worker_interrupt(ot_worker_t *w, uint64_t job);
+ * a blocked tunnel operation. Job 0: in whatever runs. Returns whether it runs. */
+bool ot_worker_interrupt(ot_worker_t *w, uint64_t job);
 
-/* Called by the worker's own thread around each job, attached. begin returns false if the job
- * was cancelled. After end no interrupt for the job arrives any more. */
-bool ot_worker_begin(ot_worker_t *w, uint64_t job);
+/* Called by the worker's own thread around each job, attached; numbers begin with 1. After end no
+ * interrupt for the job arrives any more. */
+void ot_worker_begin(ot_worker_t *w, uint64_t job);
 void ot_worker_end(ot_worker_t *w);
 
 /* To be called when a wait ended with "interrupted": true, with KeyboardInterrupt set, if this

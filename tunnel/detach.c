@@ -148,6 +148,20 @@ find_shared(const ot_proof_t *p, Py_ssize_t *outside)
     return ot_numbers_find_shared(p, outside);
 }
 
+/* Gives the current exception its attributes. Without memory it goes without. */
+static void
+add_details(PyObject *path, Py_ssize_t count)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *number = PyLong_FromSsize_t(count);
+    if (number == NULL || PyObject_SetAttrString(error, "path", path) < 0 ||
+        PyObject_SetAttrString(error, "count", number) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(number);
+    PyErr_SetRaisedException(error);
+}
+
 static void
 raise_shared(ot_proof_t *p, PyObject *o, Py_ssize_t outside)
 {
@@ -175,6 +189,7 @@ raise_shared(ot_proof_t *p, PyObject *o, Py_ssize_t outside)
                      "that, or leave out strict=True",
                      path, type);
     }
+    add_details(path, outside);
     Py_DECREF(path);
 }
 

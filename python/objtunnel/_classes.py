@@ -10,6 +10,8 @@ import copyreg
 import importlib
 import sys
 
+from objtunnel import _main
+
 # Classes of the standard library that customise pickling only to say what a move does anyway; that
 # holds for subclasses which leave it at that, and move with attributes that pickling would drop.
 _STANDARD = {
@@ -48,7 +50,13 @@ def describe(cls, base):
 
     base: the first of its bases (or itself) that no class statement made."""
     module, name = cls.__module__, cls.__qualname__
-    if type(module) is not str or type(name) is not str or _look(module, name) is not cls:
+    if type(module) is not str or type(name) is not str:
+        return None
+    if module in _main.NAMES:
+        module = "__main__"
+        if not _main.is_of_script(cls):
+            return None
+    elif _look(module, name) is not cls:
         return None
     if cls is base or cls in _registered or _moves_as_it_is(cls, base):
         return module, name
@@ -121,7 +129,7 @@ def _lookup(cls, name):
 def find(module, qualname):
     """The class of that name in this interpreter. Raises ImportError or AttributeError."""
     try:
-        o = importlib.import_module(module)
+        o = sys.modules["__main__"] if module in _main.NAMES else importlib.import_module(module)
         for part in qualname.split("."):
             o = getattr(o, sys.intern(part))
         return o

@@ -19,11 +19,18 @@ class TunnelClosed(queue.ShutDown):
 
 
 class SharedReferenceError(ValueError):
-    """send(strict=True): something outside of the tree refers to one of its objects."""
+    """send(strict=True): something outside of the tree refers to one of its objects.
+
+    path: where the object is in the tree, as "$[3]['rows']". count: how many references come from
+    outside.
+    """
+
+    path = None
+    count = None
 
 
 class InterpreterClosed(RuntimeError):
-    """The interpreter was closed, or could not be started."""
+    """The interpreter was closed, could not be started, or ended before it had answered."""
 
 
 class LockAbandonedError(RuntimeError):
@@ -31,7 +38,13 @@ class LockAbandonedError(RuntimeError):
 
 
 class RemoteError(RuntimeError):
-    """Stands for an exception that could not be rebuilt in this interpreter."""
+    """Stands for an exception whose class does not exist in this interpreter.
+
+    type_name: the class's module and name, a str. remote_args: the exception's args, a tuple.
+    """
+
+    type_name = None
+    remote_args = ()
 
 
 class RemoteTraceback(Exception):

@@ -6,31 +6,31 @@ interpreter, the mailbox, where a thread hands them to their futures.
 """
 
 import concurrent.futures
+import contextlib
 import itertools
 import os
-import pickle
+import signal
 import sys
 import threading
+import time
 import warnings
 import weakref
 
-from objtunnel import _functions, _main
+from objtunnel import _failures, _functions, _main, _setup
 from objtunnel._core import Tunnel, start_worker
-from objtunnel._errors import (
-    InterpreterClosed,
-    RemoteError,
-    RemoteTraceback,
-    TunnelClosed,
-    TunnelEmpty,
-)
-from objtunnel._worker import rename_path
+from objtunnel._errors import InterpreterClosed, TunnelClosed, TunnelEmpty
+from objtunnel._worker import drop_jobs, rename_path
+
+_GRACE = 2.0  # seconds that interrupted jobs have before who waits for them goes on without
+_AGAIN = 0.25  # seconds between two interrupts of a job that is to end
 
 
 class Interpreter:
     """A new interpreter with its own GIL and its own thread: Interpreter(name=None).
 
     Functions and their arguments, results and exceptions travel through tunnels. Jobs run one
-    after the other. close() (or leaving a with block) does what is queued, then ends it.
+    after the other. close() (or leaving a with block) does what is queued, then ends it. Leaving a
+    with block by an exception drops what is queued and interrupts the job that runs.
 
     >>> with Interpreter("parser") as i:
     ...     i.run("import json")
@@ -40,9 +40,8 @@ class Interpreter:
 
     def __init__(self, name=None):
         if _main.is_running():
-            raise RuntimeError(
-                "an Interpreter is being made while another one runs this file for the names in "
-                "it: put what is to run only once under  if __name__ == '__main__':")
+            raise RuntimeError("an Interpreter is being made while the script is run for another "
+                               "one, which needs its names")
         self._name = name
         self._remote = _Remote(name)
         self._finalizer = weakref.finalize(self, _abandon, self._remote, name)
@@ -88,6 +87,14 @@ class Interpreter:
         del args, kwargs
         return self._remote.submit(box)
 
+    def interrupt(self):
+        """Raise KeyboardInterrupt in the job that runs; whether one does.
+
+        A job inside C code gets it when that returns to Python; one that waits in a tunnel, a lock
+        of objtunnel's or the like gets it at once. Queued jobs are not affected.
+        """
+        return self._remote.worker.interrupt(0)
+
     def close(self, timeout=None):
         """Do what is queued, end the interpreter, and wait for that.
 
@@ -100,8 +107,16 @@ class Interpreter:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc):
-        self.close()
+    def __exit__(self, error_type, error, tb):
+        self._finalizer.detach()
+        if error_type is not None:
+            self._remote.leave()
+            return
+        try:
+            self._remote.close(None)
+        except KeyboardInterrupt:
+            self._remote.leave()
+            raise
 
     def __repr__(self):
         name = f" {self._name!r}" if self._name is not None else ""
@@ -120,40 +135,47 @@ def _abandon(remote, name):
 
 
 class _Future(concurrent.futures.Future):
-    """A future that knows from the worker whether its job has begun."""
+    """A future whose job is cancelled by taking its work back (see _worker.py)."""
 
     def __init__(self, remote, reply):
         super().__init__()
         self._remote = remote
         self._reply = reply
-        self._number = None  # set once it is queued
+        self._payload = None  # set once it is queued
 
     def cancel(self):
         if self.done():
             return self.cancelled()
-        if not self._remote.worker.cancel(self._number):
+        if not _take_back(self._payload):
             return False  # it has begun
         if super().cancel():
             self.set_running_or_notify_cancel()
         return self.cancelled()
 
     def running(self):
-        return not self.done() and self._remote.worker.has_begun(self._number)
+        return not self.done() and self._payload.empty()
 
     def _settle(self):
         """Take over the answer, which has come; if it cannot be rebuilt here, that is it."""
         try:
-            value = _open_answer(self._reply.recv_nowait())
+            value = self._remote.open_answer(self._reply.recv_nowait)
         except BaseException as error:
             self._finish(self.set_exception, error)
         else:
             self._finish(self.set_result, value)
 
     def _finish(self, set_outcome, outcome):
-        try:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # cancelled in time
             set_outcome(outcome)
-        except concurrent.futures.InvalidStateError:
-            pass  # cancelled in time
+
+
+def _take_back(payload):
+    """Whether the work is the caller's again: the worker had not begun with it."""
+    try:
+        payload.discard()
+    except (TunnelEmpty, TunnelClosed):
+        return False
+    return True
 
 
 class _Remote:
@@ -163,15 +185,18 @@ class _Remote:
     def __init__(self, name):
         self.inbox = Tunnel()
         self.status = Tunnel()  # says its id when the worker is up, is closed when it has ended
-        self.replies = {}  # number -> tunnel, of jobs whose callers wait
+        self.calls = {}  # number -> (payload, reply), of call()s that wait
         self._order = threading.Lock()  # numbers go into the inbox in ascending order
+        self._path = list(sys.path)
+        self._path_changed = False
         with _lock:
             if _exiting:
                 raise InterpreterClosed("this interpreter is exiting")
             _register_exit()
             _open.difference_update([r for r in _open if r.status.closed])  # abandoned ones
-            self.inbox.send([_main.describe()])
-            self.worker = start_worker(name, list(sys.path), self.inbox, self.status)
+            _main.alias()
+            self.inbox.send([_setup.describe()])
+            self.worker = start_worker(name, self._path, self.inbox, self.status)
             _open.add(self)
         try:
             self.status.recv()
@@ -192,17 +217,16 @@ class _Remote:
 
     def call(self, work):
         reply = Tunnel()
-        number = self._post(work, reply, None)
-        self.replies[number] = reply
+        number, payload = self._post(work, reply, None)
+        self.calls[number] = payload, reply
         try:
-            return _open_answer(reply.recv())
+            return self.open_answer(reply.recv)
         except KeyboardInterrupt:
-            self.worker.interrupt(number)
+            if not _take_back(payload):
+                self.worker.interrupt(number)
             raise
-        except TunnelClosed:
-            raise InterpreterClosed("the interpreter ended before it could answer") from None
         finally:
-            del self.replies[number]
+            del self.calls[number]
 
     def submit(self, work):
         reply = Tunnel()
@@ -211,9 +235,12 @@ class _Remote:
         return future
 
     def _post(self, work, reply, future):
-        """Put work into the inbox; its number. Nothing is queued if it raises."""
+        """Put work into the inbox; its number and payload. Nothing is queued if it raises."""
         mailbox = None if future is None else _get_mailbox()
         payload = Tunnel()
+        if self._path_changed or sys.path != self._path:
+            self._path_changed = True
+            work.append([entry for entry in sys.path if isinstance(entry, str)])
         try:
             payload.send(work)
         except TypeError as error:
@@ -222,7 +249,7 @@ class _Remote:
         with self._order:
             number = next(_numbers)
             if future is not None:
-                future._number = number
+                future._payload = payload
                 mailbox.futures[number] = future
             try:
                 self.inbox.send([number, reply, payload, mailbox and mailbox.tunnel])
@@ -233,7 +260,21 @@ class _Remote:
                 if isinstance(error, TunnelClosed):
                     raise InterpreterClosed(f"the interpreter is {self.state()}") from None
                 raise
-        return number
+        return number, payload
+
+    def open_answer(self, recv):
+        """The result, or raises what the job raised. recv() gives the answer."""
+        try:
+            _, kind, value = recv()
+        except TunnelClosed:
+            raise InterpreterClosed(self._why_no_answer()) from None
+        if kind == "value":
+            return value
+        raise _failures.unpack(value)
+
+    def _why_no_answer(self):
+        why = self.worker.error
+        return "the interpreter ended before it could answer" + (f": {why}" if why else "")
 
     # ---- the end
 
@@ -246,18 +287,39 @@ class _Remote:
         try:
             self.status.recv(timeout)
         except TunnelClosed:
-            pass
+            drop_jobs(self.inbox)  # a worker that failed for want of memory may have left some
         except TunnelEmpty:
             raise TimeoutError(f"the interpreter did not end within {timeout} s") from None
 
+    def leave(self):
+        """The with block ends by an exception: as abort(), but waits for so long only."""
+        if self._drop_and_interrupt(_GRACE):
+            _forget(self)
+        else:
+            warnings.warn(f"objtunnel.Interpreter (id {self.worker.id}) is left with a job that "
+                          f"could not be interrupted (it is inside C code, say); the interpreter "
+                          f"ends when the job does", ResourceWarning, stacklevel=3)
+
     def abort(self):
         """At exit: drop what is queued, interrupt what runs, wait for the end."""
-        self.inbox.close(immediate=True)
-        self.worker.interrupt(0)
-        self._wait_for_end(None)
-        for reply in list(self.replies.values()):
-            reply.close()  # threads that wait for dropped jobs
+        self._drop_and_interrupt(None)
         _forget(self)
+
+    def _drop_and_interrupt(self, timeout):
+        """Whether the worker has ended in time. A job may catch one interrupt and go on."""
+        self.inbox.close()
+        for future in _futures_of(self):
+            future.cancel()
+        for payload, reply in list(self.calls.values()):
+            if _take_back(payload):
+                reply.close()  # another thread waits for it
+        end = None if timeout is None else time.monotonic() + timeout
+        while end is None or time.monotonic() < end:
+            self.worker.interrupt(0)
+            with contextlib.suppress(TimeoutError):
+                self._wait_for_end(_AGAIN)
+                return True
+        return False
 
 
 class _Mailbox:
@@ -266,47 +328,39 @@ class _Mailbox:
     def __init__(self):
         self.tunnel = Tunnel()
         self.futures = {}  # number -> future, of jobs not answered yet
-        self._thread = threading.Thread(target=self._serve, name="objtunnel-mailbox")
-        self._thread.start()
+        self._join = _start_thread(self._serve, "objtunnel-mailbox")
 
     def _serve(self):
         for number in self.tunnel:
             future = self.futures.pop(number, None)
             if future is not None:
-                future._settle()
+                try:
+                    future._settle()
+                except BaseException:  # SystemExit of a callback, say: others wait for this thread
+                    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
             del future  # not until the next answer comes
 
     def close(self):
         """At exit, when all workers have ended: no answer is outstanding that will still come."""
         self.tunnel.close()
-        self._thread.join()
+        self._join()
         for future in self.futures.values():
             future._finish(future.set_exception,
                            InterpreterClosed("dropped: the calling interpreter is exiting"))
 
 
-# ---- answers ------------------------------------------------------------------------------------
+def _start_thread(target, name):
+    """A thread of the operating system that runs target(); returns what waits for its end.
 
-def _open_answer(answer):
-    _, kind, value = answer
-    if kind == "value":
-        return value
-    if kind == "error":
-        raise _rebuild_error(*value)
-    raise concurrent.futures.CancelledError
-
-
-def _rebuild_error(data, type_name, text, remote_traceback):
-    error = None
-    if data is not None:
-        try:
-            error = pickle.loads(data)
-        except Exception:
-            pass  # RemoteError says what it was
-    if not isinstance(error, BaseException):
-        error = RemoteError(f"{type_name}: {text}" if text else type_name)
-    error.__cause__ = RemoteTraceback(remote_traceback)
-    return error
+    gevent's monkey patches make threading.Thread start greenlets. One that waits in a tunnel
+    would block all others."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        start = monkey.get_original("_thread", "start_joinable_thread")
+        return start(target, daemon=False).join
+    thread = threading.Thread(target=target, name=name)
+    thread.start()
+    return thread.join
 
 
 # ---- per calling interpreter --------------------------------------------------------------------
@@ -322,6 +376,12 @@ _exiting = False
 def _forget(remote):
     with _lock:
         _open.discard(remote)
+
+
+def _futures_of(remote):
+    if _mailbox is None:
+        return []
+    return [f for f in list(_mailbox.futures.values()) if f._remote is remote]
 
 
 def _get_mailbox():
@@ -348,10 +408,22 @@ def _shut_down():
     with _lock:
         _exiting = True
         remotes = list(_open)
-    for remote in remotes:
-        remote.abort()
+    try:
+        for remote in remotes:
+            remote.abort()
+    except KeyboardInterrupt:
+        _end_at_once()
     if _mailbox is not None:
         _mailbox.close()
+
+
+def _end_at_once():
+    """Ctrl-C while the process waits, at its end, for a job that cannot be interrupted."""
+    sys.stderr.write("objtunnel: ended by Ctrl-C while a job was still running\n")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(128 + signal.SIGINT)
 
 
 def _before_fork():

@@ -2,7 +2,9 @@
 
 The C side calls dumps() and loads() once per message, with a list of such objects, and remedy()
 where one cannot be pickled. dumps() is pickle's, but knows some types more; a table of reducers
-asks nothing of Python code for the objects of all other types.
+asks nothing of Python code for the objects of all other types. Only where that fails, or where
+something of __main__ is in it, everything is pickled again with an eye on each function and class:
+those of __main__ that have no name elsewhere go by value.
 """
 
 import copyreg
@@ -11,18 +13,86 @@ import io
 import pickle
 import sys
 import types
-from pickle import loads  # noqa: F401 (the C side finds it here)
+
+from objtunnel import _main
 
 
 def dumps(o, protocol=5):
+    failure = None
+    try:
+        data = _dump(pickle.Pickler, o, protocol)
+        if b"main__" not in data:  # no function or class of __main__ or __mp_main__
+            return data
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        failure = error
+    try:
+        return _dump(_ByValue, o, protocol)
+    except ModuleNotFoundError as error:
+        if failure is None or error.name != "cloudpickle":
+            raise
+        raise failure from None
+
+
+def _dump(pickler_type, o, protocol):
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, protocol)
+    pickler = pickler_type(buffer, protocol)
     pickler.dispatch_table = copyreg.dispatch_table | _REDUCERS
     if "numpy" in sys.modules:
         from objtunnel import _numpy
         pickler.dispatch_table |= _numpy.reducers()
     pickler.dump(o)
     return buffer.getvalue()
+
+
+def loads(data):
+    try:
+        return pickle.loads(data)
+    except AttributeError as error:
+        problem = _main.forget_problem()
+        if problem is None:
+            raise
+        raise AttributeError(problem) from error
+
+
+class _ByValue(pickle.Pickler):
+    """Decides for each function and class of __main__ whether it has a name elsewhere; if not, it goes
+    by value, and with it what it refers to and what has no name either."""
+
+    def __init__(self, buffer, protocol):
+        super().__init__(buffer, protocol)
+        self._reducers = {}  # by type, once something has gone by value: cells, code ...
+        self._namespaces = {}
+
+    def reducer_override(self, o):
+        kind = type(o)
+        if kind is types.FunctionType:
+            if not self._has_name(o):
+                return self._byvalue().reduce_function(o, self._namespaces)
+        elif issubclass(kind, type):
+            if not self._has_name(o):
+                return self._byvalue().reduce_class(o)
+        elif kind in self._reducers:
+            return self._reducers[kind](o)
+        return NotImplemented
+
+    def _has_name(self, o):
+        """Whether the function or class is left to pickle, which finds its name or refuses it."""
+        if _main.is_main(o):
+            return _main.is_of_script(o)
+        if not self._reducers or isinstance(o, type) and not o.__flags__ & _HEAPTYPE:
+            return True
+        found = sys.modules.get(getattr(o, "__module__", None) or "")
+        for part in o.__qualname__.split("."):
+            found = getattr(found, part, None)
+        return found is o
+
+    def _byvalue(self):
+        from objtunnel import _byvalue  # seldom needed, slow to import
+        self._reducers = _byvalue.reducers
+        return _byvalue
+
+
+_HEAPTYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or for each interpreter anew
 
 
 # ---- reducers -----------------------------------------------------------------------------------

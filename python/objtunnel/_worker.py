@@ -1,75 +1,127 @@
 """What runs in a worker interpreter: take a job, do it, answer, until the inbox is closed.
 
-A job is an envelope [number, reply, payload, mailbox] of an int and tunnels, which always arrives;
-the payload tunnel holds the work itself, so that work which cannot be rebuilt here is answered
-like any other error. The answer goes into the reply tunnel, its number into the mailbox, if any. An answer is a list [number, kind, value]. Values are put into it without a name
-of their own: nothing but the answer refers to them, and the tunnel can move them.
+The first message of the inbox is [setup], a dict (_setup.py says what is in it). All others are
+jobs. setup["jobs"] may be another tunnel, from which several workers take jobs: an idle worker
+takes the next one.
+
+A job is an envelope [number, reply, payload, mailbox] of an int and tunnels (mailbox may be None),
+which always arrives. The payload tunnel holds the work itself, so that work which cannot be rebuilt
+here is answered like any other error. Whoever takes the work out of the payload tunnel owns the
+job: the worker to do it, or the caller to cancel it. A worker that finds the payload tunnel empty
+answers nothing.
+
+Work is ["call", function, args, kwargs] (_functions.py), ["run", source, filename], or one of
+these with the caller's sys.path as a last item if that has changed.
+
+The answer goes into the reply tunnel, then its number into the mailbox, if any. An answer is
+[number, "value", result] or [number, "error", description] (_failures.py). A reply tunnel that is
+closed without an answer says that the worker has failed; Worker.error says why.
+
+Main invariant: a worker that has taken a job answers it or closes its reply tunnel, whatever the job
+does, and does so for all jobs that are queued when the loop fails.
+Threading: one thread, the worker's own. An interrupt may come within Worker.do and nowhere else.
 """
 
 import atexit
-import pickle
 import sys
 
-from objtunnel import _functions, _main
-from objtunnel._errors import TunnelClosed
+from objtunnel import _failures, _functions, _setup
+from objtunnel._errors import TunnelClosed, TunnelEmpty
 
 
 def main(worker, inbox, status):
     """The thread's whole life. Called once, by the C side."""
     atexit.register(_forget_this_thread)
-    caller_main = _main.Main(inbox.recv()[0])
+    setup = inbox.recv()[0]
+    jobs = setup.get("jobs") or inbox
+    _setup.apply(setup)
     status.send([worker.id])
-    del status
+    del status, setup
     try:
-        for job in inbox:
-            number, reply, payload, mailbox = job
-            del job
-            answer = _do(worker, number, payload, caller_main)
-            payload.close(immediate=True)
-            _send_answer(reply, answer)
-            if mailbox is not None:
-                _announce(mailbox, number)
-            del reply, payload, mailbox, answer
+        _serve(worker, jobs)
+    except BaseException as error:
+        _note_failure(worker, error)
+        raise
     finally:
         inbox.close()
-        for number, reply, payload, mailbox in inbox:  # only if this file has an error
-            reply.close()
-            if mailbox is not None:
-                _announce(mailbox, number)
+        if jobs is inbox:
+            try:
+                drop_jobs(jobs)
+            except BaseException:
+                drop_jobs(jobs)
 
 
-def _do(worker, number, payload, caller_main):
-    """The answer. An interrupt may come anywhere within worker.do, and nowhere else."""
+def _serve(worker, jobs):
+    for job in jobs:
+        try:
+            number, reply, payload, _ = job
+            _answer(worker, number, reply, payload)
+        except BaseException as error:
+            _note_failure(worker, error)  # before anybody hears that there is no answer
+            raise
+        finally:
+            try:
+                _leave(job)
+            except BaseException:
+                _leave(job)  # the job left a trace function that raises: it is gone now
+        del job, reply, payload
+
+
+def _note_failure(worker, error):
+    worker.fail(f"its loop failed with {_failures.pack_bare(error)[1]}")
+
+
+def _answer(worker, number, reply, payload):
+    """The whole job. What a job does in the interpreter may make any line of ours raise (it may
+    clear sys.modules), so that each attempt needs less than the one before."""
     try:
-        done = worker.do(number, _execute, payload, caller_main)
+        worker.do(number, _execute, number, reply, payload)
+    except BaseException as error:  # an interrupt, or no memory
+        try:
+            reply.send([number, "error", _failures.pack(error, _is_own)])
+        except TunnelClosed:
+            pass
+        except BaseException:
+            reply.send([number, "error", _failures.pack_bare(error)])
+
+
+def _execute(number, reply, payload):
+    """Runs within Worker.do, so that all code of users can be interrupted: the job itself, what
+    pickling a result calls, what shows an exception."""
+    try:
+        work = payload.recv_nowait()
+    except (TunnelEmpty, TunnelClosed):
+        return  # cancelled
     except BaseException as error:
-        return [number, "error", describe_error(error)]
-    return [number, "value", done.pop()] if done is not None else [number, "cancelled", None]
-
-
-def _execute(payload, caller_main):
-    """A list of the one result."""
-    work = _receive(payload, caller_main)
-    if work[0] == "run":
-        code = compile(work[1], work[2], "exec")
-        del work
-        exec(code, sys.modules["__main__"].__dict__)
-        return [None]
-    _, packed, args, kwargs = work
-    del work
-    fn = _functions.unpack(packed, caller_main)
-    del packed
-    return [fn(*_drain(args), **kwargs)]
-
-
-def _receive(payload, caller_main):
-    caller_main.problem = None
+        _send_error(number, reply, error)
+        return
     try:
-        return payload.recv()
-    except AttributeError as error:
-        if caller_main.problem is not None:
-            raise AttributeError(caller_main.problem) from error
-        raise
+        result = [number, "value", _perform(work)]
+    except BaseException as error:
+        _send_error(number, reply, error)
+        return
+    try:
+        reply.send(result)
+    except TunnelClosed:
+        pass  # nobody waits for it any more
+    except BaseException as error:  # a result that cannot be sent is an error like any other
+        rename_path(error, {"$[2]": "result"})
+        _send_error(number, reply, error)
+
+
+def _perform(work):
+    if work[0] == "run":
+        _, source, filename, *path = work
+        _setup.follow_path(path)
+        code = compile(source, filename, "exec")
+        exec(code, sys.modules["__main__"].__dict__)
+        return None
+    _, packed, args, kwargs, *path = work
+    work.clear()
+    _setup.follow_path(path)
+    fn = _functions.unpack(packed)
+    del packed
+    return fn(*_drain(args), **kwargs)
 
 
 def _drain(args):
@@ -79,54 +131,46 @@ def _drain(args):
         yield args.pop()
 
 
-def describe_error(error):
-    """An exception in plain objects: its pickle (None if that cannot be had or would not load
-    again), its type's name, its text, its traceback as text."""
-    import traceback  # slow to import, and most jobs succeed
-
-    text = "".join(traceback.format_exception(type(error), error, _skip_own(error.__traceback__)))
-    try:
-        data = pickle.dumps(error, 5)
-        pickle.loads(data)
-    except Exception:
-        data = None
+def _send_error(number, reply, error):
+    description = _failures.pack(error, _is_own)
     error.__traceback__ = None  # its frames hold on to what the job used
-    return [data, f"{type(error).__module__}.{type(error).__qualname__}", str(error), text]
-
-
-def _skip_own(tb):
-    """The traceback without the frames of this file that it begins with."""
-    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_code.co_filename == __file__:
-        tb = tb.tb_next
-    return tb
-
-
-def _send_answer(reply, answer):
-    """A result that cannot be sent is an error like any other."""
-    number = answer[0]
     try:
-        reply.send(answer)
+        reply.send([number, "error", description])
     except TunnelClosed:
-        pass  # nobody waits for it any more
-    except Exception as error:
-        rename_path(error, {"$[2]": "result"})
-        reply.send([number, "error", describe_error(error)])
+        pass
+
+
+def _is_own(code):
+    return code.co_filename == __file__
 
 
 def rename_path(error, names):
     """The path in a TypeError of send's, as the user knows the object: names maps the beginnings
     of paths into our envelopes."""
+    if type(error) is not TypeError:
+        return
     text = str(error)
     for path, name in names.items():
         if text.startswith(path):
             error.args = (name + text[len(path):], *error.args[1:])
 
 
-def _announce(mailbox, number):
-    try:
-        mailbox.send(number)
-    except TunnelClosed:
-        pass  # the caller's interpreter is exiting
+def _leave(job):
+    """Whoever waits for the job learns that nothing more will come. May be called again."""
+    number, reply, payload, mailbox = job
+    payload.close(immediate=True)
+    reply.close()
+    if mailbox is not None:
+        try:
+            mailbox.send(number)
+        except TunnelClosed:
+            pass  # the caller's interpreter is exiting
+
+
+def drop_jobs(jobs):
+    """Ends all jobs of a closed tunnel that nobody else takes jobs from."""
+    for job in jobs:
+        _leave(job)
 
 
 def _forget_this_thread():

@@ -21,7 +21,7 @@ typedef struct {
     atomic_bool ended; /* by `ended`, the last thing of all */
     int64_t interp_id;
     int main_at, ended_at; /* stage when each was called */
-    bool own_gil, detached_at_end, cancelled;
+    bool own_gil, detached_at_end;
     ot_channel_t *channel;
     char text[200];
 } probe_t;
@@ -156,45 +156,13 @@ Test(worker, lives_on_when_its_handle_is_dropped_first)
     cr_assert_eq(p.main_at, 0);
 }
 
-/* ---- jobs --------------------------------------------------------------------------------- */
-
-static void
-do_jobs(ot_worker_t *w, void *arg)
-{
-    probe_t *p = arg;
-    atomic_store(&p->stage, 1);
-    test_wait_until(told_to_go, p);
-    CHECK(ot_worker_begin(w, 1));
-    CHECK(ot_worker_has_begun(w, 1) && !ot_worker_has_begun(w, 2));
-    CHECK(!ot_worker_cancel(w, 1));
-    ot_worker_end(w);
-    CHECK(ot_worker_has_begun(w, 1) && !ot_worker_cancel(w, 1));
-    p->cancelled = !ot_worker_begin(w, 2);
-    CHECK(ot_worker_begin(w, 3));
-    ot_worker_end(w);
-    CHECK(!ot_worker_begin(w, 4));
-}
-
-Test(worker, cancels_only_what_has_not_begun)
-{
-    probe_t p = {0};
-    PyThreadState *state = start(&p, do_jobs);
-    test_wait_until(at_stage_1, &p);
-    cr_assert_not(ot_worker_has_begun(p.worker, 1));
-    cr_assert(ot_worker_cancel(p.worker, 4));
-    cr_assert(ot_worker_cancel(p.worker, 2));
-    atomic_store(&p.go, true);
-    finish(&p, state);
-    cr_assert(p.cancelled);
-}
-
 /* ---- interrupts --------------------------------------------------------------------------- */
 
 static void
 loop_for_ever(ot_worker_t *w, void *arg)
 {
     probe_t *p = arg;
-    CHECK(ot_worker_begin(w, 7));
+    ot_worker_begin(w, 7);
     atomic_store(&p->stage, 1);
     run_and_note(p, "while True: pass");
     ot_worker_end(w);
@@ -226,7 +194,7 @@ static void
 loop_until_told(ot_worker_t *w, void *arg)
 {
     probe_t *p = arg;
-    CHECK(ot_worker_begin(w, 7));
+    ot_worker_begin(w, 7);
     atomic_store(&p->stage, 1);
     while (!atomic_load(&p->go)) {
         run_and_note(p, "for _ in range(1000): pass");
@@ -260,7 +228,7 @@ recv_for_ever(ot_worker_t *w, void *arg)
     PyObject *handle = ot_tunnel_steal(state, p->channel);
     python_set("t", handle);
     Py_DECREF(handle);
-    CHECK(ot_worker_begin(w, 1));
+    ot_worker_begin(w, 1);
     atomic_store(&p->stage, 1);
     run_and_note(p, "t.recv()");
     ot_worker_end(w);
@@ -318,7 +286,7 @@ static void
 end_and_go_on(ot_worker_t *w, void *arg)
 {
     probe_t *p = arg;
-    CHECK(ot_worker_begin(w, 1));
+    ot_worker_begin(w, 1);
     atomic_store(&p->stage, 1);
     test_wait_until(told_to_go, p); /* no bytecode: nothing is delivered */
     ot_worker_end(w);
@@ -329,7 +297,7 @@ end_and_go_on(ot_worker_t *w, void *arg)
     PyObject *handle = ot_tunnel_steal(state, ot_channel_new(0));
     python_set("t", handle);
     Py_DECREF(handle);
-    CHECK(ot_worker_begin(w, 2));
+    ot_worker_begin(w, 2);
     run_and_note(p, "import objtunnel\n"
                     "try: t.recv(timeout=0.05)\n"
                     "except objtunnel.TunnelEmpty: pass\n"
@@ -355,7 +323,7 @@ do_many_jobs(ot_worker_t *w, void *arg)
 {
     probe_t *p = arg;
     for (uint64_t job = 1; !atomic_load(&p->go); job++) {
-        CHECK(ot_worker_begin(w, job));
+        ot_worker_begin(w, job);
         atomic_store(&p->stage, (int)job);
         run_and_note(p, "for _ in range(300): pass");
         ot_worker_end(w);
@@ -395,7 +363,7 @@ static void
 do_little(ot_worker_t *w, void *arg)
 {
     probe_t *p = arg;
-    CHECK(ot_worker_begin(w, 1));
+    ot_worker_begin(w, 1);
     run_and_note(p, "import objtunnel\n"
                     "t = objtunnel.Tunnel()\n"
                     "t.send([[n] for n in range(100)])\n"

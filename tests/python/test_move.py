@@ -413,37 +413,38 @@ def test_sending_garbage_from_its_own_finaliser():
 def test_objects_older_than_the_import(run_script):
     run_script("""
         import array, gc
-        old = {"list": [[1.5, "abc", 2**70] for _ in range(100)],
-               "dicts": [{"k" + str(i): [float(i)], float(i): i} for i in range(100)],
-               "sets": [{float(i), str(i)} for i in range(50)] + [set(map(float, range(50)))],
-               "bytes": [bytes([i, i]) for i in range(50)], "array": array.array("d", [1, 2]),
-               "ba": bytearray(b"x" * 1000), "utf8": ["ä" * i for i in range(20)],
-               "tuples": [(float(i), [i]) for i in range(50)], "range": range(10**9, 2 * 10**9),
-               "slice": slice([1], 2.5, None), "complex": complex(1.5, 2)}
-        import copy
-        before = copy.deepcopy(old)
-        [s.encode() for s in old["utf8"]]
-        import objtunnel
-        from objtunnel import _core
-        # Where Python runs on malloc (PYTHONMALLOC, sanitizers) there is no older heap.
-        assert _core._owns(old["list"]) == (not objtunnel.heap_info().installed)
-        t = objtunnel.Tunnel()
-        t.send(old)
-        got = t.recv()
-        assert got == before, got
+        if __name__ == "__main__":
+            old = {"list": [[1.5, "abc", 2**70] for _ in range(100)],
+                   "dicts": [{"k" + str(i): [float(i)], float(i): i} for i in range(100)],
+                   "sets": [{float(i), str(i)} for i in range(50)] + [set(map(float, range(50)))],
+                   "bytes": [bytes([i, i]) for i in range(50)], "array": array.array("d", [1, 2]),
+                   "ba": bytearray(b"x" * 1000), "utf8": ["ä" * i for i in range(20)],
+                   "tuples": [(float(i), [i]) for i in range(50)], "range": range(10**9, 2 * 10**9),
+                   "slice": slice([1], 2.5, None), "complex": complex(1.5, 2)}
+            import copy
+            before = copy.deepcopy(old)
+            [s.encode() for s in old["utf8"]]
+            import objtunnel
+            from objtunnel import _core
+            # Where Python runs on malloc (PYTHONMALLOC, sanitizers) there is no older heap.
+            assert _core._owns(old["list"]) == (not objtunnel.heap_info().installed)
+            t = objtunnel.Tunnel()
+            t.send(old)
+            got = t.recv()
+            assert got == before, got
 
-        def check(o, path="$"):
-            assert _core._owns(o) or o is None or isinstance(o, (int, str, bytes)) , (path, o)
-            if isinstance(o, (list, tuple, set)):
-                [check(x, path + "[]") for x in o]
-            if isinstance(o, dict):
-                [check(x, path + "{}") for x in o.values()]
+            def check(o, path="$"):
+                assert _core._owns(o) or o is None or isinstance(o, (int, str, bytes)) , (path, o)
+                if isinstance(o, (list, tuple, set)):
+                    [check(x, path + "[]") for x in o]
+                if isinstance(o, dict):
+                    [check(x, path + "{}") for x in o.values()]
 
-        check(got)
-        t.send(got)
-        with objtunnel.Interpreter() as i:
-            i.call(work, t)
-        gc.collect()
+            check(got)
+            t.send(got)
+            with objtunnel.Interpreter() as i:
+                i.call(work, t)
+            gc.collect()
         """.replace("import array, gc", '''import array, gc
         def work(t):
             import gc

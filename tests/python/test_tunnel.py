@@ -469,38 +469,42 @@ def test_after_fork_the_child_has_empty_tunnels(run_script):
         def double(x):
             return x * 2
 
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads
-        with Interpreter() as i:
-            assert i.submit(double, 2).result() == 4  # starts the mailbox
-        t, busy = Tunnel(), Tunnel()
-        t.send(["the parent's"])
-        waiting = threading.Thread(target=busy.recv)
-        waiting.start()
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                assert t.qsize() == 0
-                t.send(["the child's"])
-                assert t.recv() == ["the child's"]
+        def main():
+            warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads
+            with Interpreter() as i:
+                assert i.submit(double, 2).result() == 4  # starts the mailbox
+            t, busy = Tunnel(), Tunnel()
+            t.send(["the parent's"])
+            waiting = threading.Thread(target=busy.recv)
+            waiting.start()
+            pid = os.fork()
+            if pid == 0:
+                code = 1
                 try:
-                    t.recv(timeout=0.01)
-                    assert False
-                except TunnelEmpty:
-                    pass
-                busy.send(1)
-                assert busy.recv(1) == 1
-                with Interpreter() as own:
-                    assert own.submit(double, 3).result() == 6
-                code = 0
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        busy.send(1)
-        waiting.join()
-        assert t.recv() == ["the parent's"]
+                    assert t.qsize() == 0
+                    t.send(["the child's"])
+                    assert t.recv() == ["the child's"]
+                    try:
+                        t.recv(timeout=0.01)
+                        assert False
+                    except TunnelEmpty:
+                        pass
+                    busy.send(1)
+                    assert busy.recv(1) == 1
+                    with Interpreter() as own:
+                        assert own.submit(double, 3).result() == 6
+                    code = 0
+                except BaseException:
+                    sys.excepthook(*sys.exc_info())
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            busy.send(1)
+            waiting.join()
+            assert t.recv() == ["the parent's"]
+
+        if __name__ == "__main__":
+            main()
         """)
 
 

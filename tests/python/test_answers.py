@@ -1,0 +1,205 @@
+"""Every job is answered, whatever it does or raises; exceptions arrive as what they were."""
+
+import concurrent.futures
+import sys
+import time
+
+import pytest
+
+import failures
+from objtunnel import Interpreter, InterpreterClosed, RemoteError, SharedReferenceError, Tunnel
+
+WAIT = 60
+
+
+def outcome_of(worker, fn, *args):
+    """What call() raises, after submit() has raised the same kind of thing."""
+    future = worker.submit(fn, *args)
+    error = future.exception(WAIT)
+    assert error is not None
+    with pytest.raises(type(error)) as caught:
+        worker.call(fn, *args)
+    assert worker.call(len, [1]) == 1
+    return caught.value
+
+
+# ---- exceptions whose own code raises ------------------------------------------------------------
+
+@pytest.mark.parametrize("cls", [failures.NoText, failures.NumberForText, failures.TextExits,
+                                 failures.TextInterrupts, failures.ReprRaises])
+def test_an_exception_that_cannot_show_itself(worker, cls):
+    error = outcome_of(worker, failures.raise_it, cls, "x")
+    assert type(error) is cls and error.args == ("x",)
+    assert "raise_it" in str(error.__cause__)
+
+
+@pytest.mark.parametrize("cls", [failures.ReduceExits, failures.ReduceRaises, failures.StateExits,
+                                 failures.ClassRaises])
+def test_an_exception_that_cannot_be_pickled_is_rebuilt(worker, cls):
+    error = outcome_of(worker, failures.raise_it, cls, "x")
+    assert type(error) is cls and error.args == ("x",)
+
+
+def test_an_exception_of_a_class_whose_metaclass_lies(worker):
+    error = worker.submit(failures.raise_liar, "x").exception(WAIT)
+    assert type(error) is RemoteError and error.remote_args == ("x",)
+
+
+@pytest.mark.parametrize("kind", ["exit", "interrupt", "error"])
+def test_a_result_whose_pickling_raises(worker, kind):
+    error = outcome_of(worker, failures.make_unpicklable, kind)
+    assert "no state" in str(error.__cause__) or "no state" in str(error)
+
+
+def test_notes_that_are_no_notes(worker):
+    error = outcome_of(worker, failures.raise_with_bad_notes)
+    assert type(error) is KeyError and error.args == (1,)
+
+
+# ---- rebuilt as they were ------------------------------------------------------------------------
+
+def test_whatever_the_signature_of_init(worker):
+    error = outcome_of(worker, failures.raise_it, failures.Awkward, "rows.csv", 3)
+    assert type(error) is failures.Awkward
+    assert error.args == ("rows.csv:3",) and (error.path, error.line) == ("rows.csv", 3)
+    error = outcome_of(worker, failures.raise_it, failures.AwkwardWithDefault, "rows.csv", 3)
+    assert error.args == ("rows.csv:3",) and (error.path, error.line) == ("rows.csv", 3)
+    error = outcome_of(worker, failures.raise_it, failures.Slotted, "a", 3)
+    assert (error.place, error.args) == ("a/3", ("slotted",))
+
+
+def test_fields_of_built_in_exceptions(worker):
+    error = outcome_of(worker, failures.raise_os_error)
+    assert type(error) is failures.OddOSError
+    assert (error.errno, error.strerror, error.filename, error.extra) == (2, "gone", "/x", 5)
+    error = outcome_of(worker, failures.raise_unicode_error)
+    assert (error.encoding, error.start, error.end, error.reason) == ("ascii", 0, 1, "bad")
+    error = outcome_of(worker, sys.exit, 7)
+    assert type(error) is SystemExit and error.code == 7
+
+
+def test_notes_causes_and_contexts(worker):
+    error = outcome_of(worker, failures.raise_chain)
+    assert error.__notes__ == ["first", "second"] and error.extra == [1, 2]
+    assert type(error.__cause__) is failures.Awkward and error.__cause__.line == 8
+    inner = error.__cause__.__context__
+    assert type(inner) is ZeroDivisionError
+    assert "raise_chain" in str(inner.__cause__)  # the traceback, where a printed one begins
+    assert error.__suppress_context__ and error.__context__ is error.__cause__
+
+
+def test_groups(worker):
+    group = outcome_of(worker, failures.raise_group)
+    assert type(group) is ExceptionGroup and group.message == "several"
+    first, second = group.exceptions
+    assert type(first) is failures.Awkward and (first.path, first.line) == ("a", 1)
+    assert type(second) is ExceptionGroup and type(second.exceptions[0]) is KeyError
+    assert type(first.__cause__) is IndexError
+
+
+def test_circles(worker):
+    error = outcome_of(worker, failures.raise_circle)
+    assert type(error) is failures.Awkward and error.__cause__.__context__ is error
+
+
+def test_a_very_long_chain(worker):
+    error = outcome_of(worker, failures.raise_long_chain, 3000)
+    assert error.args == (2999,)
+
+
+def test_parts_that_cannot_travel_are_replaced_by_their_text(worker):
+    error = outcome_of(worker, failures.raise_with_lock)
+    assert type(error) is failures.Holder
+    assert error.args[0] == "here" and "lock" in error.args[1]
+    assert error.kept == [1] and "lock" in error.lock
+
+
+def test_a_class_that_exists_there_only(worker):
+    worker.run("""
+class OnlyHere(Exception): pass
+def fail(*args): raise OnlyHere(*args)
+""")
+    with pytest.raises(Exception) as caught:
+        worker.run("fail('x', 3)")
+    error = caught.value
+    assert error.args == ("x", 3)  # it came by value
+
+
+def test_a_class_that_cannot_be_had(worker):
+    with pytest.raises(RemoteError, match="Gone: x, 3") as caught:
+        worker.call(failures.raise_of_a_module_that_exists_there_only, "x", 3)
+    assert caught.value.type_name == "only_there.Gone"
+    assert caught.value.remote_args == ("x", 3)
+
+
+def test_shared_reference_error_says_where():
+    shared = [1.5]
+    for tree, path, count in (([0, {"a": shared}], "$[1]['a']", 1), (("b", shared), "$", 0)):
+        with pytest.raises(SharedReferenceError) as caught:
+            Tunnel().send(tree, strict=True)
+        assert caught.value.path == path, caught.value
+        assert caught.value.count >= count
+
+
+# ---- workers that are damaged --------------------------------------------------------------------
+
+@pytest.mark.parametrize("damage", [failures.clear_modules, failures.trace_raises,
+                                    failures.profile_raises, failures.little_recursion,
+                                    failures.replace_builtins])
+def test_jobs_after_one_that_damages_its_interpreter_are_answered(damage):
+    with Interpreter() as i:
+        futures = [i.submit(damage), i.submit(failures.raise_it, ValueError, 1), i.submit(len, [1])]
+        done, waiting = concurrent.futures.wait(futures, WAIT)
+        assert not waiting
+        futures.append(i.submit(failures.nothing) if not i.closed else futures[0])
+        assert not concurrent.futures.wait(futures, WAIT).not_done
+
+
+def test_the_loop_fails():
+    i = Interpreter()
+    begun, go = Tunnel(), Tunnel()
+    first = i.submit(failures.break_the_loop, begun, go)
+    begun.recv(WAIT)
+    rest = [i.submit(failures.nothing) for _ in range(5)]
+    go.send(1)
+    assert type(first.exception(WAIT)) is SystemExit
+    for future in rest:
+        with pytest.raises(InterpreterClosed, match="loop failed with MemoryError"):
+            future.result(WAIT)
+    with pytest.raises(InterpreterClosed):
+        i.call(len, [1])
+    i.close()
+
+
+# ---- interrupts ----------------------------------------------------------------------------------
+
+def test_interrupt(worker):
+    assert worker.interrupt() is False
+    begun = Tunnel()
+    for job in (failures.spin, failures.wait_in_a_tunnel):
+        future = worker.submit(job, begun)
+        later = worker.submit(len, [1])
+        begun.recv(WAIT)
+        assert worker.interrupt() is True
+        assert type(future.exception(WAIT)) is KeyboardInterrupt
+        assert later.result(WAIT) == 1
+
+
+@pytest.mark.parametrize("cls", [failures.TextHangs, failures.ReduceHangs])
+def test_what_hangs_while_an_exception_is_shown_can_be_interrupted(worker, cls):
+    begun = Tunnel()
+    future = worker.submit(failures.raise_hanging, cls.__name__, begun)
+    begun.recv(WAIT)
+    while not future.done():  # it is shown several times
+        worker.interrupt()
+        time.sleep(0.02)
+    assert future.exception(WAIT) is not None
+    assert worker.call(len, [1]) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_that_exits_does_not_stop_the_mailbox(worker):
+    future = worker.submit(len, [1])
+    future.add_done_callback(lambda _: sys.exit(3))
+    for _ in range(3):
+        assert worker.submit(len, [1]).result(WAIT) == 1
