@@ -157,6 +157,7 @@ module_exec(PyObject *module)
         return -1;
     }
     interp->classes = &state->classes;
+    interp->consumers = &state->consumers;
     interp->spare = &state->spare;
     if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
         import_attr("objtunnel._pickling", "dumps", &interp->dumps) < 0 ||
@@ -204,7 +205,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->lock_type);
     Py_VISIT(state->process_global_type);
     Py_VISIT(state->process_keys);
-    return ot_objects_traverse(&state->objects, visit, arg);
+    int rc = ot_consumers_traverse(&state->consumers, visit, arg);
+    return rc != 0 ? rc : ot_objects_traverse(&state->objects, visit, arg);
 }
 
 /* There is no m_clear: handles that die later in the interpreter's last collection still need
@@ -215,6 +217,7 @@ module_free(void *self)
     ot_state_t *state = ot_state_of_module(self);
     ot_tree_drop_spare(&state->interp);
     ot_class_cache_clear(&state->classes);
+    ot_consumers_clear(&state->consumers);
     ot_globals_leave(state);
     ot_objects_clear(&state->objects);
     Py_CLEAR(state->interp.dumps);

@@ -11,6 +11,7 @@
 typedef struct {
     ot_interp_t interp;
     ot_class_cache_t classes;
+    ot_consumers_t consumers;
     ot_objects_t objects;
     struct ot_proof *spare; /* owned */
     PyObject *module;       /* borrowed: the state lives in it */

@@ -693,6 +693,11 @@ ot_tunnel_add(PyObject *module, ot_state_t *state)
         return -1;
     }
     state->interp.handle = state->tunnel_type;
+    PyObject *type = (PyObject *)state->tunnel_type;
+    if (ot_consumer_add(&state->consumers, type, "send") < 0 ||
+        ot_consumer_add(&state->consumers, type, "send_nowait") < 0) {
+        return -1;
+    }
     PyObject *name = PyUnicode_FromString("objtunnel._core");
     PyObject *find = name == NULL ? NULL : PyCFunction_NewEx(&find_method, module, name);
     Py_XDECREF(name);

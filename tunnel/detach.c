@@ -12,7 +12,6 @@
 #include "tunnel/foreign.h"
 #include "tunnel/path.h"
 #include "tunnel/proof.h"
-#include "runtime/cpython/frame.h"
 #include "runtime/cpython/gc.h"
 #include "runtime/cpython/interp.h"
 
@@ -80,18 +79,31 @@ is_emptied(const ot_kind_t *kind, PyObject *root)
     return kind->emptiable && !PyFrozenSet_CheckExact(root);
 }
 
+/* Whether another send under way has the same root: pickling a part of it may send it again, and has
+ * it copied then. */
+static bool
+is_being_sent(const ot_proof_t *p)
+{
+    const ot_proof_t *other = p->interp->consumers->sends;
+    while (other != NULL && (other == p || other->root != p->root)) {
+        other = other->older;
+    }
+    return other != NULL;
+}
+
 /* Whether the root's content is taken over. A mutable root is; of immutable ones only such as
  * nobody can look at after the call. While the collector runs (send from a finaliser) its lists
  * must not lose objects: copy. */
 static bool
-takes_over(const ot_kind_t *kind, PyObject *root, ot_root_rule_t rule)
+takes_over(const ot_proof_t *p, const ot_kind_t *kind)
 {
-    if (kind == NULL || kind->leaf || rule == OT_ROOT_KEPT ||
+    PyObject *root = p->root;
+    if (kind == NULL || kind->leaf || p->rule == OT_ROOT_KEPT || is_being_sent(p) ||
         ot_py_collecting(PyInterpreterState_Get())) {
         return false;
     }
-    bool alone = rule == OT_ROOT_OWNED && Py_REFCNT(root) == 1;
-    bool ours = alone || is_emptied(kind, root) || ot_py_is_temporary(root);
+    bool alone = p->rule == OT_ROOT_OWNED && Py_REFCNT(root) == 1;
+    bool ours = alone || is_emptied(kind, root) || ot_is_temporary(p->interp->consumers, root);
     return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED;
 }
 
@@ -347,7 +359,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
            ot_leftovers_t *leftovers)
 {
     const ot_kind_t *kind = ot_proof_kind(p, p->root);
-    bool take_over = takes_over(kind, p->root, p->rule);
+    bool take_over = takes_over(p, kind);
     int rc = examine(p, kind, take_over);
     if (p->no_memory && rc == 0) {
         PyErr_NoMemory();
@@ -371,7 +383,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     }
     commit(p, leftovers);
     if (!take_over && p->rule != OT_ROOT_KEPT && kind != NULL && is_emptied(kind, p->root) &&
-        kind->inspect(p->root) != OT_PINNED) {
+        !is_being_sent(p) && kind->inspect(p->root) != OT_PINNED) {
         /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);
         if (kind->clear(p->root) < 0) {
@@ -563,6 +575,25 @@ detach_leaf(PyObject *root, const ot_kind_t *kind, ot_receipt_t *receipt)
     return tree;
 }
 
+/* Enters a send among those under way, and takes it out again: other threads' may have come since. */
+static void
+begin_send(ot_proof_t *p)
+{
+    ot_consumers_t *consumers = p->interp->consumers;
+    p->older = consumers->sends;
+    consumers->sends = p;
+}
+
+static void
+end_send(const ot_proof_t *p)
+{
+    ot_proof_t **at = &p->interp->consumers->sends;
+    while (*at != p) {
+        at = &(*at)->older;
+    }
+    *at = p->older;
+}
+
 static ot_tree_t *
 detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
             ot_share_t share, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
@@ -582,7 +613,10 @@ detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool
     p->rule = rule;
     p->root = root;
     p->tree = tree;
-    if (detach(p, strict, leftovers) < 0) {
+    begin_send(p);
+    int rc = detach(p, strict, leftovers);
+    end_send(p);
+    if (rc < 0) {
         ot_tree_free(tree);
         free_proof(p);
         return NULL;

@@ -74,6 +74,7 @@ typedef struct ot_proof {
     ot_share_t share;
     ot_root_rule_t rule;
     PyObject *root;
+    struct ot_proof *older; /* another send under way in this interpreter; NULL: none */
     ot_tree_t *tree;
     ot_receipt_t receipt;
     OT_VEC(ot_entry_t) entries;

@@ -17,12 +17,14 @@
 #include "runtime/vec.h"
 #include "tunnel/channel.h"
 #include "tunnel/class.h"
+#include "tunnel/temporary.h"
 #include "runtime/cpython/gc.h"
 
 /* What an interpreter lends to the tree code; one per module state. */
 typedef struct {
     PyTypeObject *handle;      /* our Tunnel */
     ot_class_cache_t *classes; /* what is known of types */
+    ot_consumers_t *consumers; /* which callables may take a temporary's content */
     struct ot_proof **spare;   /* that of the last send, whose tables the next one uses again */
     PyObject *dumps, *loads;   /* pickle's, or like them */
     PyObject *remedy;          /* remedy(o): a str, what to do about what cannot be sent */
@@ -133,7 +135,8 @@ typedef enum {
 
 /* What becomes of the root, which the caller has a reference to. */
 typedef enum {
-    OT_ROOT_AS_SENT, /* a mutable one is left empty, of immutable ones only a temporary is taken */
+    OT_ROOT_AS_SENT, /* a mutable one is left empty, of immutable ones only a temporary is taken
+                      * (temporary.h) */
     OT_ROOT_TAKEN, /* nobody will look at it any more: mutable or a temporary, its content moves */
     OT_ROOT_OWNED, /* the caller's reference is the only one: its content moves, and the
                       * caller does nothing with the root but drop it. If it is not: as sent */

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #include "objects/sync/sync_type.h"
-#include "runtime/cpython/frame.h"
 
 typedef struct {
     ot_handle_t handle; /* first */
@@ -54,7 +53,8 @@ const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_lock_fork};
 static ot_value_t *
 enter_tree(ot_objects_t *home, PyObject *tree)
 {
-    ot_root_rule_t rule = ot_py_seems_temporary(tree) ? OT_ROOT_TAKEN : OT_ROOT_KEPT;
+    ot_root_rule_t rule =
+        ot_seems_temporary(home->interp->consumers, tree) ? OT_ROOT_TAKEN : OT_ROOT_KEPT;
     return ot_value_new_exclusive(home, tree, rule);
 }
 
@@ -382,5 +382,5 @@ ot_box_type_add(ot_objects_t *home)
         return -1;
     }
     type->tp_vectorcall = box_vectorcall; /* Py_tp_vectorcall is 3.14's */
-    return 0;
+    return ot_consumer_add(home->interp->consumers, (PyObject *)type, NULL);
 }

@@ -13,7 +13,6 @@
 #include "objects/sync/sync_type.h"
 #include "tunnel/kinds.h"
 #include "tunnel/rest_copy.h"
-#include "runtime/cpython/frame.h"
 
 typedef struct ot_opaque {
     ot_lock_t *lock; /* owned; guards tree. NULL: whoever has the value is alone with it */
@@ -312,7 +311,18 @@ new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool exclusive)
 ot_value_t *
 ot_value_new(ot_objects_t *home, PyObject *o)
 {
-    return new_any(home, o, ot_py_seems_temporary(o) ? OT_ROOT_TAKEN : OT_ROOT_KEPT, false);
+    return new_any(home, o,
+                   ot_seems_temporary(home->interp->consumers, o) ? OT_ROOT_TAKEN : OT_ROOT_KEPT,
+                   false);
+}
+
+ot_value_t *
+ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObject *o)
+{
+    home->interp->consumers->stores_into = container;
+    ot_value_t *v = ot_value_new(home, o);
+    home->interp->consumers->stores_into = NULL;
+    return v;
 }
 
 ot_value_t *

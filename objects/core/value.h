@@ -59,6 +59,9 @@ ot_value_t *ot_value_new(ot_objects_t *home, PyObject *o);
  * the caller's is an empty one then. A failure loses nothing. */
 ot_value_t *ot_value_new_own(ot_objects_t *home, PyObject *o);
 
+/* The same of what is stored by container[...] = o. */
+ot_value_t *ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObject *o);
+
 /* A value that is never copied, only taken (a Box's): cheaper, and the rule for the root is the
  * caller's to choose. Otherwise as ot_value_new; on failure a root that was to be emptied is not. */
 ot_value_t *ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule);

@@ -123,7 +123,8 @@ dict_ass_subscript(PyObject *self, PyObject *key, PyObject *value)
     } else if (replace_small(self, &k.key, value)) {
         rc = 0;
     } else {
-        rc = ot_ldict_word_of(ot_ldict_home(self), value, &word);
+        word = (ot_word_t)ot_value_new_stored(ot_ldict_home(self), self, value);
+        rc = word == 0 ? -1 : 0;
         if (rc == 0 && (rc = ot_ldict_store(self, &k.key, word)) < 0) {
             ot_ldict_drop(word);
         }
@@ -467,8 +468,15 @@ interpreter_ends(PyObject *capsule)
 int
 ot_ldict_type_add(ot_objects_t *home)
 {
-    return ot_checkout_type_add(home) < 0 ||
-                   ot_handle_add_type(home, &ot_map_kind, &spec, NULL) == NULL
+    static const char *const hand_over[] = {"setdefault", "swap", "compare_exchange"};
+    PyTypeObject *type =
+        ot_checkout_type_add(home) < 0 ? NULL : ot_handle_add_type(home, &ot_map_kind, &spec, NULL);
+    for (size_t i = 0; type != NULL && i < Py_ARRAY_LENGTH(hand_over); i++) {
+        if (ot_consumer_add(home->interp->consumers, (PyObject *)type, hand_over[i]) < 0) {
+            return -1;
+        }
+    }
+    return type == NULL
                ? -1
                : ot_watch_interpreter(home->interp_id, "objtunnel dicts", interpreter_ends);
 }

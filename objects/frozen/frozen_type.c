@@ -342,5 +342,7 @@ ot_frozen_types_add(ot_objects_t *home)
             return -1;
         }
     }
-    return PyModule_AddFunctions(home->module, functions);
+    return PyModule_AddFunctions(home->module, functions) < 0
+               ? -1
+               : ot_consumer_add(home->interp->consumers, home->module, "freeze");
 }

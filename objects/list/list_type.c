@@ -301,7 +301,7 @@ change_at(PyObject *self, Py_ssize_t i, ot_value_t *v, const char *complaint, ot
 static int
 assign_item(PyObject *self, Py_ssize_t i, PyObject *o)
 {
-    ot_value_t *v = o == NULL ? NULL : ot_value_new(home_of(self), o), *old;
+    ot_value_t *v = o == NULL ? NULL : ot_value_new_stored(home_of(self), self, o), *old;
     if (o != NULL && v == NULL) {
         return -1;
     }
@@ -614,7 +614,12 @@ int
 ot_list_type_add(ot_objects_t *home)
 {
     PyTypeObject *type = ot_handle_add_type(home, &ot_list_kind, &spec, NULL);
-    PyObject *abc = type == NULL ? NULL : PyImport_ImportModule("collections.abc");
+    ot_consumers_t *consumers = home->interp->consumers;
+    if (type == NULL || ot_consumer_add(consumers, (PyObject *)type, "append") < 0 ||
+        ot_consumer_add(consumers, (PyObject *)type, "insert") < 0) {
+        return -1;
+    }
+    PyObject *abc = PyImport_ImportModule("collections.abc");
     PyObject *base = abc == NULL ? NULL : PyObject_GetAttrString(abc, "MutableSequence");
     PyObject *done = base == NULL ? NULL : PyObject_CallMethod(base, "register", "O", type);
     Py_XDECREF(abc);

@@ -142,7 +142,7 @@ time_disown(PyObject *loser, PyObject *winner)
     (void)winner;
     PyObject **tzinfo = time_tzinfo(loser);
     if (tzinfo != NULL) {
-        *tzinfo = NULL;
+        *tzinfo = Py_NewRef(Py_None);
     }
 }
 
@@ -152,7 +152,7 @@ datetime_disown(PyObject *loser, PyObject *winner)
     (void)winner;
     PyObject **tzinfo = datetime_tzinfo(loser);
     if (tzinfo != NULL) {
-        *tzinfo = NULL;
+        *tzinfo = Py_NewRef(Py_None);
     }
 }
 

@@ -21,7 +21,7 @@ static void
 mappingproxy_disown(PyObject *loser, PyObject *winner)
 {
     (void)winner;
-    ((ot_mappingproxy_t *)loser)->mapping = Py_None; /* about to be freed, unseen */
+    ((ot_mappingproxy_t *)loser)->mapping = Py_None; /* most of its methods raise then */
 }
 
 static PyObject *

@@ -26,7 +26,8 @@ range_disown(PyObject *loser, PyObject *winner)
 {
     (void)winner;
     for (int i = 0; i < 4; i++) {
-        ((ot_range_t *)loser)->part[i] = Py_None;
+        ((ot_range_t *)loser)->part[i] =
+            Py_GetConstantBorrowed(i == 2 ? Py_CONSTANT_ONE : Py_CONSTANT_ZERO);
     }
 }
 

@@ -38,7 +38,8 @@ tuple_disown(PyObject *loser, PyObject *winner)
 {
     (void)winner;
     for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(loser); i < n; i++) {
-        ((PyTupleObject *)loser)->ob_item[i] = NULL; /* it is about to be freed, unseen */
+        ((PyTupleObject *)loser)->ob_item[i] =
+            Py_NewRef(Py_None); /* whoever sees it all the same */
     }
 }
 
