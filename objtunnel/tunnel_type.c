@@ -8,6 +8,7 @@
 #include "objtunnel/state.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "runtime/clock.h"
@@ -358,6 +359,56 @@ tunnel_send_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
 
 /* ---- receive ------------------------------------------------------------------------------ */
 
+/* error.discard(): drops the message that could not be rebuilt, if it is still the tunnel's next one.
+ * what: (tunnel, number in tree->refused). */
+static PyObject *
+discard_refused(PyObject *what, PyObject *unused)
+{
+    (void)unused;
+    PyObject *tunnel = PyTuple_GET_ITEM(what, 0);
+    ot_state_t *state = state_of(tunnel);
+    ot_node_t *node = NULL;
+    if (ot_channel_recv(as_tunnel(tunnel)->channel, OT_DONT_WAIT, &node) != OT_CHANNEL_OK) {
+        Py_RETURN_FALSE;
+    }
+    ot_tree_t *tree = (ot_tree_t *)node;
+    uint64_t number = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(what, 1));
+    if (tree->bare ||
+        tree->refused != number) { /* a bare one has no more fields, and never fails */
+        ot_channel_unrecv(as_tunnel(tunnel)->channel, node);
+        Py_RETURN_FALSE;
+    }
+    ot_tree_dispose(&state->interp, tree);
+    Py_RETURN_TRUE;
+}
+
+static PyMethodDef discard_refused_def = {
+    "discard", discard_refused, METH_NOARGS,
+    "Drop the message that could not be received. False if somebody else has taken it."};
+
+/* Gives the current exception the attribute `discard`, so that the message does not block the
+ * tunnel for ever. Not to Ctrl-C and its like, which say nothing about the message. */
+static void
+offer_discard(PyObject *self, ot_tree_t *tree)
+{
+    static _Atomic uint64_t last_refused;
+    if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return;
+    }
+    if (tree->refused == 0) {
+        tree->refused = atomic_fetch_add(&last_refused, 1) + 1;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *what = Py_BuildValue("(OK)", self, (unsigned long long)tree->refused);
+    PyObject *discard = what == NULL ? NULL : PyCFunction_New(&discard_refused_def, what);
+    if (discard == NULL || PyObject_SetAttrString(error, "discard", discard) < 0) {
+        PyErr_Clear(); /* the error itself matters more */
+    }
+    Py_XDECREF(what);
+    Py_XDECREF(discard);
+    PyErr_SetRaisedException(error);
+}
+
 static PyObject *
 recv_until(PyObject *self, int64_t deadline)
 {
@@ -369,6 +420,7 @@ recv_until(PyObject *self, int64_t deadline)
     }
     PyObject *root = ot_tree_attach(&state->interp, &tree);
     if (root == NULL && tree != NULL) {
+        offer_discard(self, tree);
         ot_channel_unrecv(ch, &tree->node);
     }
     return root;

@@ -98,8 +98,9 @@ typedef struct {
     OT_VEC(ot_held_t) held; /* released when the tree is freed */
     char *pickle;           /* raw memory: one pickle of the list of foreign objects */
     Py_ssize_t pickle_len;
-    bool rehash;   /* some element may hash differently when rebuilt */
-    int64_t tried; /* where disposing of it was tried in vain last: an interpreter's id */
+    bool rehash;      /* some element may hash differently when rebuilt */
+    int64_t tried;    /* where disposing of it was tried in vain last: an interpreter's id */
+    uint64_t refused; /* 0, or the number of its first recv that failed; the receiver's */
 } ot_tree_t;
 
 /* What a bare tree takes, if that is known from the start. */

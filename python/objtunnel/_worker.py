@@ -93,6 +93,7 @@ def _execute(number, reply, payload):
     except (TunnelEmpty, TunnelClosed):
         return  # cancelled
     except BaseException as error:
+        getattr(error, "__dict__", {}).pop("discard", None)  # is about our payload tunnel
         _send_error(number, reply, error)
         return
     try:

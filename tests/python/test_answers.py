@@ -203,3 +203,38 @@ def test_a_callback_that_exits_does_not_stop_the_mailbox(worker):
     future.add_done_callback(lambda _: sys.exit(3))
     for _ in range(3):
         assert worker.submit(len, [1]).result(WAIT) == 1
+
+
+# ---- messages that cannot be received ------------------------------------------------------------
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_message_that_cannot_be_received_can_be_discarded(worker, pickled):
+    t = Tunnel()
+    worker.call(failures.send_of_a_module_that_exists_there_only, t, pickled)
+    worker.call(failures.send_of_a_module_that_exists_there_only, t, pickled)
+    t.send(["next"])
+    errors = []
+    for _ in range(2):
+        with pytest.raises(ImportError, match="only_in_a_worker") as caught:
+            t.recv(0)
+        errors.append(caught.value)
+    assert t.qsize() == 3
+    assert errors[0].discard() is True and errors[1].discard() is False and t.qsize() == 2
+    with pytest.raises(ImportError) as caught:
+        t.recv(0)
+    t.discard()
+    assert caught.value.discard() is False
+    assert caught.value.discard() is False and t.recv(0) == ["next"]
+    t.send("a small one")  # of another layout
+    assert caught.value.discard() is False and t.recv(0) == "a small one"
+    assert caught.value.discard() is False
+
+
+def test_an_answer_does_not_offer_to_discard_its_payload(worker):
+    module = sys.modules["only_here"] = type(sys)("only_here")
+    exec("class C: pass", module.__dict__)
+    try:
+        error = worker.submit(len, [module.C()]).exception(WAIT)
+    finally:
+        del sys.modules["only_here"]
+    assert type(error) is ImportError and not hasattr(error, "discard")

@@ -174,6 +174,13 @@ def raise_of_a_module_that_exists_there_only(*args):
     raise module.Gone(*args)
 
 
+def send_of_a_module_that_exists_there_only(t, pickled):
+    module = sys.modules["only_in_a_worker"] = type(sys)("only_in_a_worker")
+    exec("class C:\n    def __init__(self, x): self.x = x\n" +
+         ("    def __getstate__(self): return self.__dict__" if pickled else ""), module.__dict__)
+    t.send([module.C([1.5])])
+
+
 class Unpicklable:
     def __init__(self, kind):
         self.kind = kind
