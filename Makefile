@@ -193,7 +193,7 @@ bench-objects-smoke: all $(BENCH_TABLE)
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
 -include $(BUILD)/peers.mk
 BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
-	objects/dict/map.c objects/dict/map_claim.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c)
+	objects/dict/map.c objects/dict/map_table.c objects/dict/map_claim.c objects/dict/map_check.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c)
 .PHONY: bench-tables
 bench-tables: $(C_PEERS:%=$(BENCH_TABLES)/table_%.so)
 $(BENCH_TABLE): $(BENCH_TABLE_OBJECTS)

@@ -2,12 +2,19 @@
  *
  * Main invariant: a snapshot is taken in one guard and sorted by the entries' order of coming. What is
  * there all the time is in it, once, with a value that it had meanwhile; it is not one moment's.
+ * What others replace or remove during that guard is kept until its end: who took a long snapshot
+ * frees it then, whoever it was that retired it.
  * Threading: see dict.h. What cannot be had within the guard (a key that is checked out, an opaque
  * value) is fetched afterwards; a key that is removed meanwhile is not in the snapshot.
  */
 #include <stdlib.h>
 
 #include "objects/dict/dict.h"
+
+enum {
+    CLEARED = 128, /* keys that clear() removes in one guard */
+    LONG = 1000    /* entries: a walk during which much may have been retired */
+};
 
 /* ---- entries in their order ------------------------------------------------------------------- */
 
@@ -166,6 +173,9 @@ take_snapshot(PyObject *self, lists_t *lists, bool values)
     }
     int rc = fill(self, lists, values);
     ot_epoch_leave();
+    if (rc == 0 && PyList_GET_SIZE(lists->keys) >= LONG) {
+        ot_epoch_collect(true);
+    }
     if (rc == 0 && values) {
         rc = fetch_the_rest(self, lists);
     }
@@ -327,6 +337,9 @@ update_from_other(PyObject *self, PyObject *other)
         PyMem_Free(all.places);
     }
     ot_epoch_leave();
+    if (rc == 0 && clones.n >= LONG) {
+        ot_epoch_collect(true);
+    }
     for (size_t i = 0; i < clones.n && rc == 0; i++) {
         rc = store_clone(self, other, clones.entries[i]);
     }
@@ -417,34 +430,54 @@ remove_unless_claimed(ot_map_t *map, ot_entry_t *e)
     return word;
 }
 
-/* One pass; *claimed is then a key that is checked out, if there is one. */
+/* Some, in a guard of their own: what they were is freed before the next ones go. From `hash` on, if
+ * the cursor is under way. 1: there may be more; 0: those were the last; -1: exception. */
 static int
-clear_unclaimed(PyObject *self, ot_entry_t **claimed)
+clear_some(PyObject *self, ot_map_cursor_t *cursor, uint64_t *hash, ot_entry_t **claimed)
 {
     ot_map_t *map = ot_ldict_map(self);
-    ot_map_cursor_t cursor = {0, NULL};
-    *claimed = NULL;
-    if (!ot_epoch_reserve(2 * ot_map_len(map)) || !ot_epoch_enter()) {
+    if (!ot_epoch_reserve(2 * CLEARED) || !ot_epoch_enter()) {
         PyErr_NoMemory();
         return -1;
     }
+    if (cursor->node != NULL) {
+        ot_map_resume(map, cursor, *hash);
+    }
     int rc = 0;
-    for (ot_entry_t *e; rc == 0 && (e = ot_map_next(map, &cursor)) != NULL;) {
-        if (!ot_epoch_reserve(2)) { /* more came meanwhile */
-            PyErr_NoMemory();
-            rc = -1;
+    for (int removed = 0; rc == 0 && removed < CLEARED;) {
+        ot_entry_t *e = ot_map_next(map, cursor);
+        if (e == NULL) {
             break;
         }
+        *hash = e->hash;
         ot_word_t word = remove_unless_claimed(map, e);
         if (!ot_word_is_claim(word)) {
             ot_ldict_retire(word);
+            rc = ++removed == CLEARED;
         } else if (*claimed == NULL && (*claimed = remember(e)) == NULL) {
             rc = -1;
         }
     }
     ot_epoch_leave();
-    ot_epoch_collect(false);
+    if (rc >= 0) {
+        ot_epoch_collect(false);
+    }
     return rc;
+}
+
+/* One pass; *claimed is then a key that is checked out, if there is one. Memory can run out before the
+ * first keys are gone, and later only if somebody reads for so long that they pile up. */
+static int
+clear_unclaimed(PyObject *self, ot_entry_t **claimed)
+{
+    ot_map_cursor_t cursor = {0, NULL};
+    uint64_t hash = 0;
+    int more;
+    *claimed = NULL;
+    do {
+        more = clear_some(self, &cursor, &hash, claimed);
+    } while (more > 0);
+    return more;
 }
 
 PyObject *

@@ -469,8 +469,9 @@ int
 ot_ldict_type_add(ot_objects_t *home)
 {
     static const char *const hand_over[] = {"setdefault", "swap", "compare_exchange"};
-    PyTypeObject *type =
-        ot_checkout_type_add(home) < 0 ? NULL : ot_handle_add_type(home, &ot_map_kind, &spec, NULL);
+    PyTypeObject *type = ot_keys_init() < 0 || ot_checkout_type_add(home) < 0
+                             ? NULL
+                             : ot_handle_add_type(home, &ot_map_kind, &spec, NULL);
     for (size_t i = 0; type != NULL && i < Py_ARRAY_LENGTH(hand_over); i++) {
         if (ot_consumer_add(home->interp->consumers, (PyObject *)type, hand_over[i]) < 0) {
             return -1;

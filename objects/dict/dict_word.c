@@ -114,7 +114,7 @@ ot_ldict_retire(ot_word_t word)
 void
 ot_ldict_tidy(bool soon)
 {
-    if (soon || ot_epoch_retired() >= PILE) {
+    if (soon || ot_epoch_is_due(PILE)) {
         ot_epoch_collect(false);
     }
 }

@@ -14,7 +14,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BATCH = 64 };
+#include "runtime/checks.h"
+
+enum {
+    BATCH = 64,
+    KEEP = 512 /* room that an empty record keeps */
+};
 
 _Thread_local ot_reader_t *ot_epoch_mine;
 bool ot_epoch_asymmetric;
@@ -120,6 +125,7 @@ ot_epoch_after_fork_in_child(void)
             r->depth = 0;
             r->items = NULL;
             r->first = r->last = r->room = 0;
+            r->large = false;
             atomic_store(&r->taken, false);
         }
     }
@@ -201,16 +207,17 @@ ot_epoch_quiet(unsigned looks)
 
 /* ---- retiring -------------------------------------------------------------------------------- */
 
+/* used: under the lock just now. By the time we have it again others have taken some, at most. */
 static bool
-grow(ot_reader_t *me, size_t n)
+grow(ot_reader_t *me, size_t used, size_t n)
 {
-    size_t used = me->last - me->first, room = 2 * used + n + BATCH;
+    size_t room = 2 * used + n + BATCH;
     ot_retired_t *items = malloc(room * sizeof *items);
     if (items == NULL) {
         return false;
     }
     ot_lk_ttas_lock(&me->lock);
-    used = me->last - me->first; /* less than before, if anything */
+    used = me->last - me->first;
     ot_retired_t *old = me->items;
     if (used > 0) {
         memcpy(items, old + me->first, used * sizeof *items);
@@ -234,12 +241,26 @@ ot_epoch_reserve(size_t n)
     }
     ot_lk_ttas_lock(&me->lock);
     bool fits = me->room - me->last >= n;
+    size_t used = me->last - me->first;
     ot_lk_ttas_unlock(&me->lock);
-    return fits || grow(me, n);
+    return fits || grow(me, used, n);
 }
 
-void
-ot_epoch_retire(void *what, void (*free)(void *what))
+bool
+ot_epoch_reserve_more(size_t n)
+{
+    ot_reader_t *me = ot_epoch_reader();
+    if (me == NULL) {
+        return false;
+    }
+    ot_lk_ttas_lock(&me->lock);
+    size_t there = me->room - me->last;
+    ot_lk_ttas_unlock(&me->lock);
+    return ot_epoch_reserve(there + n);
+}
+
+static void
+retire(void *what, void (*free)(void *what), bool large)
 {
     ot_reader_t *me = ot_epoch_mine;
     ot_lk_ttas_lock(&me->lock);
@@ -249,8 +270,21 @@ ot_epoch_retire(void *what, void (*free)(void *what))
                              memory_order_seq_cst);
     if (me->last < me->room) {
         me->items[me->last++] = (ot_retired_t){what, free, atomic_load(&gp.begun) + 1};
+        me->large |= large;
     }
     ot_lk_ttas_unlock(&me->lock);
+}
+
+void
+ot_epoch_retire(void *what, void (*free)(void *what))
+{
+    retire(what, free, false);
+}
+
+void
+ot_epoch_retire_large(void *what, void (*free)(void *what))
+{
+    retire(what, free, true);
 }
 
 size_t
@@ -264,6 +298,19 @@ ot_epoch_retired(void)
     size_t n = me->last - me->first;
     ot_lk_ttas_unlock(&me->lock);
     return n;
+}
+
+bool
+ot_epoch_is_due(size_t pile)
+{
+    ot_reader_t *me = ot_epoch_mine;
+    if (me == NULL) {
+        return false;
+    }
+    ot_lk_ttas_lock(&me->lock);
+    bool due = me->large || me->last - me->first >= pile;
+    ot_lk_ttas_unlock(&me->lock);
+    return due;
 }
 
 /* The number that all that is retired in `r` waits for; 0: nothing is. */
@@ -287,9 +334,27 @@ take_ready(ot_reader_t *r, ot_retired_t *ready)
     }
     if (r->first == r->last) {
         r->first = r->last = 0;
+        r->large = false;
     }
     ot_lk_ttas_unlock(&r->lock);
     return n;
+}
+
+/* Only of our own record, where nothing is reserved now, or of one that nobody has: who takes it
+ * reserves under this lock, later. */
+static void
+give_room_back(ot_reader_t *r)
+{
+    ot_retired_t *items = NULL;
+    ot_lk_ttas_lock(&r->lock);
+    if (r->last == 0 && r->room > KEEP &&
+        (r == ot_epoch_mine || !atomic_load_explicit(&r->taken, memory_order_acquire))) {
+        items = r->items;
+        r->items = NULL;
+        r->room = 0;
+    }
+    ot_lk_ttas_unlock(&r->lock);
+    free(items);
 }
 
 static void
@@ -308,6 +373,7 @@ collect_from(ot_reader_t *r)
             ready[i].free(ready[i].what);
         }
     }
+    give_room_back(r);
 }
 
 void
@@ -321,5 +387,29 @@ ot_epoch_collect(bool of_all_threads)
     }
     for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
         collect_from(r);
+    }
+}
+
+void
+ot_epoch_check(void)
+{
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        ot_lk_ttas_lock(&r->lock);
+        OT_MUST(r->first <= r->last && r->last <= r->room);
+        OT_MUST(r->first < r->last || r->last == 0);
+        OT_MUST(r->items != NULL || r->room == 0);
+        OT_MUST(!r->large || r->first < r->last);
+        uint64_t before = 0, next = atomic_load(&gp.begun) + 1;
+        for (size_t i = r->first; i < r->last; before = r->items[i++].after) {
+            OT_MUST(r->items[i].after >= before && r->items[i].after <= next);
+        }
+        ot_lk_ttas_unlock(&r->lock);
+    }
+    ot_lk_ttas_lock(&gp.lock);
+    uint64_t begun = atomic_load(&gp.begun), over = atomic_load(&gp.over);
+    OT_MUST(over <= begun && begun <= over + 1);
+    ot_lk_ttas_unlock(&gp.lock);
+    if (ot_epoch_mine != NULL) {
+        OT_MUST((ot_epoch_mine->depth > 0) == (atomic_load(&ot_epoch_mine->turn) % 2 == 1));
     }
 }

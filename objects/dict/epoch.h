@@ -47,7 +47,8 @@ typedef struct ot_reader {
     /* What the thread retired, oldest first: items[first..last). Others may take from it. */
     ot_lk_ttas_t lock; /* guards all below */
     ot_retired_t *items;
-    size_t first, last, room;
+    size_t first, last, room; /* first <= last <= room; 0, 0 if nothing is retired */
+    bool large;               /* something large may be among it */
 } ot_reader_t;
 
 /* initial-exec: one instruction instead of a call; eight bytes of the room that there always is. */
@@ -107,20 +108,33 @@ ot_epoch_leave(void)
  * memory. */
 bool ot_epoch_reserve(size_t n);
 
+/* Room for n calls more than there is room for already. */
+bool ot_epoch_reserve_more(size_t n);
+
 /* free(what) later, by somebody's ot_epoch_collect. It has been unlinked. Without room it is leaked:
  * so reserve some, and do without only where memory ran out and there is nothing else to do. */
 void ot_epoch_retire(void *what, void (*free)(void *what));
 
+/* The same of something that is worth a collection of its own. */
+void ot_epoch_retire_large(void *what, void (*free)(void *what));
+
 /* How much this thread has retired that is not freed yet. */
 size_t ot_epoch_retired(void);
 
-/* Frees what may be freed of what this thread retired, or all threads. Not within a guard; runs the
- * free functions, without any lock. */
+/* Whether it is time to collect: `pile` are retired, or something large. */
+bool ot_epoch_is_due(size_t pile);
+
+/* Frees what may be freed of what this thread retired, or all threads; and the room for it, if that
+ * is large and no more needed (so what was reserved may be gone). Not within a guard; runs the free
+ * functions, without any lock. */
 void ot_epoch_collect(bool of_all_threads);
 
 /* Waits until everybody who might be reading what was unlinked before has stopped. False: somebody
  * still reads after so many looks at it. Not within a guard. */
 bool ot_epoch_quiet(unsigned looks);
+
+/* Aborts if an invariant of a record does not hold. */
+void ot_epoch_check(void);
 
 /* In a child after fork(): of all threads only this one exists. */
 void ot_epoch_after_fork_in_child(void);

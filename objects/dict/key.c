@@ -1,16 +1,67 @@
 /* key.c: see key.h.
  *
  * Main invariant: a canonical number has one form: INT if it is integral and fits, else LONG if it is
- * integral, else FLOAT.
+ * integral, else FLOAT. Equal canonical bytes have equal hashes.
+ *
+ * Keys may be strangers' (a cache of what clients ask for), who could choose them so that all fall
+ * into one place of a table whose hash function they know. The hash of a number, None or tuple is
+ * SipHash-1-3 of its canonical bytes with a secret that each process has of its own. That of a str
+ * or bytes object is CPython's, which the object remembers: the same function with CPython's secret,
+ * so a LockingDict is as safe as a dict. Who sets PYTHONHASHSEED has given that secret away, for dict
+ * as well; to hash each str anew would take longer than all the rest of d[k].
  * Threading: the caller's GIL; the objects are immutable. No Python code runs: types are exact, and
  * str and bytes hash in C.
  */
 #include "objects/dict/key.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/random.h>
 
 enum { META = sizeof(uint64_t) };
+
+/* ---- the secret ------------------------------------------------------------------------------- */
+
+/* Written once, before there is a LockingDict; a forked child keeps its parent's, as it does dicts. */
+static ot_sip_key_t secret;
+static bool has_secret;
+
+/* The kernel gives each program that it starts 16 random bytes, for when it gives no others. */
+static void
+make_secret(void)
+{
+    ssize_t n;
+    do {
+        n = getrandom(&secret, sizeof secret, 0);
+    } while (n < 0 && errno == EINTR);
+    const void *at_start = (const void *)getauxval(AT_RANDOM);
+    if (n != sizeof secret && at_start != NULL) {
+        memcpy(&secret, at_start, sizeof secret);
+        n = sizeof secret;
+    }
+    has_secret = n == sizeof secret;
+}
+
+int
+ot_keys_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_secret);
+    if (!has_secret) {
+        PyErr_SetString(PyExc_OSError, "no random numbers for the hashes of a LockingDict's keys");
+        return -1;
+    }
+    return 0;
+}
+
+static uint64_t
+hash_of(const void *bytes, size_t len)
+{
+    return len == sizeof(int64_t) ? ot_siphash13(secret, bytes, sizeof(int64_t))
+                                  : ot_siphash13(secret, bytes, len);
+}
 
 /* Where elements of tuples are written, one after the other. Owned by PyMem_Malloc. */
 typedef struct {
@@ -18,10 +69,9 @@ typedef struct {
     size_t len, room;
 } text_t;
 
-/* One key in the making. The hash is that of the canonical form. */
+/* One key in the making. */
 typedef struct {
     text_t canonical, exact;
-    uint64_t hash;
 } writer_t;
 
 static int
@@ -61,7 +111,7 @@ refuse(PyObject *o)
 
 /* A key that is no tuple; its bytes are the object's, `number`'s or `block`'s. */
 typedef struct {
-    uint64_t hash, meta, exact_meta; /* exact_meta 0: the same */
+    uint64_t meta, exact_meta; /* exact_meta 0: the same */
     const void *bytes;
     char number[8], exact[8];
     char *block; /* owned */
@@ -71,7 +121,6 @@ static void
 leaf_of_int64(leaf_t *leaf, int64_t i)
 {
     memcpy(leaf->number, &i, sizeof i);
-    leaf->hash = ot_mix((uint64_t)i);
     leaf->meta = ot_key_meta(sizeof i, OT_KEY_INT);
     leaf->bytes = leaf->number;
 }
@@ -97,7 +146,6 @@ leaf_of_long(leaf_t *leaf, PyObject *o)
                        (block[len - 1] == -1 && block[len - 2] < 0))) {
         len--;
     }
-    leaf->hash = ot_mix((uint64_t)PyObject_Hash(o));
     leaf->meta = ot_key_meta((size_t)len, OT_KEY_LONG);
     leaf->bytes = leaf->block = block;
     return 0;
@@ -130,11 +178,8 @@ leaf_of_float(leaf_t *leaf, double d)
         Py_XDECREF(o);
         return rc;
     }
-    uint64_t bits;
     d = isnan(d) ? NAN : d;
-    memcpy(&bits, &d, sizeof d);
     memcpy(leaf->number, &d, sizeof d);
-    leaf->hash = ot_mix(~bits);
     leaf->meta = ot_key_meta(sizeof d, OT_KEY_FLOAT);
     leaf->bytes = leaf->number;
     return 0;
@@ -149,29 +194,20 @@ leaf_of_bool(leaf_t *leaf, bool truth)
     return 0;
 }
 
-static int
+static void
 leaf_of_str(leaf_t *leaf, PyObject *o)
 {
-    Py_hash_t hash = PyObject_Hash(o);
-    if (hash == -1) {
-        return -1;
-    }
     ot_mapkey_t key;
-    ot_key_of_str(&key, o, hash);
-    leaf->hash = key.hash;
+    ot_key_of_str(&key, o, 0);
     leaf->meta = key.meta;
     leaf->bytes = key.bytes;
-    return 0;
 }
 
-static int
+static void
 leaf_of_bytes(leaf_t *leaf, PyObject *o)
 {
-    Py_hash_t hash = PyObject_Hash(o);
-    leaf->hash = (uint64_t)hash;
     leaf->meta = ot_key_meta((size_t)PyBytes_GET_SIZE(o), OT_KEY_BYTES);
     leaf->bytes = PyBytes_AS_STRING(o);
-    return hash == -1 ? -1 : 0;
 }
 
 /* Its block is the caller's on success. */
@@ -180,7 +216,8 @@ leaf_of(leaf_t *leaf, PyObject *o)
 {
     *leaf = (leaf_t){.block = NULL};
     if (PyUnicode_CheckExact(o)) {
-        return leaf_of_str(leaf, o);
+        leaf_of_str(leaf, o);
+        return 0;
     }
     if (PyLong_CheckExact(o)) {
         return leaf_of_int(leaf, o);
@@ -192,10 +229,10 @@ leaf_of(leaf_t *leaf, PyObject *o)
         return leaf_of_float(leaf, PyFloat_AS_DOUBLE(o));
     }
     if (PyBytes_CheckExact(o)) {
-        return leaf_of_bytes(leaf, o);
+        leaf_of_bytes(leaf, o);
+        return 0;
     }
     if (o == Py_None) {
-        leaf->hash = ot_mix(OT_KEY_NONE);
         leaf->meta = ot_key_meta(0, OT_KEY_NONE);
         leaf->bytes = leaf->number;
         return 0;
@@ -221,7 +258,6 @@ write_leaf(writer_t *w, PyObject *o)
                  ? text_add(&w->exact, leaf.meta, leaf.bytes, len)
                  : text_add(&w->exact, leaf.exact_meta, leaf.exact, ot_key_len(leaf.exact_meta));
     }
-    w->hash = leaf.hash;
     PyMem_Free(leaf.block);
     return rc;
 }
@@ -248,14 +284,11 @@ write_tuple(writer_t *w, PyObject *tuple)
     if (Py_EnterRecursiveCall(" in a tuple as a key")) {
         return -1;
     }
-    uint64_t hash = ot_mix(OT_KEY_TUPLE);
     int rc = 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple) && rc == 0; i++) {
         PyObject *o = PyTuple_GET_ITEM(tuple, i);
         rc = PyTuple_CheckExact(o) ? write_inner_tuple(w, o) : write_leaf(w, o);
-        hash = ot_mix(hash + w->hash);
     }
-    w->hash = hash;
     Py_LeaveRecursiveCall();
     return rc;
 }
@@ -263,7 +296,7 @@ write_tuple(writer_t *w, PyObject *tuple)
 static int
 make_of_tuple(ot_pykey_t *k, PyObject *tuple)
 {
-    writer_t w = {.hash = 0};
+    writer_t w = {{NULL, 0, 0}, {NULL, 0, 0}};
     /* The exact form tells, as a value on its own, what it is. */
     if (text_add(&w.exact, 0, "", 0) < 0 || text_add(&w.canonical, 0, "", 0) < 0 ||
         write_tuple(&w, tuple) < 0) {
@@ -277,7 +310,7 @@ make_of_tuple(ot_pykey_t *k, PyObject *tuple)
     bool same =
         w.exact.len == w.canonical.len && memcmp(w.exact.p + META, w.canonical.p + META, len) == 0;
     k->key = (ot_mapkey_t){
-        .hash = w.hash,
+        .hash = hash_of(w.canonical.p + META, len),
         .meta = ot_key_meta(len, OT_KEY_TUPLE),
         .bytes = w.canonical.p + META,
         .exact = w.exact.p,
@@ -301,7 +334,12 @@ ot_pykey_make(ot_pykey_t *k, PyObject *o)
     if (leaf_of(&leaf, o) < 0) {
         return -1;
     }
-    k->key = (ot_mapkey_t){.hash = leaf.hash, .meta = leaf.meta, .bytes = leaf.bytes};
+    k->key = (ot_mapkey_t){.meta = leaf.meta, .bytes = leaf.bytes};
+    if (PyUnicode_CheckExact(o) || PyBytes_CheckExact(o)) {
+        k->key.hash = (uint64_t)PyObject_Hash(o); /* in C, and cannot fail */
+    } else {
+        k->key.hash = hash_of(leaf.bytes, ot_key_len(leaf.meta));
+    }
     if (leaf.bytes == leaf.number) {
         memcpy(k->number, leaf.number, sizeof k->number);
         k->key.bytes = k->number;

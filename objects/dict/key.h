@@ -12,6 +12,7 @@
 #define OT_OBJECTS_KEY_H
 
 #include "objects/dict/map.h"
+#include "objects/dict/siphash.h"
 #include "runtime/cpython/object.h"
 
 enum {
@@ -33,6 +34,9 @@ typedef struct {
     char exact[16]; /* and key.exact */
     char *canonical_block, *exact_block;
 } ot_pykey_t;
+
+/* Before the first key: draws the process's secret. 0, or -1 with OSError. */
+int ot_keys_init(void);
 
 /* Borrows o, which must live as long as the key. 0, or -1 with TypeError or MemoryError and nothing
  * to clear. Runs: no Python code. */

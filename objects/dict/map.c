@@ -1,6 +1,6 @@
 /* map.c: see map.h.
  *
- * Main invariants: those of ot_shard_t; next pointers of nodes that left the list still lead into it.
+ * Main invariants: those of ot_shard_t, whose list map_table.c keeps.
  * Threading: a node is complete before it is linked (release), and a reader follows links by
  * acquire loads. Locks: a map's guard before a shard's lock; all shards' locks in their order.
  */
@@ -9,31 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 8 }; /* for an undisturbed look at all shards; then with all locks */
+enum {
+    TRIES = 8,    /* for an undisturbed look at all shards; then with all locks */
+    GIVE_WAY = 32 /* steps under a lock */
+};
 
 void *(*ot_map_calloc)(size_t n, size_t size) = calloc;
-
-/* Ends every list, as an entrance would; no entry has a greater order. Nobody looks behind it. */
-static ot_link_t sentinel = {NULL, UINT64_MAX - 1};
-
-/* ---- order ------------------------------------------------------------------------------------ */
-
-static inline uint64_t
-reversed(uint64_t x)
-{
-    x = (x >> 1 & 0x5555555555555555u) | (x & 0x5555555555555555u) << 1;
-    x = (x >> 2 & 0x3333333333333333u) | (x & 0x3333333333333333u) << 2;
-    x = (x >> 4 & 0x0f0f0f0f0f0f0f0fu) | (x & 0x0f0f0f0f0f0f0f0fu) << 4;
-    return __builtin_bswap64(x);
-}
-
-/* Odd, and less than the sentinel's. */
-static inline uint64_t
-order_of(uint64_t hash)
-{
-    uint64_t order = reversed(hash) | 1;
-    return order == UINT64_MAX ? UINT64_MAX - 2 : order;
-}
 
 ot_shard_t *
 ot_map_shard_of(ot_map_t *map, const ot_entry_t *entry)
@@ -41,61 +22,7 @@ ot_map_shard_of(ot_map_t *map, const ot_entry_t *entry)
     return &map->shards[ot_map_shard_number(entry->hash)];
 }
 
-/* ---- entrances -------------------------------------------------------------------------------- */
-
-/* All that an entrance leads to comes behind the one without its highest bit as well. */
-static inline size_t
-parent(size_t number)
-{
-    return number ^ ((size_t)1 << (63 - __builtin_clzll(number)));
-}
-
-static ot_link_t *
-last_before_locked(ot_link_t *from, uint64_t order)
-{
-    for (ot_link_t *next; (next = ot_map_next_link(from))->order < order;) {
-        from = next;
-    }
-    return from;
-}
-
-static void
-link_locked(ot_link_t *after, ot_link_t *node)
-{
-    atomic_store_explicit(&node->next, ot_map_next_link(after), memory_order_release);
-    atomic_store_explicit(&after->next, node, memory_order_release);
-}
-
-/* Brings it into the list if it is not. As deep as it has one bits. */
-static ot_link_t *
-entrance_locked(ot_shard_t *s, size_t number)
-{
-    ot_link_t *node = ot_map_entrance(s, number);
-    if (ot_map_next_link(node) == NULL) {
-        ot_link_t *from = entrance_locked(s, parent(number));
-        node->order = reversed(number);
-        link_locked(last_before_locked(from, node->order), node);
-    }
-    return node;
-}
-
 /* ---- locks ------------------------------------------------------------------------------------ */
-
-void
-ot_shard_lock(ot_shard_t *s)
-{
-    ot_lk_ttas_lock(&s->lock);
-    atomic_store_explicit(&s->version, atomic_load_explicit(&s->version, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
-void
-ot_shard_unlock(ot_shard_t *s)
-{
-    atomic_store_explicit(&s->version, atomic_load_explicit(&s->version, memory_order_relaxed) + 1,
-                          memory_order_release);
-    ot_lk_ttas_unlock(&s->lock);
-}
 
 static void
 lock_all(ot_map_t *map)
@@ -144,9 +71,7 @@ free_shard(ot_map_t *map, ot_shard_t *s)
         }
         ot_entry_free(e);
     }
-    for (int k = 1; k < OT_MAP_SEGMENTS; k++) {
-        free(atomic_load_explicit(&s->segments[k], memory_order_relaxed));
-    }
+    ot_shard_free_table(s);
 }
 
 /* What a map held may be the last handle on another one, and so on: not by recursion. */
@@ -199,11 +124,7 @@ ot_map_new(void (*drop)(ot_word_t word))
     map->drop = drop;
     pthread_mutex_init(&map->guard, NULL);
     for (int i = 0; i < OT_MAP_SHARDS; i++) {
-        ot_shard_t *s = &map->shards[i];
-        ot_lk_ttas_init(&s->lock);
-        atomic_init(&s->mask, OT_MAP_FIRST - 1);
-        atomic_init(&s->first[0].next, &sentinel);
-        s->swept = 1;
+        ot_shard_init(&map->shards[i], (unsigned)i);
     }
     ot_shared_init(&map->head, &ot_map_kind);
     return map;
@@ -216,7 +137,7 @@ ot_entry_new(const ot_mapkey_t *key, ot_word_t word)
     ot_entry_t *e = ot_map_calloc(1, sizeof *e + len + key->exact_len);
     if (e != NULL) {
         e->exact_len = key->exact_len;
-        e->node.order = order_of(key->hash);
+        e->node.order = ot_map_order(key->hash);
         e->hash = key->hash;
         e->meta = key->meta;
         atomic_init(&e->word, word);
@@ -250,12 +171,8 @@ ot_entry_t *
 ot_map_find_slowly(const ot_map_t *map, const ot_mapkey_t *key)
 {
     const ot_shard_t *s = &map->shards[ot_map_shard_number(key->hash)];
-    uint64_t order = order_of(key->hash);
-    size_t number = key->hash & atomic_load_explicit(&s->mask, memory_order_acquire);
-    ot_link_t *node;
-    while ((node = ot_map_next_link(ot_map_entrance(s, number))) == NULL) {
-        number = parent(number);
-    }
+    uint64_t order = ot_map_order(key->hash);
+    const ot_link_t *node = ot_map_next_link(ot_shard_before(s, order));
     for (; node->order <= order; node = ot_map_next_link(node)) {
         if (node->order == order &&
             ot_entry_has_key(ot_map_entry_of(node), key->hash, key->meta, key->bytes)) {
@@ -287,64 +204,33 @@ leave_chain_locked(ot_shard_t *s, ot_entry_t *e)
     }
 }
 
-static ot_link_t *
-last_before_entry_locked(ot_shard_t *s, const ot_entry_t *e)
-{
-    size_t mask = atomic_load_explicit(&s->mask, memory_order_relaxed);
-    return last_before_locked(entrance_locked(s, e->hash & mask), e->node.order);
-}
-
+/* Behind all entries of the same order: see ot_shard_lock_before. */
 static ot_entry_t *
-insert_locked(ot_map_t *map, ot_shard_t *s, ot_entry_t *e)
+insert_locked(ot_map_t *map, ot_shard_t *s, ot_link_t *after, ot_entry_t *e)
 {
-    ot_link_t *after = last_before_entry_locked(s, e);
-    for (ot_link_t *n = ot_map_next_link(after); n->order == e->node.order;
-         n = ot_map_next_link(n)) {
-        if (ot_entry_has_key(ot_map_entry_of(n), e->hash, e->meta, e->bytes)) {
-            return ot_map_entry_of(n);
-        }
+    ot_link_t *next = ot_map_next_link(after);
+    if (next->order == e->node.order) {
+        return ot_map_entry_of(next);
     }
     become_newest_locked(map, s, e);
     add_live_locked(s, ot_word_is_there(ot_entry_load(e)));
-    link_locked(after, &e->node);
-    if (s->swept <= atomic_load_explicit(&s->mask, memory_order_relaxed)) {
-        entrance_locked(s, s->swept++);
-    }
+    ot_link_in_locked(after, &e->node);
     return e;
-}
-
-/* Without memory the lists get longer. */
-void
-ot_shard_grow_if_full(ot_shard_t *s)
-{
-    size_t mask = atomic_load_explicit(&s->mask, memory_order_relaxed);
-    unsigned k = ot_map_segment_of(mask + 1);
-    if (atomic_load_explicit(&s->live, memory_order_relaxed) <= mask || k >= OT_MAP_SEGMENTS) {
-        return;
-    }
-    ot_link_t *segment = ot_map_calloc(mask + 1, sizeof *segment);
-    if (segment == NULL) {
-        return;
-    }
-    ot_shard_lock(s);
-    bool wanted = atomic_load_explicit(&s->mask, memory_order_relaxed) == mask;
-    if (wanted) {
-        atomic_store_explicit(&s->segments[k], segment, memory_order_release);
-        atomic_store_explicit(&s->mask, 2 * mask + 1, memory_order_release);
-    }
-    ot_shard_unlock(s);
-    if (!wanted) {
-        free(segment);
-    }
 }
 
 ot_entry_t *
 ot_map_link(ot_map_t *map, ot_entry_t *entry)
 {
     ot_shard_t *s = ot_map_shard_of(map, entry);
-    ot_shard_lock(s);
-    ot_entry_t *there = insert_locked(map, s, entry);
+    ot_link_t *after =
+        ot_shard_lock_before(s, &(ot_sought_t){.order = entry->node.order, .like = entry});
+    ot_entry_t *there = insert_locked(map, s, after, entry);
+    bool swept = there != entry || ot_shard_sweep_locked(s);
+    ot_shard_check_locked(s);
     ot_shard_unlock(s);
+    if (!swept) {
+        ot_shard_sweep(s);
+    }
     return there;
 }
 
@@ -353,37 +239,46 @@ ot_map_insert(ot_map_t *map, ot_entry_t *entry)
 {
     ot_entry_t *there = ot_map_link(map, entry);
     if (there == entry) {
-        ot_shard_grow_if_full(ot_map_shard_of(map, entry));
+        ot_shard_fit(ot_map_shard_of(map, entry));
     }
     return there;
 }
 
+/* Of two who remove it one finds its word GONE, and maybe not the link. */
 static bool
-remove_locked(ot_shard_t *s, ot_entry_t *e, ot_word_t expected)
+remove_locked(ot_shard_t *s, ot_link_t *before, ot_entry_t *e, ot_word_t expected)
 {
     bool was_there = ot_word_is_there(expected);
     if (expected == OT_WORD_GONE || !ot_entry_replace(e, &expected, OT_WORD_GONE)) {
         return false;
     }
-    ot_link_t *before = last_before_entry_locked(s, e);
-    for (ot_link_t *next; (next = ot_map_next_link(before)) != &e->node;) {
-        before = next;
-    }
-    atomic_store_explicit(&before->next, ot_map_next_link(&e->node), memory_order_release);
+    ot_link_out_locked(before);
     leave_chain_locked(s, e);
     add_live_locked(s, was_there ? (size_t)-1 : 0);
     return true;
 }
 
 bool
-ot_map_remove(ot_map_t *map, ot_entry_t *entry, ot_word_t expected)
+ot_map_unlink(ot_map_t *map, ot_entry_t *entry, ot_word_t expected)
 {
     ot_shard_t *s = ot_map_shard_of(map, entry);
-    ot_shard_lock(s);
-    bool removed = remove_locked(s, entry, expected);
+    ot_link_t *before =
+        ot_shard_lock_before(s, &(ot_sought_t){.order = entry->node.order, .link = &entry->node});
+    bool removed = remove_locked(s, before, entry, expected);
+    ot_shard_check_locked(s);
     ot_shard_unlock(s);
     if (removed) {
         ot_epoch_retire(entry, ot_entry_free);
+    }
+    return removed;
+}
+
+bool
+ot_map_remove(ot_map_t *map, ot_entry_t *entry, ot_word_t expected)
+{
+    bool removed = ot_map_unlink(map, entry, expected);
+    if (removed) {
+        ot_shard_fit(ot_map_shard_of(map, entry));
     }
     return removed;
 }
@@ -395,6 +290,7 @@ ot_map_withdraw(ot_map_t *map, ot_entry_t *entry, ot_word_t expected, ot_word_t 
     ot_shard_lock(s);
     bool done = ot_entry_replace(entry, &expected, pending);
     add_live_locked(s, done ? (size_t)-1 : 0);
+    ot_shard_check_locked(s);
     ot_shard_unlock(s);
     return done;
 }
@@ -410,6 +306,7 @@ ot_map_complete(ot_map_t *map, ot_entry_t *entry, ot_word_t word, bool as_newest
     }
     add_live_locked(s, 1);
     atomic_store_explicit(&entry->word, word, memory_order_release);
+    ot_shard_check_locked(s);
     ot_shard_unlock(s);
 }
 
@@ -465,7 +362,7 @@ ot_map_next(ot_map_t *map, ot_map_cursor_t *cursor)
         if (node == NULL) {
             node = &map->shards[cursor->shard].first[0];
         }
-        while ((node = ot_map_next_link(node)) != &sentinel) {
+        while ((node = ot_map_next_link(node)) != &ot_map_sentinel) {
             if (node->order % 2 == 1 && ot_word_is_there(ot_entry_load(ot_map_entry_of(node)))) {
                 cursor->node = node;
                 return ot_map_entry_of(node);
@@ -480,10 +377,18 @@ ot_map_next(ot_map_t *map, ot_map_cursor_t *cursor)
     }
 }
 
-/* A shard's newest whose word is there and not claimed; *claimed: a newer one that is claimed. */
-static ot_entry_t *
-newest_locked(ot_shard_t *s, ot_entry_t **claimed)
+void
+ot_map_resume(ot_map_t *map, ot_map_cursor_t *cursor, uint64_t hash)
 {
+    cursor->node = ot_shard_before(&map->shards[cursor->shard], ot_map_order(hash));
+}
+
+/* A shard's newest whose word is there and not claimed; *claimed: a newer one that is claimed. While
+ * others want the lock they get it now and then: a claimed entry stays in the chain (map->guard). */
+static ot_entry_t *
+newest_locked(ot_shard_t *s, bool give_way, ot_entry_t **claimed)
+{
+    int steps = 0;
     ot_entry_t *e = s->newest;
     for (; e != NULL; e = e->older) {
         ot_word_t word = ot_entry_load(e);
@@ -492,6 +397,10 @@ newest_locked(ot_shard_t *s, ot_entry_t **claimed)
         }
         if (*claimed == NULL && !ot_word_is_pending(word)) {
             *claimed = e;
+        }
+        if (give_way && ++steps % GIVE_WAY == 0) {
+            ot_shard_unlock(s);
+            ot_shard_lock(s);
         }
     }
     return NULL;
@@ -515,7 +424,7 @@ newest_of_all(ot_map_t *map, bool locked, ot_entry_t **claimed)
         if (!locked) {
             ot_shard_lock(s);
         }
-        ot_entry_t *e = newest_locked(s, &out);
+        ot_entry_t *e = newest_locked(s, !locked, &out);
         if (!locked) {
             ot_shard_unlock(s);
         }

@@ -9,7 +9,17 @@
  *
  * A shard is a list of entries, sorted by the hash's bits read backwards, with a table of places to
  * enter it (split-ordered lists: Shalev and Shavit 2006). The table grows by adding a segment:
- * nothing is moved, so a reader that is under way does not notice.
+ * nothing is moved. It shrinks by half: first `mask` says that the upper half is not to be used any
+ * more, then its entrances are unlinked like entries, some at a time, and their segment is retired.
+ *
+ * Why a reader finds what is there all the time, and finds nothing only where nothing was at some
+ * moment while it looked: every link that it comes to was in the list at some moment since it began.
+ * Its entrance was, for it looks at the table after it began. A link's next pointer leads to what
+ * comes next while the link is in the list, and to what came next when it left for ever after: it
+ * does not change then, and a link that left never comes back. So no link that is there all the time
+ * is passed over. A reader may know an older mask, smaller or greater: a smaller one's entrances are
+ * in the list, and there may be others between it and its key (ot_map_find looks at the order before
+ * it gives up); a greater one's segment is not freed before the reader has left its guard.
  *
  * An entry's word is the whole state of its key, and is changed by compare-and-swap:
  *   GONE       removed, for ever: who finds it looks for the key anew
@@ -28,6 +38,7 @@
 #include "atomics/lock/ttas.h"
 #include "objects/dict/epoch.h"
 #include "objects/core/shared.h"
+#include "runtime/checks.h"
 #include "runtime/waitlist.h"
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -118,7 +129,7 @@ ot_word_of_int(int64_t i)
 
 /* In a shard's list, which is sorted by order. An entry's order is odd, an entrance's even. */
 typedef struct ot_link {
-    _Atomic(struct ot_link *) next; /* NULL: an entrance that is not in the list yet */
+    _Atomic(struct ot_link *) next; /* NULL: an entrance that was never in the list */
     uint64_t order;                 /* never changes once it is in the list */
 } ot_link_t;
 
@@ -134,22 +145,34 @@ typedef struct ot_entry {
     char bytes[]; /* the key's, then its exact form */
 } ot_entry_t;
 
-enum { OT_MAP_SHARDS = 16, OT_MAP_SEGMENTS = 28, OT_MAP_FIRST = 8 };
+/* OT_MAP_SPARSE: fewer entries than this part of the entrances: half of them would do. After growing
+ * half of the entrances have an entry, after shrinking too: so each needs as many steps as it has had. */
+enum { OT_MAP_SHARDS = 16, OT_MAP_SEGMENTS = 28, OT_MAP_FIRST = 8, OT_MAP_SPARSE = 4 };
 
-/* Invariants, while the lock is free: entrance 0 is in the list, which ends with the sentinel;
- * live == number of entries whose word is there (OUT included); every entry in the list is in
- * newest's chain and the other way round, sorted by seq; none is GONE. */
+/* Invariants, while the lock is free (ot_map_check):
+ *   the list begins with entrance 0, is sorted by order, and ends with the sentinel; entries of the
+ *   same order have different keys and stand in the order in which they were linked;
+ *   the entrances in the list are those with numbers below `linked`, 1 <= linked <= room;
+ *   mask + 1 is a power of 2, at least FIRST, and room == mask + 1; or room == 2 * (mask + 1), while
+ *   the table shrinks: then no entrance comes into the list, and it does not grow;
+ *   live == number of entries whose word is there (OUT included); none is GONE;
+ *   every entry in the list is in newest's chain and the other way round; seq rises towards newest.
+ * While the lock is free and nobody is about to grow or shrink it: live <= mask + 1 unless memory was
+ * missing, and mask + 1 == FIRST or live >= (mask + 1) / SPARSE. */
 typedef struct {
-    /* Read by everybody, written when the table grows: */
-    OT_OWN_LINE atomic_size_t mask;                 /* number of entrances - 1 */
-    _Atomic(ot_link_t *) segments[OT_MAP_SEGMENTS]; /* k: entrances FIRST << (k-1) and on */
+    /* Read by everybody, written when the table grows or shrinks: */
+    OT_OWN_LINE atomic_size_t mask;                 /* number of entrances to be used - 1 */
+    _Atomic(ot_link_t *) segments[OT_MAP_SEGMENTS]; /* k: entrances FIRST << (k-1) and on; of those
+                                                       below room. Others are retired: a reader with
+                                                       an older mask may still look there */
     ot_link_t first[OT_MAP_FIRST];
     /* Written by who inserts and removes: */
     OT_OWN_LINE ot_lk_ttas_t lock;
     atomic_uint_fast64_t version; /* odd while the lock is held */
     atomic_size_t live;
-    size_t swept; /* entrances below are in the list */
+    atomic_size_t linked, room; /* written under the lock */
     ot_entry_t *newest;
+    unsigned number; /* never changes */
 } ot_shard_t;
 
 typedef struct ot_claim ot_claim_t;
@@ -240,10 +263,28 @@ ot_entry_has_key(const ot_entry_t *e, uint64_t hash, uint64_t meta, const void *
            ot_map_same_bytes(e->bytes, bytes, ot_key_len(meta));
 }
 
-/* From an entrance that is not in the list yet. */
+static inline uint64_t
+ot_map_reversed(uint64_t x)
+{
+    x = (x >> 1 & 0x5555555555555555u) | (x & 0x5555555555555555u) << 1;
+    x = (x >> 2 & 0x3333333333333333u) | (x & 0x3333333333333333u) << 2;
+    x = (x >> 4 & 0x0f0f0f0f0f0f0f0fu) | (x & 0x0f0f0f0f0f0f0f0fu) << 4;
+    return __builtin_bswap64(x);
+}
+
+/* An entry's: odd, and less than the sentinel's. */
+static inline uint64_t
+ot_map_order(uint64_t hash)
+{
+    uint64_t order = ot_map_reversed(hash) | 1;
+    return order == UINT64_MAX ? UINT64_MAX - 2 : order;
+}
+
+/* By order alone, past other entrances. */
 ot_entry_t *ot_map_find_slowly(const ot_map_t *map, const ot_mapkey_t *key);
 
-/* NULL: there is none. Its word may be anything. What an entrance leads to ends at the next one. */
+/* NULL: there is none. Its word may be anything. What an entrance leads to ends at the next one, if
+ * that is not one that a newer table has before the key, or that an older table had. */
 static inline ot_entry_t *
 ot_map_find(const ot_map_t *map, const ot_mapkey_t *key)
 {
@@ -259,7 +300,7 @@ ot_map_find(const ot_map_t *map, const ot_mapkey_t *key)
             return e;
         }
     }
-    return NULL;
+    return node->order < ot_map_order(key->hash) ? ot_map_find_slowly(map, key) : NULL;
 }
 
 static inline ot_word_t
@@ -288,8 +329,8 @@ ot_mapkey_t ot_entry_key(const ot_entry_t *e);
 /* `entry` itself if it is in now; else the one that has its key. */
 ot_entry_t *ot_map_insert(ot_map_t *map, ot_entry_t *entry);
 
-/* Removes it if its word is still `expected`, and retires it (room must be reserved); the word is
- * the caller's then. */
+/* Removes it if its word is still `expected`, and retires it (room must be reserved; what else is
+ * retired here takes nothing of that room); the word is the caller's then. */
 bool ot_map_remove(ot_map_t *map, ot_entry_t *entry, ot_word_t expected);
 
 /* ---- many: within a guard --------------------------------------------------------------------- */
@@ -305,6 +346,14 @@ typedef struct {
 /* The next entry that is there, in no order; NULL after the last. What is there all the time is
  * found, once; what comes or goes meanwhile may be. */
 ot_entry_t *ot_map_next(ot_map_t *map, ot_map_cursor_t *cursor);
+
+/* In another guard than the one in which the cursor came to `hash`: goes on before the entries with
+ * that hash, which are found again if they are still there. */
+void ot_map_resume(ot_map_t *map, ot_map_cursor_t *cursor, uint64_t hash);
+
+/* Aborts if an invariant of a shard, or of the claims, does not hold. Takes all locks, needs no
+ * guard. Every operation that changes a map calls it for its shard where OT_CHECKS is on. */
+void ot_map_check(ot_map_t *map);
 
 /* ---- claims ----------------------------------------------------------------------------------- */
 
@@ -338,8 +387,8 @@ ot_entry_t *ot_claim_take_newest(ot_claim_t *claim, ot_word_t *word, ot_entry_t 
 /* A new entry whose value is to be computed, PENDING: as ot_map_insert. Within a guard. */
 ot_entry_t *ot_claim_insert(ot_claim_t *claim, ot_entry_t *entry);
 
-/* Puts `word` there, or removes the key (GONE; room must be reserved, within a guard), and wakes who
- * waits. False: the claim was overridden, and the word is still the caller's. The claim is gone. */
+/* Puts `word` there, or removes the key (GONE; room must be reserved), and wakes who waits. False: the
+ * claim was overridden, and the word is still the caller's. The claim is gone. Within a guard. */
 bool ot_claim_settle(ot_claim_t *claim, ot_word_t word);
 
 /* The owner has nothing to put back. The claim is the map's from now on. */
@@ -369,19 +418,66 @@ ot_claim_result_t ot_map_await(ot_map_t *map, const ot_mapkey_t *key,
 
 ot_shard_t *ot_map_shard_of(ot_map_t *map, const ot_entry_t *entry);
 
-/* ot_map_insert without growing. */
+/* ot_map_insert without growing; ot_map_remove without shrinking: before ot_shard_fit. */
 ot_entry_t *ot_map_link(ot_map_t *map, ot_entry_t *entry);
-
-/* Sees that there are more entrances than entries. */
-void ot_shard_grow_if_full(ot_shard_t *shard);
+bool ot_map_unlink(ot_map_t *map, ot_entry_t *entry, ot_word_t expected);
 
 /* One value for a PENDING word, as one step with the number of entries. */
 bool ot_map_withdraw(ot_map_t *map, ot_entry_t *entry, ot_word_t expected, ot_word_t pending);
+
+/* Under map->guard: claims neither come nor go meanwhile. */
 ot_entry_t *ot_map_withdraw_newest(ot_map_t *map, ot_word_t pending, ot_word_t *word,
                                    ot_entry_t **claimed);
 
 /* The other way round. */
 void ot_map_complete(ot_map_t *map, ot_entry_t *entry, ot_word_t word, bool as_newest);
+
+/* ---- map_table.c: a shard's list and its entrances ---- */
+
+extern ot_link_t ot_map_sentinel;
+
+/* What is looked for in the list. */
+typedef struct {
+    uint64_t order;
+    const ot_link_t *link; /* this one, or ... */
+    const ot_entry_t
+        *like; /* ... an entry with this one's key, or (both NULL) the place for a link */
+} ot_sought_t;
+
+void ot_shard_init(ot_shard_t *shard, unsigned number);
+void ot_shard_free_table(ot_shard_t *shard);
+void ot_shard_lock(ot_shard_t *shard);
+void ot_shard_unlock(ot_shard_t *shard);
+
+/* Takes the lock. The link before what is sought; or, if that is not there, after which it would be
+ * linked. However long the list is, the lock is held for a few steps in it. Within a guard. */
+ot_link_t *ot_shard_lock_before(ot_shard_t *shard, const ot_sought_t *what);
+
+/* After a link, and the next one away. */
+void ot_link_in_locked(ot_link_t *after, ot_link_t *link);
+void ot_link_out_locked(ot_link_t *before);
+
+/* The last link that comes before all of that order. Within a guard, without the lock. */
+ot_link_t *ot_shard_before(const ot_shard_t *shard, uint64_t order);
+
+/* Brings the next few of a grown table's entrances into the list; false: without the lock, please. */
+bool ot_shard_sweep_locked(ot_shard_t *shard);
+void ot_shard_sweep(ot_shard_t *shard);
+
+/* Sees that the table is neither too small nor too large, as far as memory allows. Within a guard,
+ * without locks. */
+void ot_shard_fit(ot_shard_t *shard);
+
+/* map_check.c: does nothing where OT_CHECKS is off. */
+#ifdef OT_CHECKS
+void ot_shard_check_locked(ot_shard_t *shard);
+#else
+static inline void
+ot_shard_check_locked(ot_shard_t *shard)
+{
+    (void)shard;
+}
+#endif
 
 /* map_claim.c's part of fork(). */
 void ot_claims_fork(ot_map_t *map, ot_fork_stage_t stage);

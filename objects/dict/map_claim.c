@@ -127,7 +127,7 @@ put_locked(ot_claim_t *claim, ot_word_t word)
     ot_entry_t *entry = claim->entry;
     ot_word_t now = ot_entry_load(entry);
     if (word == OT_WORD_GONE) {
-        (void)ot_map_remove(claim->map, entry, now);
+        (void)ot_map_unlink(claim->map, entry, now);
     } else if (ot_word_is_pending(now)) {
         ot_map_complete(claim->map, entry, word, claim->computed);
     } else {
@@ -140,15 +140,16 @@ bool
 ot_claim_settle(ot_claim_t *claim, ot_word_t word)
 {
     ot_map_t *map = claim->map;
-    ot_shard_t *grown = claim->computed ? ot_map_shard_of(map, claim->entry) : NULL;
+    ot_shard_t *s = NULL;
     pthread_mutex_lock(&map->guard);
     bool mine = !claim->overridden;
     if (mine) {
+        s = ot_map_shard_of(map, claim->entry);
         put_locked(claim, word);
     }
     pthread_mutex_unlock(&map->guard);
-    if (grown != NULL) {
-        ot_shard_grow_if_full(grown);
+    if (mine) {
+        ot_shard_fit(s);
     }
     ot_claim_free(claim);
     return mine;
@@ -196,6 +197,9 @@ ot_map_override(ot_map_t *map, ot_entry_t *entry, ot_word_t claimed, ot_word_t w
         left = claim->left;
     }
     pthread_mutex_unlock(&map->guard);
+    if (mine) {
+        ot_shard_fit(ot_map_shard_of(map, entry));
+    }
     if (left) {
         ot_claim_free(claim);
     }

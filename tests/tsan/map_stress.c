@@ -1,11 +1,15 @@
-// TSAN-SOURCES: objects/dict/map.c objects/dict/map_claim.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c
+// TSAN-SOURCES: objects/dict/map.c objects/dict/map_table.c objects/dict/map_claim.c objects/dict/map_check.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c
 /* map_stress.c: the table of a LockingDict under ThreadSanitizer, without Python.
  *
  * Threads add to numbers, insert, replace, remove, check out, compute, pop the newest and look, all on
  * few keys and on many (so that the table grows under them). A number's worth is what was added to
  * it; who removes one accounts for it. Other values are blocks that say who they are, freed by
- * epochs: reading one too late is a race. What a checkout guards is written without atomics.
- * Main invariant: what was added is what is there at the end plus what was taken out.
+ * epochs: reading one too late is a race. What a checkout guards is written without atomics. One shard
+ * is flooded and emptied again and again, so that its table grows and shrinks under those who look
+ * for what is there all the time; some of the flood has one hash, a list longer than what anybody
+ * walks under a lock.
+ * Main invariant: what was added is what is there at the end plus what was taken out; what is there
+ * all the time is found each time; ot_map_check.
  *
  * environment: THREADS (4), SECONDS (4), SEED (the clock)
  */
@@ -16,6 +20,7 @@
 #include "objects/dict/map.h"
 
 enum { MAX_THREADS = 64, STEPS = 3000, KEYS = 12, BLOCK_KEYS = 8, MANY = 3000 };
+enum { STEADY = 40, FLOOD = 400, ALIKE = 80, OF_THREAD = 1000 };
 
 typedef struct {
     uint64_t key, twice;
@@ -24,7 +29,8 @@ typedef struct {
 typedef struct {
     pthread_t thread;
     unsigned seed;
-    ot_map_t *map;
+    ot_map_t *map, *crowd;
+    uint64_t flood; /* its numbers in the crowd */
     long added, taken_out, checkouts, popped;
 } actor_t;
 
@@ -54,6 +60,16 @@ key_of(const uint64_t *number)
 {
     return (ot_mapkey_t){
         .hash = ot_mix(*number / 2), .meta = ot_key_meta(sizeof *number, 2), .bytes = number};
+}
+
+/* All in shard 0; the first few of a flood have one hash. */
+static ot_mapkey_t
+crowded_key_of(const uint64_t *number)
+{
+    ot_mapkey_t key = key_of(number);
+    uint64_t alike = *number % OF_THREAD;
+    key.hash = *number >= OF_THREAD && alike < ALIKE ? 12345 : ot_mix(*number) >> 5;
+    return key;
 }
 
 static void
@@ -266,6 +282,75 @@ look(actor_t *a, uint64_t number, const ot_mapkey_t *key)
 }
 
 static void
+add_crowded(ot_map_t *map, uint64_t number)
+{
+    ot_mapkey_t key = crowded_key_of(&number);
+    ot_entry_t *e = ot_entry_new(&key, ot_word_of_int(7));
+    begin();
+    check(e != NULL && ot_map_insert(map, e) == e, "a key of our own is there");
+    ot_epoch_leave();
+}
+
+static void
+remove_crowded(ot_map_t *map, uint64_t number)
+{
+    ot_mapkey_t key = crowded_key_of(&number);
+    begin();
+    ot_entry_t *e = ot_map_find(map, &key);
+    check(e != NULL && ot_entry_load(e) == ot_word_of_int(7), "a key of our own is not found");
+    check(ot_map_remove(map, e, ot_word_of_int(7)), "a key of our own is not removed");
+    ot_epoch_leave();
+}
+
+static void
+flood(actor_t *a)
+{
+    for (uint64_t i = 0; i < FLOOD; i++) {
+        add_crowded(a->crowd, a->flood + i);
+    }
+    for (uint64_t i = 0; i < FLOOD; i++) {
+        remove_crowded(a->crowd, a->flood + i);
+    }
+    ot_epoch_collect(false);
+}
+
+static void
+look_for_steady(actor_t *a)
+{
+    uint64_t number = (uint64_t)rand_r(&a->seed) % STEADY;
+    ot_mapkey_t key = crowded_key_of(&number);
+    begin();
+    check(ot_map_find(a->crowd, &key) != NULL, "what is there all the time is not found");
+    ot_epoch_leave();
+}
+
+/* With pauses, in which others may change everything. */
+static void
+walk_crowd(ot_map_t *map)
+{
+    ot_map_cursor_t cursor = {0, NULL};
+    bool seen[STEADY] = {false};
+    int steps = 0;
+    begin();
+    for (ot_entry_t *e; (e = ot_map_next(map, &cursor)) != NULL;) {
+        uint64_t number, hash = e->hash;
+        memcpy(&number, e->bytes, sizeof number);
+        if (number < STEADY) {
+            seen[number] = true;
+        }
+        if (++steps % 50 == 0 && hash != 12345) {
+            ot_epoch_leave();
+            begin();
+            ot_map_resume(map, &cursor, hash);
+        }
+    }
+    ot_epoch_leave();
+    for (int i = 0; i < STEADY; i++) {
+        check(seen[i], "a walk has passed over what is there all the time");
+    }
+}
+
+static void
 walk(actor_t *a)
 {
     ot_map_cursor_t cursor = {0, NULL};
@@ -275,6 +360,7 @@ walk(actor_t *a)
         n++;
     }
     ot_epoch_leave();
+    walk_crowd(a->crowd);
     check(n <= KEYS + BLOCK_KEYS + MANY && ot_map_len(a->map) <= KEYS + BLOCK_KEYS + MANY,
           "more entries than keys");
 }
@@ -284,6 +370,10 @@ act(void *arg)
 {
     actor_t *a = arg;
     for (int i = 0; i < STEPS; i++) {
+        if (i % 300 == 0) {
+            flood(a);
+        }
+        look_for_steady(a);
         uint64_t number = (uint64_t)rand_r(&a->seed) % KEYS;
         uint64_t block = 1000 + (uint64_t)rand_r(&a->seed) % BLOCK_KEYS;
         uint64_t other = 2000 + (uint64_t)rand_r(&a->seed) % MANY;
@@ -355,11 +445,17 @@ static void
 run_round(int threads, unsigned *seed)
 {
     static actor_t actors[MAX_THREADS];
-    ot_map_t *map = ot_map_new(drop);
+    ot_map_t *map = ot_map_new(drop), *crowd = ot_map_new(drop);
+    for (uint64_t i = 0; i < STEADY; i++) {
+        add_crowded(crowd, i);
+    }
     long balance = 0, checkouts = 0;
     memset(guarded, 0, sizeof guarded);
     for (int i = 0; i < threads; i++) {
-        actors[i] = (actor_t){.seed = (unsigned)rand_r(seed), .map = map};
+        actors[i] = (actor_t){.seed = (unsigned)rand_r(seed),
+                              .map = map,
+                              .crowd = crowd,
+                              .flood = (uint64_t)(i + 1) * OF_THREAD};
         check(pthread_create(&actors[i].thread, NULL, act, &actors[i]) == 0, "no thread");
     }
     for (int i = 0; i < threads; i++) {
@@ -373,6 +469,12 @@ run_round(int threads, unsigned *seed)
         checkouts -= guarded[i];
     }
     check(checkouts == 0, "two had the same key");
+    ot_map_check(map);
+    ot_map_check(crowd);
+    check(ot_map_len(crowd) == STEADY, "the flood has left something");
+    check(atomic_load(&crowd->shards[0].room) <= OT_MAP_SPARSE * STEADY, "a table is still large");
+    ot_epoch_check();
+    ot_shared_unref(&crowd->head);
     ot_shared_unref(&map->head);
     ot_epoch_collect(true);
     check(atomic_load(&blocks) == 0, "a block is left");
