@@ -6,6 +6,7 @@
  * more than STEPS steps in it: who has further to go looks for the place without the lock, and begins
  * there if it is still in the list. That fails only if others have got on meanwhile.
  */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "objects/dict/map.h"
@@ -14,7 +15,8 @@ enum {
     STEPS =
         32,    /* in the list, at most, under the lock; keys lie 2 behind an entrance, on average */
     SWEEP = 2, /* entrances that an insertion brings into the list */
-    BATCH = 32 /* entrances that leave the list under one lock */
+    BATCH = 32,    /* entrances that leave the list under one lock */
+    TRIM = 1 << 21 /* bytes of segments; four times as many of entries go with them, or more */
 };
 
 /* Ends every list, as an entrance would; no entry has a greater order. Nobody looks behind it. */
@@ -319,6 +321,22 @@ shrink_a_little_locked(ot_shard_t *s, bool *far)
     return atomic_load_explicit(&s->segments[ot_map_segment_of(keep)], memory_order_relaxed);
 }
 
+/* Segments that went since the C library was last asked to give free pages back to the system. By itself
+ * it does so only with those at the end of its heap, where something else lies as a rule. */
+static atomic_size_t gone;
+
+/* The entries that a table lost before it shrank were retired, and are freed, before. */
+static void
+free_segment(void *segment)
+{
+    size_t size = malloc_usable_size(segment);
+    free(segment);
+    if (atomic_fetch_add(&gone, size) + size >= TRIM) {
+        atomic_store(&gone, 0);
+        malloc_trim(0);
+    }
+}
+
 /* As small as it should be; who comes meanwhile helps. A table that was left half shrunk (a thread
  * that does not exist in a forked child) is taken up by the next. Without memory it stays large. */
 static void
@@ -333,7 +351,7 @@ shrink(ot_shard_t *s)
         ot_shard_check_locked(s);
         ot_shard_unlock(s);
         if (segment != NULL) {
-            ot_epoch_retire_large(segment, free);
+            ot_epoch_retire_large(segment, free_segment);
             has_room = false;
         }
         if (far) {

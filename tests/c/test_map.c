@@ -70,6 +70,8 @@ walk(ot_map_t *map)
 static void
 finish(ot_map_t *map)
 {
+    ot_map_check(map);
+    ot_epoch_check();
     ot_shared_unref(&map->head);
     ot_epoch_collect(true);
     cr_assert_eq(ot_epoch_retired(), 0);
@@ -106,6 +108,7 @@ insert_find_remove(int way, uint64_t n)
     }
     cr_assert_eq(ot_map_len(map), n);
     cr_assert_eq(walk(map), n);
+    ot_map_check(map);
     for (uint64_t i = 0; i < n; i++) {
         cr_assert_eq(ot_word_int(ot_entry_load(find(map, i, hash_by(way, i)))), (int64_t)i - 5);
     }
@@ -244,6 +247,204 @@ Test(map, the_newest_goes_first)
         }
     }
     cr_assert_eq(pop_newest(map), -1);
+    finish(map);
+}
+
+/* Its place is where its value came, not where somebody began to compute it. */
+Test(map, a_computed_key_becomes_the_newest)
+{
+    uint64_t number = 1;
+    ot_mapkey_t key = key_of(&number, ot_mix(1));
+    ot_map_t *map = ot_map_new(drop);
+    ot_claim_t *claim = ot_claim_new(map, 7);
+    begin();
+    ot_entry_t *e = ot_entry_new(&key, OT_WORD_GONE);
+    cr_assert_eq(ot_claim_insert(claim, e), e);
+    insert(map, 2, ot_mix(1), 20); /* in the same shard, and in another one */
+    insert(map, 3, ot_mix(1) + ((uint64_t)1 << 60), 30);
+    cr_assert(ot_claim_settle(claim, ot_word_of_int(10)));
+    ot_epoch_leave();
+    ot_map_check(map);
+    cr_assert_eq(pop_newest(map), 10);
+    cr_assert_eq(pop_newest(map), 30);
+    cr_assert_eq(pop_newest(map), 20);
+    finish(map);
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+/* All in shard 0. */
+static uint64_t
+crowded(uint64_t number)
+{
+    return ot_mix(number) >> 5;
+}
+
+static void
+fill_crowd(ot_map_t *map, uint64_t n)
+{
+    begin();
+    for (uint64_t i = 0; i < n; i++) {
+        cr_assert(insert(map, i, crowded(i), (int64_t)i));
+    }
+    ot_epoch_leave();
+}
+
+static void
+remove_crowd(ot_map_t *map, uint64_t from, uint64_t to)
+{
+    begin();
+    for (uint64_t i = from; i < to; i++) {
+        cr_assert(ot_epoch_reserve(1));
+        remove_number(map, i, crowded(i));
+    }
+    ot_epoch_leave();
+    ot_epoch_collect(false);
+}
+
+static void
+expect_crowd(ot_map_t *map, uint64_t from, uint64_t to)
+{
+    begin();
+    for (uint64_t i = from; i < to; i++) {
+        cr_assert_not_null(find(map, i, crowded(i)));
+    }
+    cr_assert_eq(walk(map), to - from);
+    ot_epoch_leave();
+}
+
+Test(map, a_table_shrinks_with_its_entries)
+{
+    ot_map_t *map = ot_map_new(drop);
+    ot_shard_t *s = &map->shards[0];
+    for (int round = 0; round < 3; round++) {
+        fill_crowd(map, 3000);
+        cr_assert_eq(atomic_load(&s->room), 4096);
+        for (uint64_t left = 3000, next; left > 1; left = next) {
+            next = left / 3;
+            remove_crowd(map, next, left);
+            ot_map_check(map);
+            cr_assert(atomic_load(&s->room) <= OT_MAP_FIRST ||
+                      atomic_load(&s->room) <= OT_MAP_SPARSE * next);
+            expect_crowd(map, 0, next);
+        }
+        cr_assert_eq(atomic_load(&s->room), OT_MAP_FIRST);
+        remove_crowd(map, 0, 1);
+        cr_assert_eq(ot_epoch_retired(), 0);
+    }
+    finish(map);
+}
+
+/* A few removals between two sizes do not make it grow and shrink each time. */
+Test(map, a_table_does_not_swing)
+{
+    ot_map_t *map = ot_map_new(drop);
+    fill_crowd(map, 1025);
+    size_t room = atomic_load(&map->shards[0].room);
+    for (int i = 0; i < 5; i++) {
+        remove_crowd(map, 600, 1025);
+        cr_assert_eq(atomic_load(&map->shards[0].room), room);
+        begin();
+        for (uint64_t n = 600; n < 1025; n++) {
+            insert(map, n, crowded(n), 1);
+        }
+        ot_epoch_leave();
+        cr_assert_eq(atomic_load(&map->shards[0].room), room);
+    }
+    finish(map);
+}
+
+/* It looked at the mask, and then the table grew, and its entrances came into the list. */
+Test(map, a_reader_with_an_older_mask_finds_what_is_there)
+{
+    ot_map_t *map = ot_map_new(drop);
+    ot_shard_t *s = &map->shards[0];
+    fill_crowd(map, 1000);
+    size_t now = atomic_load(&s->mask);
+    for (size_t older = OT_MAP_FIRST - 1; older < now; older = 2 * older + 1) {
+        atomic_store(&s->mask, older);
+        begin();
+        for (uint64_t i = 0; i < 1000; i++) {
+            cr_assert_not_null(find(map, i, crowded(i)));
+        }
+        cr_assert_null(find(map, 1000, crowded(1000)));
+        ot_epoch_leave();
+    }
+    atomic_store(&s->mask, now);
+    finish(map);
+}
+
+/* By a thread that does not exist in a forked child. */
+Test(map, a_table_left_half_shrunk_is_finished)
+{
+    ot_map_t *map = ot_map_new(drop);
+    ot_shard_t *s = &map->shards[0];
+    for (int grows = 0; grows < 2; grows++) {
+        fill_crowd(map, 600);
+        atomic_store(&s->mask, atomic_load(&s->mask) / 2);
+        cr_assert_neq(atomic_load(&s->room), atomic_load(&s->mask) + 1);
+        ot_map_check(map);
+        expect_crowd(map, 0, 600);
+        if (grows) {
+            begin();
+            insert(map, 600, crowded(600), 1);
+            ot_epoch_leave();
+            expect_crowd(map, 0, 601);
+        } else {
+            remove_crowd(map, 599, 600);
+            expect_crowd(map, 0, 599);
+        }
+        cr_assert_eq(atomic_load(&s->room), atomic_load(&s->mask) + 1);
+        ot_map_check(map);
+        remove_crowd(map, 0, grows ? 601 : 599);
+    }
+    finish(map);
+}
+
+/* Longer than anybody walks under the lock; removed from the front, the back and the middle. */
+Test(map, many_keys_of_one_hash_come_and_go)
+{
+    enum { N = 300 };
+    ot_map_t *map = ot_map_new(drop);
+    begin();
+    cr_assert(ot_epoch_reserve(2 * N));
+    for (uint64_t i = 0; i < N; i++) {
+        cr_assert(insert(map, i, 42, 1) && !insert(map, i, 42, 2) && !insert(map, 0, 42, 2));
+    }
+    for (uint64_t i = 0; i < N; i++) {
+        remove_number(map, i * 7 % N, 42);
+        cr_assert_null(find(map, i * 7 % N, 42));
+        cr_assert_eq(ot_map_len(map), N - 1 - i);
+    }
+    ot_epoch_leave();
+    finish(map);
+}
+
+Test(map, a_walk_goes_on_in_another_guard)
+{
+    ot_map_t *map = ot_map_new(drop);
+    ot_map_cursor_t cursor = {0, NULL};
+    static char seen[2000];
+    fill_crowd(map, 2000);
+    begin();
+    for (ot_entry_t *e; (e = ot_map_next(map, &cursor)) != NULL;) {
+        uint64_t number, hash = e->hash;
+        memcpy(&number, e->bytes, sizeof number);
+        bool first = !seen[number];
+        seen[number] = 1;
+        if (first && number % 10 == 0) {
+            if (number % 20 == 0) {
+                CHECK(ot_map_remove(map, e, ot_entry_load(e)));
+            }
+            ot_epoch_leave();
+            ot_epoch_collect(true);
+            begin();
+            ot_map_resume(map, &cursor, hash);
+        }
+    }
+    ot_epoch_leave();
+    cr_assert_null(memchr(seen, 0, sizeof seen));
+    cr_assert_eq(ot_map_len(map), 1900);
     finish(map);
 }
 
@@ -504,6 +705,54 @@ Test(epoch, guards_nest)
     cr_assert_eq(atomic_load(&ot_epoch_mine->turn) % 2, 1);
     ot_epoch_leave();
     cr_assert_eq(atomic_load(&ot_epoch_mine->turn) % 2, 0);
+}
+
+Test(epoch, room_that_is_not_needed_is_given_back, .timeout = 60)
+{
+    retire(5000);
+    cr_assert_geq(ot_epoch_mine->room, 5000);
+    ot_epoch_check();
+    ot_epoch_collect(false);
+    cr_assert_eq(atomic_load(&freed), 5000);
+    cr_assert_lt(ot_epoch_mine->room, 1000);
+    ot_epoch_check();
+    retire(3);
+    cr_assert_eq(ot_epoch_retired(), 3);
+    ot_epoch_collect(false);
+    cr_assert_eq(atomic_load(&freed), 5003);
+}
+
+static void *
+collect_all(void *unused)
+{
+    ot_epoch_collect(true);
+    return unused;
+}
+
+/* Others may free what we retired, but not take the room that we have reserved. */
+Test(epoch, what_is_reserved_stays_while_others_collect, .timeout = 60)
+{
+    retire(2000);
+    cr_assert(ot_epoch_reserve(1000));
+    test_join(test_thread(collect_all, NULL));
+    cr_assert_eq(atomic_load(&freed), 2000);
+    cr_assert_geq(ot_epoch_mine->room - ot_epoch_mine->last, 1000);
+    size_t there = ot_epoch_mine->room - ot_epoch_mine->last;
+    cr_assert(ot_epoch_reserve_more(1));
+    cr_assert_gt(ot_epoch_mine->room - ot_epoch_mine->last, there);
+}
+
+Test(epoch, something_large_is_worth_a_collection)
+{
+    retire(1);
+    cr_assert_not(ot_epoch_is_due(64));
+    begin();
+    ot_epoch_retire_large(&freed, count_free);
+    ot_epoch_leave();
+    cr_assert(ot_epoch_is_due(64));
+    ot_epoch_collect(false);
+    cr_assert_not(ot_epoch_is_due(64));
+    cr_assert_eq(atomic_load(&freed), 2);
 }
 
 static void *
