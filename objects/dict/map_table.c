@@ -16,7 +16,7 @@ enum {
         32,    /* in the list, at most, under the lock; keys lie 2 behind an entrance, on average */
     SWEEP = 2, /* entrances that an insertion brings into the list */
     BATCH = 32,    /* entrances that leave the list under one lock */
-    TRIM = 1 << 21 /* bytes of segments; four times as many of entries go with them, or more */
+    TRIM = 1 << 19 /* bytes of segments; four times as many of entries go with them, or more */
 };
 
 /* Ends every list, as an entrance would; no entry has a greater order. Nobody looks behind it. */
