@@ -7,13 +7,15 @@
  * Threading: see dict.h. What cannot be had within the guard (a key that is checked out, an opaque
  * value) is fetched afterwards; a key that is removed meanwhile is not in the snapshot.
  */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "objects/dict/dict.h"
 
 enum {
     CLEARED = 128, /* keys that clear() removes in one guard */
-    LONG = 1000    /* entries: a walk during which much may have been retired */
+    LONG = 1000,   /* entries: a walk during which much may have been retired */
+    MANY = 10000   /* entries: a megabyte */
 };
 
 /* ---- entries in their order ------------------------------------------------------------------- */
@@ -484,10 +486,15 @@ PyObject *
 ot_ldict_clear(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    size_t before = ot_map_len(ot_ldict_map(self));
     for (;;) {
         ot_entry_t *claimed;
         int rc = clear_unclaimed(self, &claimed);
         if (claimed == NULL) {
+            if (before >= MANY) {
+                malloc_trim(
+                    0); /* the shards' entries lie among each other: pages are free only now */
+            }
             return rc < 0 ? NULL : Py_NewRef(Py_None);
         }
         ot_mapkey_t key = ot_entry_key(claimed);
