@@ -190,6 +190,16 @@ bench-objects: get-peers $(BENCH_TABLE)
 bench-objects-smoke: all $(BENCH_TABLE)
 	@$(BENCH_OBJECTS) --smoke $(BENCH_ARGS)
 
+# The pool beside the standard library's.
+.PHONY: bench-pool bench-pool-smoke report-pool
+BENCH_POOL = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/pool
+bench-pool: all
+	@$(BENCH_POOL)/bench_pool.py $(BENCH_ARGS)
+bench-pool-smoke: all
+	@$(BENCH_POOL)/bench_pool.py --smoke $(BENCH_ARGS)
+report-pool: all
+	@$(BENCH_POOL)/pool_page.py $(REPORT_ARGS)
+
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
 -include $(BUILD)/peers.mk
 BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
@@ -344,6 +354,7 @@ help:
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make bench-channel   small messages without Python: the floor"
 	@echo "make bench-objects   LockingDict, locks and the like beside their peers; -smoke: a second"
+	@echo "make bench-pool      InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."

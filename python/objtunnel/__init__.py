@@ -61,6 +61,7 @@ del MutableMapping
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
+    from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
     from objtunnel._frozen import frozen_default
     from objtunnel._globals import process_global
     from objtunnel._interpreter import Interpreter
@@ -68,9 +69,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Barrier", "BoundedSemaphore", "Box", "Condition", "Event", "FrozenArray", "FrozenBytes", "FrozenDict",
+    "Barrier", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
-    "Interpreter", "InterpreterClosed", "Lock", "LockAbandonedError", "LockingDict",
+    "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "Lock", "LockAbandonedError", "LockingDict",
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "current_gil", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
@@ -91,6 +92,10 @@ def __getattr__(name):
         from objtunnel._interpreter import Interpreter
         globals()[name] = Interpreter
         return Interpreter
+    if name in ("BrokenInterpreterPool", "InterpreterPoolExecutor"):
+        from objtunnel import _executor
+        globals()[name] = value = getattr(_executor, name)
+        return value
     if name == "frozen_default":
         from objtunnel._frozen import frozen_default
         globals()[name] = frozen_default

@@ -1,7 +1,7 @@
 """What runs in a worker interpreter: take a job, do it, answer, until the inbox is closed.
 
-The first message of the inbox is [setup], a dict (_setup.py says what is in it). All others are
-jobs. setup["jobs"] may be another tunnel, from which several workers take jobs: an idle worker
+The first message of the inbox is [setup], a dict (_setup.py says what is in it), or [setup, ...] for a
+worker of a pool, whose jobs are _pool_worker.py's. All others are jobs. setup["jobs"] may be another tunnel, from which several workers take jobs: an idle worker
 takes the next one.
 
 A job is an envelope [number, reply, payload, mailbox] of an int and tunnels (mailbox may be None),
@@ -32,11 +32,15 @@ from objtunnel._errors import TunnelClosed, TunnelEmpty
 def main(worker, inbox, status):
     """The thread's whole life. Called once, by the C side."""
     atexit.register(_forget_this_thread)
-    setup = inbox.recv()[0]
+    setup, *pool = inbox.recv()
     jobs = setup.get("jobs") or inbox
     _setup.apply(setup)
     status.send([worker.id])
     del status, setup
+    if pool:
+        from objtunnel import _pool_worker
+
+        return _pool_worker.main(worker, *pool)
     try:
         _serve(worker, jobs)
     except BaseException as error:

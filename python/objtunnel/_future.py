@@ -1,0 +1,145 @@
+"""PoolFuture: a concurrent.futures.Future that costs a third until somebody waits for it.
+
+The standard library's future makes a Condition and two lists at once; most futures of small jobs are
+done before anybody looks. Here these are made when they are first asked for, and a future that nobody
+has asked is settled under the lock of one Condition that all such futures share, SETTLED.
+
+Main invariant: `_condition` in a future's dict never changes once it is there; a future's state changes
+only while the lock of that condition is held, so the standard library's functions (wait, as_completed,
+asyncio) find what they expect.
+Threading: dict.setdefault decides who makes the condition. A thread that holds SETTLED's lock never
+waits for another condition's.
+"""
+
+import sys
+import threading
+from concurrent.futures import Future, InvalidStateError
+from typing import NamedTuple
+
+from objtunnel import _failures
+from objtunnel._core import Receipt, Tunnel
+
+SETTLED = threading.Condition()
+
+
+class _OnDemand:
+    """An attribute that is made when it is first asked for."""
+
+    def __init__(self, make):
+        self._make = make
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, future, owner):
+        if future is None:
+            return self
+        return future.__dict__.setdefault(self._name, self._make())
+
+
+_ATTRIBUTES = {"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"}
+_LEAN = set(vars(Future())) == _ATTRIBUTES  # else this Python's futures have more to be set up
+
+
+class PoolReceipt(NamedTuple):
+    """How a call travelled: a Receipt of its arguments, a Receipt of its result or None."""
+
+    arguments: Receipt
+    result: Receipt | None
+
+
+class PoolFuture(Future):
+    """The future of a job in a pool. `receipt` says how its arguments and its result travelled."""
+
+    if _LEAN:
+        _condition = _OnDemand(threading.Condition)
+        _waiters = _OnDemand(list)
+        _done_callbacks = _OnDemand(list)
+        _state = "PENDING"
+        _result = _exception = None
+
+    _sent = _received = None  # counts of what was sent, with its envelope; of what came
+    _frame = None  # what the envelope held beside the arguments: function, keywords, kind
+
+    def __init__(self, pool, number):
+        if not _LEAN:
+            super().__init__()
+        self._pool = pool
+        self._number = number
+
+    def result(self, timeout=None):
+        """The call's result; what it raised, TimeoutError or CancelledError otherwise."""
+        if self._state == "FINISHED" and self._exception is None:
+            return self._result
+        self._serve(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout=None):
+        """What the call raised, None if it returned; TimeoutError or CancelledError as result()."""
+        self._serve(timeout)
+        return super().exception(timeout)
+
+    def _serve(self, timeout):
+        """A callback that waits keeps the thread that settles futures from its work: it does it."""
+        if threading.current_thread() is self._pool.manager:
+            self._pool.serve_until(self, timeout)
+
+    def cancel(self):
+        """Cancel the call unless it has begun; whether it is cancelled."""
+        if self.done():
+            return self.cancelled()
+        pool, number = self._pool, self._number
+        if not pool.claim(number, -1):
+            return self.cancelled()
+        pool.futures.pop(number, None)
+        super().cancel()
+        self.set_running_or_notify_cancel()  # the worker passes it by: wait() need not know
+        return True
+
+    def running(self):
+        return not self.done() and self._pool.owner(self._number) > 0
+
+    @property
+    def receipt(self):
+        """PoolReceipt(arguments, result): what was moved, copied and pickled on each way; result is
+        None until there is one; None if the arguments could not be sent. A result that is one number, bool or None counts as nothing."""
+        frame = self._frame
+        if self._sent is None:  # the arguments could not be sent
+            return None
+        envelope = Tunnel().send([self._number, 1] if frame is None else
+                                 [frame[0], [], dict.fromkeys(frame[1]), *frame[2:]])
+        sent = Receipt(has - own for has, own in zip(self._sent, envelope))
+        received = self._received
+        if received is None and self._state == "FINISHED" and self._exception is None:
+            received = (0, 0, 0)
+        return PoolReceipt(sent, received and Receipt(received))
+
+    # ---- the manager's side
+
+    def _settle_result(self, value):
+        try:
+            self.set_result(value)
+        except InvalidStateError:
+            pass  # cancelled in time
+
+    def _settle_error(self, error):
+        """Callbacks may raise SystemExit: whoever settles several futures goes on."""
+        try:
+            self.set_exception(error)
+        except InvalidStateError:
+            pass
+        except BaseException:
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
+
+    def _open(self, answer):
+        """Take over an answer that came by a tunnel of its own; if it cannot be rebuilt here, that
+        is the outcome."""
+        try:
+            if len(answer) == 3:
+                raise _failures.unpack(answer[2].recv_nowait())
+            value = answer[1].recv_nowait().pop()
+            self._received = answer[2:]
+        except BaseException as error:
+            self._settle_error(error)
+        else:
+            self._settle_result(value)
