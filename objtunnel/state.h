@@ -18,8 +18,7 @@ typedef struct {
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyTypeObject *lock_type, *process_global_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;
-    PyObject *spare_receipt; /* send's last; NULL: none */
-    PyObject *process_keys;  /* list: what this interpreter has of process_global() */
+    PyObject *process_keys; /* list: what this interpreter has of process_global() */
 } ot_state_t;
 
 /* The module's state. Borrowed, as good as the module is. */

@@ -223,24 +223,10 @@ receive(ot_state_t *state, ot_channel_t *ch, int64_t deadline)
 
 /* ---- send --------------------------------------------------------------------------------- */
 
-/* A receipt to be filled. Most are dropped unread, so that the last one can be had again if nobody
- * else holds it, as zip does with its tuples. Refs: new; NULL with MemoryError. */
-static PyObject *
-new_receipt(ot_state_t *state)
-{
-    PyObject *spare = state->spare_receipt;
-    state->spare_receipt = NULL; /* a signal handler may send, too, while this one waits */
-    if (spare != NULL && Py_REFCNT(spare) == 1) {
-        return spare;
-    }
-    Py_XDECREF(spare);
-    return PyStructSequence_New(state->receipt_type);
-}
-
 /* The message is gone by now, so nothing may fail any more: a count that there is no memory for
  * reads None. */
 static PyObject *
-fill_receipt(ot_state_t *state, PyObject *receipt, const ot_receipt_t *r)
+fill_receipt(PyObject *receipt, const ot_receipt_t *r)
 {
     size_t counts[3] = {r->moved, r->copied, r->pickled};
     for (int i = 0; i < 3; i++) {
@@ -249,11 +235,8 @@ fill_receipt(ot_state_t *state, PyObject *receipt, const ot_receipt_t *r)
             PyErr_Clear();
             n = Py_NewRef(Py_None);
         }
-        PyObject *last = PyStructSequence_GetItem(receipt, i); /* NULL or of another send, an int */
         PyStructSequence_SetItem(receipt, i, n);
-        Py_XDECREF(last);
     }
-    Py_XSETREF(state->spare_receipt, Py_NewRef(receipt));
     return receipt;
 }
 
@@ -262,7 +245,7 @@ send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, int64_t deadl
 {
     ot_state_t *state = state_of(self);
     ot_channel_t *ch = as_tunnel(self)->channel;
-    PyObject *receipt = new_receipt(state);
+    PyObject *receipt = PyStructSequence_New(state->receipt_type);
     if (receipt == NULL || reserve(state, ch, deadline) < 0) {
         Py_XDECREF(receipt);
         return NULL;
@@ -278,7 +261,7 @@ send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, int64_t deadl
     }
     ot_channel_commit(ch, &tree->node);
     ot_tree_settle(&leftovers);
-    return fill_receipt(state, receipt, &counts);
+    return fill_receipt(receipt, &counts);
 }
 
 /* What share=... asks for. Returns -1 with an exception set. */

@@ -177,6 +177,12 @@ ot_class_cache_init(ot_class_cache_t *cache)
         import_attr("array", "array", &cache->array) < 0) {
         return -1;
     }
+    if (!PyType_Check(cache->array)) {
+        PyErr_Format(PyExc_ImportError,
+                     "objtunnel: array.array is not a type: a module `array` of yours hides the "
+                     "standard library's");
+        return -1;
+    }
     return ot_class_learn(cache, (PyTypeObject *)cache->array);
 }
 

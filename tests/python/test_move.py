@@ -5,7 +5,9 @@ import collections
 import enum
 import gc
 import math
+import pathlib
 import pickle
+import subprocess
 import sys
 import types
 import weakref
@@ -374,6 +376,26 @@ def test_a_temporary_tuple():
     assert t.recv() == (1.5, [2.5])
     if sys.version_info >= (3, 14):
         assert receipt.copied == 0  # 3.13 cannot tell, and copies
+
+
+def test_receipts_hash_as_tuples():
+    t = Tunnel()
+    r = t.send([1.5])
+    hash(r)
+    del r
+    r = t.send([1.5, 2.5, [3.5]])
+    assert hash(r) == hash(tuple(r)) and tuple(r) in {r}
+
+
+def test_a_module_array_of_the_users(tmp_path):
+    """It hides the standard library's: ImportError if that is not imported yet, no crash."""
+    root = pathlib.Path(objtunnel.__file__).parent.parent
+    tmp_path.joinpath("array.py").write_text("array = 1\n")
+    tmp_path.joinpath("main.py").write_text(f"import sys; sys.path.append({str(root)!r})\n"
+                                            "import array, objtunnel\n")
+    done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1 and "ImportError: objtunnel: array.array" in done.stderr, done.stderr
 
 
 class SendsInFinaliser:
