@@ -8,6 +8,7 @@
  * Threading: the receiver's GIL.
  */
 #include "tunnel/foreign.h"
+#include "tunnel/misfit.h"
 #include "tunnel/rehash.h"
 #include "tunnel/retype.h"
 #include "runtime/cpython/gc.h"
@@ -154,20 +155,80 @@ settle_keys(ot_tree_t *tree, here_t *here, bool intern)
     tree->keys.len = 0;
 }
 
-/* ---- making it whole --------------------------------------------------------------------- */
-
-static void
-fill_fixes(ot_tree_t *tree, PyObject *objects, PyObject **handles)
+int
+ot_tree_own_keys(ot_tree_t *tree)
 {
-    for (size_t i = 0; i < tree->fixes.len; i++) {
-        ot_fix_t *fix = &tree->fixes.items[i];
-        PyObject *o = fix->is_channel ? handles[fix->index] : PyList_GET_ITEM(objects, fix->index);
-        *fix->slot = Py_NewRef(o);
+    ot_ptrmap_t index = {0};
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        if (ot_ptrmap_add(&index, tree->keys.items[i].old, (uint32_t)i) < 0) {
+            ot_ptrmap_free(&index);
+            PyErr_NoMemory();
+            return -1;
+        }
     }
-    tree->fixes.len = 0;
+    for (size_t i = 0; i < tree->containers.len; i++) {
+        if (!(tree->containers.items[i] & OT_NEEDS_KEYS)) {
+            continue;
+        }
+        ot_keys_t *keys = ot_dict_keys(ot_untag(tree->containers.items[i]));
+        ot_str_entry_t *e = ot_keys_str_entries(keys);
+        for (Py_ssize_t k = 0, n = ot_keys_count(keys); k < n; k++, e++) {
+            const uint32_t *at = e->me_key == NULL ? NULL : ot_ptrmap_get(&index, e->me_key);
+            ot_key_t *key = at == NULL ? NULL : &tree->keys.items[*at];
+            if (key != NULL && key->old != key->copy) {
+                e->me_key = Py_NewRef(key->copy);
+            }
+        }
+    }
+    for (size_t i = 0; i < tree->keys.len; i++) {
+        tree->keys.items[i].old = tree->keys.items[i].copy;
+    }
+    ot_ptrmap_free(&index);
+    return 0;
 }
 
-/* Cannot fail. The tree is the current interpreter's afterwards. Fixes are filled already: some
+/* ---- making it whole --------------------------------------------------------------------- */
+
+/* Whether the place is part of how an instance is laid out: what is put there is the receiver's, and
+ * none of what ot_classes_enter expects to find. */
+static bool
+is_for_later(const ot_fix_t *fix)
+{
+    return fix->what == OT_SLOT_DICT;
+}
+
+/* Fills the places that are to be filled before, or later than, the instances have their classes. */
+static void
+fill_fixes(const ot_tree_t *tree, PyObject *objects, PyObject **handles, bool later)
+{
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        if (is_for_later(fix) == later) {
+            PyObject *o =
+                fix->is_channel ? handles[fix->index] : PyList_GET_ITEM(objects, fix->index);
+            *fix->slot = Py_NewRef(o);
+        }
+    }
+}
+
+/* Whether each place that holds one C type gets an object of it. 0, or -1 with TypeError. */
+static int
+check_fixes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject *objects)
+{
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        if (fix->what == OT_SLOT_ANY) {
+            continue;
+        }
+        PyObject *o = fix->is_channel ? NULL : PyList_GET_ITEM(objects, fix->index);
+        if (o == NULL || !ot_slot_takes(fix->what, o)) {
+            return ot_raise_misfit(tree, arrivals, fix, o);
+        }
+    }
+    return 0;
+}
+
+/* Cannot fail. The tree is the current interpreter's afterwards. Most fixes are filled already: some
  * of their slots are attributes, which may be put elsewhere here. */
 static void
 make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
@@ -267,12 +328,14 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
     if (tree->pickle != NULL && (objects = ot_foreign_unpickle(interp, tree)) == NULL) {
         goto done;
     }
-    if (make_handles(interp, tree, handles) < 0 ||
+    if (make_handles(interp, tree, handles) < 0 || check_fixes(tree, arrivals, objects) < 0 ||
         (arrivals != NULL && ot_classes_plan(arrivals) < 0)) {
         goto done;
     }
-    fill_fixes(tree, objects, handles);
+    fill_fixes(tree, objects, handles, false);
     make_whole(tree, arrivals, here, true);
+    fill_fixes(tree, objects, handles, true);
+    tree->fixes.len = 0;
     root = tree->root;
     if (tree->rehash && ot_rehash(tree) < 0) {
         Py_CLEAR(root); /* the one failure that loses a message: docs/design.md, "not safe yet" */

@@ -21,10 +21,11 @@ proof_of(ot_copier_t *c)
 static PyObject *
 leave_to_receiver(ot_proof_t *p, PyObject **slot, uint32_t index, bool is_channel)
 {
-    ot_fix_t fix = {slot, index, is_channel};
+    ot_fix_t fix = {slot, index, is_channel, (uint8_t)p->copier.what};
     if (ot_vec_push(&p->tree->fixes, fix) < 0) {
         return PyErr_NoMemory();
     }
+    p->copier.left = true;
     p->tree->rehash |= !is_channel;
     return Py_NewRef(Py_None);
 }
@@ -116,7 +117,7 @@ do_jobs(ot_proof_t *p)
 int
 ot_copy_outsiders(ot_proof_t *p)
 {
-    p->copier = (ot_copier_t){copy_reference, add_part};
+    p->copier = (ot_copier_t){.copy = copy_reference, .part = add_part};
     if (ot_numbers_copy(p) < 0) {
         return -1;
     }
@@ -138,7 +139,7 @@ ot_copy_outsiders(ot_proof_t *p)
 int
 ot_copy_root(ot_proof_t *p)
 {
-    p->copier = (ot_copier_t){copy_reference, add_part};
+    p->copier = (ot_copier_t){.copy = copy_reference, .part = add_part};
     p->tree->root = copy_reference(&p->copier, p->root, &p->tree->root);
     return p->tree->root == NULL ? -1 : do_jobs(p); /* if it fails, undo() drops the root */
 }

@@ -272,9 +272,9 @@ commit_edges(ot_proof_t *p, ot_leftovers_t *leftovers)
         }
         leftovers->items[leftovers->len++] = *edge->slot;
         if (e->verdict == OT_FOREIGN || e->verdict == OT_HANDLE) {
-            ot_fix_t fix = {edge->slot, e->foreign, e->verdict == OT_HANDLE};
+            ot_fix_t fix = {edge->slot, e->foreign, e->verdict == OT_HANDLE, (uint8_t)edge->what};
             p->tree->fixes.items[p->tree->fixes.len++] = fix;
-            *edge->slot = Py_None;
+            *edge->slot = ot_slot_placeholder(edge->what);
         } else {
             *edge->slot = Py_NewRef(e->copy);
         }

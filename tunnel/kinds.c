@@ -122,6 +122,13 @@ kind_of_subclass(PyTypeObject *type, PyTypeObject *base)
     return kind->subclassable ? &ot_kind_container_instance : &ot_kind_other_instance;
 }
 
+const ot_kind_t *
+ot_kind_at_hand(PyTypeObject *type)
+{
+    PyTypeObject *base = ot_type_solid_base(type);
+    return type == base ? ot_kind_of_base(type) : kind_of_subclass(type, base);
+}
+
 int
 ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind)
 {
@@ -129,7 +136,7 @@ ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind)
     if (ot_kind_static(base) == NULL && learn_c_type(base) < 0) {
         return -1;
     }
-    *kind = type == base ? ot_kind_of_base(type) : kind_of_subclass(type, base);
+    *kind = ot_kind_at_hand(type);
     return 0;
 }
 

@@ -26,7 +26,26 @@ struct ot_copier {
 
     /* Tells of a part: see ot_visit_part. A new one, untracked. */
     void (*part)(ot_copier_t *c, PyObject *part);
+
+    ot_slot_t what; /* what `slot` may hold */
+    bool left;      /* copy has left a place that holds one C type to the receiver */
 };
+
+/* Fills a clone's place, NULL so far, that holds one C type only (slot.h). 0, or -1 with an exception
+ * and the place as it was. */
+static inline int
+ot_fill_slot(ot_copier_t *c, PyObject **to, PyObject *from, ot_slot_t what)
+{
+    c->what = what;
+    c->left = false;
+    PyObject *copy = c->copy(c, from, to);
+    c->what = OT_SLOT_ANY;
+    if (copy == NULL) {
+        return -1;
+    }
+    *to = c->left ? ot_slot_placeholder(what) : copy; /* copy is None if it was left */
+    return 0;
+}
 
 /* ---- the row ------------------------------------------------------------------------------ */
 
@@ -120,6 +139,9 @@ const ot_kind_t *ot_kind_static(PyTypeObject *type);
  * at an object of the type, one is made. 0, or -1 with an exception set. Runs: e. */
 int ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind);
 
+/* The same without a look at an object: NULL also where one was needed. Runs: -. */
+const ot_kind_t *ot_kind_at_hand(PyTypeObject *type);
+
 /* The row for the part of an instance that its solid base (class.h) laid out: NULL for object and
  * for bases that we know nothing of. Runs: -. */
 const ot_kind_t *ot_kind_of_base(PyTypeObject *base);
@@ -154,6 +176,11 @@ extern const ot_c_type_t ot_c_type_array, ot_c_type_deque, ot_c_type_defaultdict
  * does. */
 int ot_odict_check(void);
 int ot_mappingproxy_check(void);
+
+/* timedelta(0), of which the process has one, and the type tzinfo: static objects, known when a row
+ * of datetime's is used. Borrowed. */
+PyObject *ot_timedelta_zero(void);
+PyTypeObject *ot_tzinfo_type(void);
 
 /* The tzinfo of an aware time or datetime, else NULL; o is of one of datetime's types. Borrowed. */
 PyObject *ot_tzinfo_of(PyObject *o);

@@ -40,6 +40,7 @@ typedef struct {
 typedef struct {
     PyObject **slot;
     uint32_t entry;
+    ot_slot_t what;
 } ot_edge_t;
 
 /* An int or float that has several references (numbers.c). copy is owned; NULL: it moves. */

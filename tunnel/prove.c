@@ -135,7 +135,7 @@ admit(ot_proof_t *p, Py_ssize_t i)
 static int
 remember_edge(ot_proof_t *p, PyObject **slot, Py_ssize_t entry)
 {
-    ot_edge_t edge = {slot, (uint32_t)entry};
+    ot_edge_t edge = {slot, (uint32_t)entry, OT_SLOT_ANY};
     p->entries.items[entry].edges++;
     return ot_vec_push(&p->edges, edge) < 0 ? ot_no_memory() : 0;
 }
@@ -206,6 +206,19 @@ admit_if_complete(ot_proof_t *p, Py_ssize_t i)
     bool ours = e->verdict == OT_PENDING &&
                 (e->edges == Py_REFCNT(e->obj) || ot_proof_shares(p, e->obj, e->kind));
     return ours ? admit(p, i) : 0;
+}
+
+/* An edge that is remembered is remembered before the walk goes on below it. */
+static int
+prove_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
+{
+    ot_proof_t *p = proof_of(v);
+    size_t at = p->edges.len;
+    int rc = prove_edge(v, slot);
+    if (p->edges.len > at && p->edges.items[at].slot == slot) {
+        p->edges.items[at].what = what;
+    }
+    return rc;
 }
 
 static int
@@ -439,7 +452,8 @@ int
 ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
 {
     const ot_kind_t *kind = ot_proof_kind(p, shell);
-    p->visitor = (ot_visitor_t){.edge = prove_edge, .key = prove_key, .part = take_part};
+    p->visitor = (ot_visitor_t){
+        .edge = prove_edge, .key = prove_key, .typed = prove_typed, .part = take_part};
     if (descend_any(p, shell, kind, tracked) < 0 || drain(p) < 0 || settle_cycles(p) < 0) {
         return -1;
     }

@@ -105,29 +105,6 @@ ot_rest_suits(const ot_tree_t *tree)
     return tree->pickle == NULL && tree->held.len == 0;
 }
 
-/* Has each dict own strs of the tree's as keys, where it has addresses of the sender's. `index`
- * maps both to their number. */
-static void
-own_keys(ot_tree_t *tree, const ot_ptrmap_t *index)
-{
-    for (size_t i = 0; i < tree->containers.len; i++) {
-        if (!(tree->containers.items[i] & OT_NEEDS_KEYS)) {
-            continue;
-        }
-        ot_keys_t *keys = ot_dict_keys(ot_untag(tree->containers.items[i]));
-        ot_str_entry_t *e = ot_keys_str_entries(keys);
-        for (Py_ssize_t k = 0, n = ot_keys_count(keys); k < n; k++, e++) {
-            const uint32_t *at = e->me_key == NULL ? NULL : ot_ptrmap_get(index, e->me_key);
-            if (at != NULL && e->me_key == tree->keys.items[*at].old) {
-                e->me_key = Py_NewRef(tree->keys.items[*at].copy);
-            }
-        }
-    }
-    for (size_t i = 0; i < tree->keys.len; i++) {
-        tree->keys.items[i].old = tree->keys.items[i].copy;
-    }
-}
-
 static void
 put_placeholders(ot_rest_t *rest)
 {
@@ -167,24 +144,11 @@ new_placeholder(void)
     return placeholder;
 }
 
-static int
-index_keys(const ot_tree_t *tree, ot_ptrmap_t *index)
-{
-    for (size_t i = 0; i < tree->keys.len; i++) {
-        if (ot_ptrmap_add(index, tree->keys.items[i].old, (uint32_t)i) < 0) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    return 0;
-}
-
 ot_rest_t *
 ot_rest_new(ot_tree_t *tree)
 {
     size_t n = tree->bare ? 0 : tree->channels.len;
     ot_rest_t *rest = PyMem_Calloc(1, sizeof *rest + n * sizeof(PyObject *));
-    ot_ptrmap_t index = {0};
     if (rest == NULL) {
         PyErr_NoMemory();
         return NULL;
@@ -197,18 +161,15 @@ ot_rest_new(ot_tree_t *tree)
             return NULL;
         }
     }
-    if (!tree->bare && index_keys(tree, &index) < 0) {
-        ot_ptrmap_free(&index);
+    if (!tree->bare && ot_tree_own_keys(tree) < 0) {
         free_rest(rest);
         return NULL;
     }
     rest->tree = tree;
     set_array_type(rest, &ot_rest_array_type);
     if (!tree->bare) {
-        own_keys(tree, &index);
         put_placeholders(rest);
     }
-    ot_ptrmap_free(&index);
     return rest;
 }
 
@@ -354,7 +315,7 @@ do_jobs(copying_t *c)
 PyObject *
 ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part)
 {
-    copying_t c = {.copier = {copy_reference, add_part}};
+    copying_t c = {.copier = {.copy = copy_reference, .part = add_part}};
     PyObject *root = NULL;
     if (rest->has_arrays && (c.array_type = array_type_here()) == NULL) {
         return NULL;

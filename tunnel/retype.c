@@ -337,6 +337,27 @@ ot_arrivals_free(ot_arrivals_t *arrivals)
     PyMem_RawFree(arrivals);
 }
 
+void
+ot_arrivals_lend(const ot_arrivals_t *arrivals, bool lend)
+{
+    for (size_t i = 0; arrivals != NULL && i < arrivals->len; i++) {
+        const arrival_t *a = &arrivals->items[i];
+        for (size_t k = 0; k < a->sent->instances.len; k++) {
+            ot_py_set_type_steal(instance(a->sent, k), lend ? a->type : NULL);
+        }
+    }
+}
+
+PyObject *
+ot_arrivals_name(const ot_arrivals_t *arrivals, const PyTypeObject *type, int place)
+{
+    size_t i = 0;
+    while (arrivals->items[i].type != type) {
+        i++;
+    }
+    return arrivals->items[i].sent->names[place];
+}
+
 /* ---- the receiver: where attributes go ------------------------------------------------------ */
 
 static int

@@ -45,6 +45,13 @@ int ot_classes_plan(ot_arrivals_t *arrivals);
 /* Makes all instances this interpreter's; cannot fail. tracked: the tree's; dicts are added to it. */
 void ot_classes_enter(ot_arrivals_t *arrivals, ot_gc_chain_t *tracked);
 
+/* While no Python code runs: instances in transit are lent their classes, which do not count them,
+ * or are without one again. NULL is fine. */
+void ot_arrivals_lend(const ot_arrivals_t *arrivals, bool lend);
+
+/* What the sender's class called the attribute at that place of the values. Borrowed: a message's. */
+PyObject *ot_arrivals_name(const ot_arrivals_t *arrivals, const PyTypeObject *type, int place);
+
 /* NULL is fine. */
 void ot_arrivals_free(ot_arrivals_t *arrivals);
 

@@ -34,11 +34,12 @@ typedef struct {
     void *context;
 } ot_interp_t;
 
-/* A place that only the receiver can fill: it holds None in transit. */
+/* A place that only the receiver can fill: it holds a placeholder in transit (slot.h). */
 typedef struct {
     PyObject **slot;
     uint32_t index; /* into the list of pickled objects, or into channels */
     bool is_channel;
+    uint8_t what; /* ot_slot_t */
 } ot_fix_t;
 
 /* The sender's key object (an address, never followed) and the copy that stands for it. */
@@ -80,7 +81,7 @@ enum { OT_IS_COPY = 1, OT_NO_VALUES = 255 };
 
 /* Invariants in transit: every object reachable from root is off all collectors' lists, lies in
  * the shared heap or is static, and has as many references as the tree has edges to it (more, if
- * it is shared, see ot_share_t); but for slots in fixes (None), keys of dicts marked OT_NEEDS_KEYS
+ * it is shared, see ot_share_t); but for slots in fixes, keys of dicts marked OT_NEEDS_KEYS
  * (maybe addresses from `keys`), and the ob_type of `classes`' instances (NULL).
  *
  * A bare tree is in order as it is: what follows `bare` is not there, or empty and without memory
@@ -185,6 +186,10 @@ void ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain);
 /* Keeps a chain of messages for an interpreter to free when it next disposes of or receives
  * something, where the current one no longer can. Runs: -. */
 void ot_tree_leave_chain(ot_node_t *chain);
+
+/* Has each dict of a tree in transit own strs of the message's as keys, where it has addresses of the
+ * sender's. 0, or -1 with MemoryError. Runs: m. */
+int ot_tree_own_keys(ot_tree_t *tree);
 
 /* Drops the tree's own references to channels. Returns the messages of those that died. */
 ot_node_t *ot_tree_release_channels(ot_tree_t *tree);

@@ -15,6 +15,7 @@
 #include "runtime/cpython/builtin.h"
 #include "runtime/cpython/dict.h"
 #include "runtime/cpython/str.h"
+#include "tunnel/slot.h"
 
 typedef struct ot_visitor ot_visitor_t;
 
@@ -24,6 +25,8 @@ struct ot_visitor {
     /* The same for a str that is the i-th key of an all-str dict; these slots are not remembered
      * one by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
     int (*key)(ot_visitor_t *v, PyObject *key, Py_ssize_t i);
+    /* The same as edge for a place that holds one C type only; NULL: edge is called. */
+    int (*typed)(ot_visitor_t *v, PyObject **slot, ot_slot_t what);
     /* The same for a part; NULL: it is of no interest. */
     void (*part)(ot_visitor_t *v, PyObject *part);
     size_t leaves; /* exclusive leaves passed over */
@@ -206,6 +209,16 @@ static inline int
 ot_visit_edge(ot_visitor_t *v, PyObject **slot)
 {
     return ot_walk_edge(v, slot, v->edge);
+}
+
+/* For a place that is not NULL and holds one C type only (slot.h). */
+static inline int
+ot_visit_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
+{
+    if (*slot == Py_None || ot_is_exclusive_leaf(*slot)) {
+        return ot_visit_edge(v, slot);
+    }
+    return v->typed != NULL ? v->typed(v, slot, what) : v->edge(v, slot);
 }
 
 /* A part is an object with a collector header that belongs to the visited one alone and is no object

@@ -4,7 +4,7 @@
  * message's record of the type sees to. One block each; time and datetime have a tzinfo only if
  * they say so, and are shorter if not. Cached hashes come along.
  *
- * Threading: `utc` and `zero` are written by checks, each time with the same values.
+ * Threading: the static pointers are written by checks, each time with the same values.
  */
 #include "tunnel/class.h"
 
@@ -15,6 +15,19 @@
 
 /* timezone.utc and its offset, of which the process has one each. */
 static PyObject *_Atomic utc, *_Atomic zero;
+static PyTypeObject *_Atomic tzinfo_type;
+
+PyObject *
+ot_timedelta_zero(void)
+{
+    return zero;
+}
+
+PyTypeObject *
+ot_tzinfo_type(void)
+{
+    return tzinfo_type;
+}
 
 bool
 ot_is_module_static(PyObject *o)
@@ -61,13 +74,6 @@ fill_nothing(PyObject *clone, PyObject *o, ot_copier_t *c)
     return 0;
 }
 
-static int
-fill_slot(PyObject **to, PyObject *from, ot_copier_t *c)
-{
-    *to = c->copy(c, from, to);
-    return *to == NULL ? -1 : 0;
-}
-
 /* ---- date, timedelta, tzinfo: leaves -------------------------------------------------------- */
 
 static PyObject *
@@ -105,21 +111,21 @@ datetime_tzinfo(PyObject *o)
 }
 
 OT_ALWAYS_INLINE int
-visit_tzinfo(PyObject **tzinfo, ot_visitor_t *v)
+visit_tzinfo(PyObject **tzinfo, ot_visitor_t *v, ot_slot_t what)
 {
-    return tzinfo == NULL || *tzinfo == utc ? 0 : ot_visit_edge(v, tzinfo);
+    return tzinfo == NULL || *tzinfo == utc ? 0 : ot_visit_typed(v, tzinfo, what);
 }
 
 static int
 time_visit(PyObject *o, ot_visitor_t *v)
 {
-    return visit_tzinfo(time_tzinfo(o), v);
+    return visit_tzinfo(time_tzinfo(o), v, OT_SLOT_TIME_TZINFO);
 }
 
 static int
 datetime_visit(PyObject *o, ot_visitor_t *v)
 {
-    return visit_tzinfo(datetime_tzinfo(o), v);
+    return visit_tzinfo(datetime_tzinfo(o), v, OT_SLOT_DATETIME_TZINFO);
 }
 
 static PyObject *
@@ -180,14 +186,15 @@ static int
 time_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     PyObject **from = time_tzinfo(o);
-    return from == NULL ? 0 : fill_slot(time_tzinfo(clone), *from, c);
+    return from == NULL ? 0 : ot_fill_slot(c, time_tzinfo(clone), *from, OT_SLOT_TIME_TZINFO);
 }
 
 static int
 datetime_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     PyObject **from = datetime_tzinfo(o);
-    return from == NULL ? 0 : fill_slot(datetime_tzinfo(clone), *from, c);
+    return from == NULL ? 0
+                        : ot_fill_slot(c, datetime_tzinfo(clone), *from, OT_SLOT_DATETIME_TZINFO);
 }
 
 /* ---- timezone ------------------------------------------------------------------------------- */
@@ -196,10 +203,10 @@ static int
 timezone_visit(PyObject *o, ot_visitor_t *v)
 {
     ot_timezone_t *z = (ot_timezone_t *)o;
-    if (ot_visit_edge(v, &z->offset) < 0) {
+    if (ot_visit_typed(v, &z->offset, OT_SLOT_TIMEZONE_OFFSET) < 0) {
         return -1;
     }
-    return z->name == NULL ? 0 : ot_visit_edge(v, &z->name);
+    return z->name == NULL ? 0 : ot_visit_typed(v, &z->name, OT_SLOT_TIMEZONE_NAME);
 }
 
 static PyObject *
@@ -229,10 +236,10 @@ static int
 timezone_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     ot_timezone_t *to = (ot_timezone_t *)clone, *from = (ot_timezone_t *)o;
-    if (fill_slot(&to->offset, from->offset, c) < 0) {
+    if (ot_fill_slot(c, &to->offset, from->offset, OT_SLOT_TIMEZONE_OFFSET) < 0) {
         return -1;
     }
-    return from->name == NULL ? 0 : fill_slot(&to->name, from->name, c);
+    return from->name == NULL ? 0 : ot_fill_slot(c, &to->name, from->name, OT_SLOT_TIMEZONE_NAME);
 }
 
 /* ---- the layouts ---------------------------------------------------------------------------- */
@@ -260,12 +267,26 @@ date_check(PyTypeObject *type)
     return check_steal(o, sizeof(PyDateTime_Date), offsetof(PyDateTime_Date, data), bytes, 4);
 }
 
+/* Whether tzinfo is the static type that C code asks for. An interpreter whose datetime module is
+ * somebody else's has none. */
+static bool
+note_tzinfo(void)
+{
+    const PyDateTime_CAPI *api = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
+    if (api == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    tzinfo_type = api->TZInfoType;
+    return !PyType_HasFeature(api->TZInfoType, Py_TPFLAGS_HEAPTYPE);
+}
+
 static int
 time_check(PyTypeObject *type)
 {
     PyObject *o = PyObject_CallFunction((PyObject *)type, "iiii", 1, 2, 3, 456789);
     static const unsigned char bytes[] = {1, 2, 3, 456789 >> 16, 456789 >> 8 & 255, 456789 & 255};
-    if (o != NULL && (time_tzinfo(o) != NULL)) {
+    if (o != NULL && (time_tzinfo(o) != NULL || !note_tzinfo())) {
         Py_DECREF(o);
         return 0;
     }
@@ -278,7 +299,7 @@ datetime_check(PyTypeObject *type)
     PyObject *o = PyObject_CallFunction((PyObject *)type, "iiiiiii", 2024, 2, 29, 1, 2, 3, 456789);
     static const unsigned char bytes[] = {2024 >> 8,    2024 & 255,        2,           29, 1, 2, 3,
                                           456789 >> 16, 456789 >> 8 & 255, 456789 & 255};
-    if (o != NULL && datetime_tzinfo(o) != NULL) {
+    if (o != NULL && (datetime_tzinfo(o) != NULL || !note_tzinfo())) {
         Py_DECREF(o);
         return 0;
     }
@@ -308,7 +329,7 @@ is_part_of_a_library(PyObject *o)
     return ot_py_immortal(o) && dladdr(o, &info) != 0;
 }
 
-/* Also takes note of timezone.utc, if it is the process's and not this interpreter's. */
+/* Also takes note of timezone.utc, which must be the process's and not this interpreter's. */
 static int
 timezone_check(PyTypeObject *type)
 {
@@ -322,8 +343,9 @@ timezone_check(PyTypeObject *type)
         delta = PyObject_CallFunction((PyObject *)Py_TYPE(offset), "ii", 0, 3600);
         zone = delta == NULL ? NULL : PyObject_CallFunction((PyObject *)type, "Os", delta, "name");
         good = zone != NULL && ((ot_timezone_t *)zone)->offset == delta &&
-               PyUnicode_CompareWithASCIIString(((ot_timezone_t *)zone)->name, "name") == 0;
-        if (good && is_part_of_a_library(o) && is_part_of_a_library(offset)) {
+               PyUnicode_CompareWithASCIIString(((ot_timezone_t *)zone)->name, "name") == 0 &&
+               is_part_of_a_library(o) && is_part_of_a_library(offset);
+        if (good) {
             utc = o;
             zero = offset;
         }

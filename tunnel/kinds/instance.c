@@ -76,7 +76,7 @@ visit_attributes(PyObject *o, ot_visitor_t *v)
         return each_value(values, visit_slot, v);
     }
     PyObject **dict = ot_instance_dict(o);
-    return *dict != NULL ? v->edge(v, dict) : 0;
+    return *dict != NULL ? ot_visit_typed(v, dict, OT_SLOT_DICT) : 0;
 }
 
 /* Whether nobody else can get at the dict that shares its keys with the class. */
@@ -248,8 +248,7 @@ fill_attributes(PyObject *clone, PyObject *o, ot_copier_t *c)
         return values == NULL ? 0 : copy_values(ot_instance_values(clone), values, c);
     }
     ot_instance_invalidate_values(clone);
-    *to = c->copy(c, *dict, to); /* whatever it shares, its copy is a dict like any other */
-    return *to == NULL ? -1 : 0;
+    return ot_fill_slot(c, to, *dict, OT_SLOT_DICT); /* a copy shares no keys, whatever it is of */
 }
 
 /* ---- the row of plain instances ------------------------------------------------------------ */

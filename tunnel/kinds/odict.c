@@ -77,7 +77,7 @@ odict_visit(PyObject *o, ot_visitor_t *v)
     ot_odict_t *od = (ot_odict_t *)o;
     ot_keys_t *keys = ot_dict_keys(o);
     int needs = 0;
-    if (od->inst_dict != NULL && v->edge(v, &od->inst_dict) < 0) {
+    if (od->inst_dict != NULL && ot_visit_typed(v, &od->inst_dict, OT_SLOT_ODICT_DICT) < 0) {
         return -1;
     }
     ot_keys_forget_version(keys);
@@ -292,11 +292,9 @@ odict_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
     ot_odict_t *to = (ot_odict_t *)clone, *from = (ot_odict_t *)o;
     ot_keys_t *keys = ot_dict_keys(o), *to_keys = ot_dict_keys(clone);
     int needs = 0;
-    if (from->inst_dict != NULL) {
-        to->inst_dict = c->copy(c, from->inst_dict, &to->inst_dict);
-        if (to->inst_dict == NULL) {
-            return -1;
-        }
+    if (from->inst_dict != NULL &&
+        ot_fill_slot(c, &to->inst_dict, from->inst_dict, OT_SLOT_ODICT_DICT) < 0) {
+        return -1;
     }
     Py_ssize_t n = ot_keys_static(to_keys) ? 0 : ot_keys_count(keys);
     for (Py_ssize_t i = 0; i < n; i++) {

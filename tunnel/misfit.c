@@ -1,0 +1,214 @@
+/* misfit.c: see misfit.h.
+ *
+ * The path is looked for in a tree that is in transit: path.c cannot, for it asks objects for their
+ * items. Here the rows' visit reports places, breadth first, and a place's address tells what it is
+ * called. Instances are lent their classes meanwhile, and no Python code runs.
+ *
+ * Main invariant: refcounts and places of the tree are as before when this is over.
+ * Threading: the receiver's GIL.
+ */
+#include "tunnel/misfit.h"
+
+#include "runtime/cpython/instance.h"
+#include "runtime/cpython/stdlib.h"
+#include "tunnel/kinds.h"
+#include "tunnel/layout.h"
+#include "tunnel/ptrmap.h"
+
+/* An object that was met, and the place where: a place of steps[parent].o. */
+typedef struct {
+    PyObject *o;
+    PyObject **slot;
+    size_t parent;
+} step_t;
+
+typedef struct {
+    ot_visitor_t visitor; /* first: the callbacks find the search by it */
+    OT_VEC(step_t) steps;
+    size_t at; /* the step that is looked into */
+    ot_ptrmap_t met;
+    const ot_arrivals_t *arrivals;
+} search_t;
+
+static int
+meet(search_t *s, PyObject *o, PyObject **slot)
+{
+    if (ot_is_process_static(o) || ot_ptrmap_get(&s->met, o) != NULL) {
+        return 0;
+    }
+    step_t step = {o, slot, s->at};
+    if (ot_ptrmap_add(&s->met, o, 0) < 0 || ot_vec_push(&s->steps, step) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static int
+meet_edge(ot_visitor_t *v, PyObject **slot)
+{
+    return meet((search_t *)v, *slot, slot);
+}
+
+static int
+meet_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
+{
+    (void)v;
+    (void)key;
+    (void)i;
+    return 0;
+}
+
+/* Index of the step that met `target`; -1 if there is none, -2 with MemoryError. */
+static Py_ssize_t
+find(search_t *s, PyObject *root, PyObject *target)
+{
+    s->visitor = (ot_visitor_t){.edge = meet_edge, .key = meet_key};
+    if (meet(s, root, NULL) < 0) {
+        return -2;
+    }
+    for (; s->at < s->steps.len; s->at++) {
+        PyObject *o = s->steps.items[s->at].o;
+        if (o == target) {
+            return (Py_ssize_t)s->at;
+        }
+        const ot_kind_t *kind = ot_kind_at_hand(Py_TYPE(o));
+        if (kind != NULL && !kind->leaf && kind->visit(o, &s->visitor) < 0) {
+            return -2;
+        }
+    }
+    return -1;
+}
+
+/* ---- what a place is called ------------------------------------------------------------------ */
+
+static PyObject *
+spell_item(PyObject **items, Py_ssize_t n, PyObject **slot)
+{
+    bool inside = slot >= items && slot < items + n;
+    return inside ? PyUnicode_FromFormat("[%zd]", (Py_ssize_t)(slot - items)) : NULL;
+}
+
+static PyObject *
+spell_key(PyObject *key)
+{
+    if (PyUnicode_CheckExact(key) || PyLong_CheckExact(key)) {
+        return PyUnicode_FromFormat("[%R]", key);
+    }
+    return PyUnicode_FromFormat("[<%s>]", Py_TYPE(key)->tp_name);
+}
+
+static PyObject *
+spell_entry(PyObject *dict, PyObject **slot)
+{
+    ot_keys_t *keys = ot_dict_keys(dict);
+    for (Py_ssize_t i = 0, n = ot_dict_is_split(dict) ? 0 : ot_keys_count(keys); i < n; i++) {
+        PyObject **key, **value;
+        ot_keys_entry(keys, i, &key, &value);
+        if (value == slot) {
+            return spell_key(*key);
+        }
+        if (key == slot) {
+            return PyUnicode_FromString(".<key>");
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+spell_attribute(const search_t *s, PyObject *o, PyObject **slot)
+{
+    PyTypeObject *type = Py_TYPE(o);
+    for (PyTypeObject *t = type; ot_type_is_python(t); t = t->tp_base) {
+        PyMemberDef *member = ot_type_members(t);
+        for (Py_ssize_t n = Py_SIZE(t); n > 0; n--, member++) {
+            if ((char *)slot - (char *)o == member->offset) {
+                return PyUnicode_FromFormat(".%s", member->name);
+            }
+        }
+    }
+    if (!ot_type_manages_dict(type)) {
+        return NULL;
+    }
+    PyObject *dict = *ot_instance_dict(o);
+    if (slot == ot_instance_dict(o)) {
+        return PyUnicode_FromString(".__dict__");
+    }
+    ot_values_t *values = dict != NULL ? ot_dict_values(dict) : ot_instance_values(o);
+    for (int i = 0; values != NULL && i < values->size; i++) {
+        int place = ot_values_place(values, i);
+        if (slot == &values->values[place]) {
+            return PyUnicode_FromFormat(".%U", ot_arrivals_name(s->arrivals, type, place));
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+spell_place(const search_t *s, PyObject *o, PyObject **slot)
+{
+    PyObject *name = NULL;
+    if (PyList_Check(o)) {
+        name = spell_item(((PyListObject *)o)->ob_item, PyList_GET_SIZE(o), slot);
+    } else if (PyTuple_Check(o)) {
+        name = spell_item(((PyTupleObject *)o)->ob_item, PyTuple_GET_SIZE(o), slot);
+    } else if (PyDict_Check(o)) {
+        name = spell_entry(o, slot);
+    } else if (PyAnySet_Check(o)) {
+        name = PyUnicode_FromString(".<element>");
+    }
+    if (name == NULL && !PyErr_Occurred() && ot_type_is_python(Py_TYPE(o))) {
+        name = spell_attribute(s, o, slot);
+    }
+    if (name == NULL && !PyErr_Occurred()) {
+        bool dict = PyODict_Check(o) && slot == &((ot_odict_t *)o)->inst_dict;
+        name = PyUnicode_FromString(dict ? ".__dict__" : ".<item>");
+    }
+    return name;
+}
+
+/* The path to a step; of a very long one the end. */
+static PyObject *
+spell(const search_t *s, Py_ssize_t to)
+{
+    enum { LONGEST = 100 };
+    PyObject *path = PyUnicode_FromString("");
+    size_t i = to < 0 ? 0 : (size_t)to;
+    for (int n = 0; path != NULL && i != 0 && n < LONGEST; n++) {
+        const step_t *step = &s->steps.items[i];
+        PyObject *place = spell_place(s, s->steps.items[step->parent].o, step->slot);
+        PyObject *longer = place == NULL ? NULL : PyUnicode_Concat(place, path);
+        Py_XDECREF(place);
+        Py_SETREF(path, longer);
+        i = step->parent;
+    }
+    if (path != NULL) {
+        Py_SETREF(path, PyUnicode_FromFormat(i == 0 && to >= 0 ? "$%U" : "$...%U", path));
+    }
+    return path;
+}
+
+int
+ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fix, PyObject *o)
+{
+    ot_slot_t slot = (ot_slot_t)fix->what;
+    search_t s = {.arrivals = arrivals};
+    PyObject *path = NULL;
+    if (ot_tree_own_keys(tree) == 0) {
+        ot_arrivals_lend(arrivals, true);
+        Py_ssize_t at = find(&s, tree->root, ot_slot_owner(slot, fix->slot));
+        path = at == -2 ? NULL : spell(&s, at);
+        ot_arrivals_lend(arrivals, false);
+    }
+    if (path != NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "%U.%s: this can only be %s, and unpickling gave a %s object; the message is "
+                     "kept",
+                     path, ot_slot_name(slot), ot_slot_expects(slot),
+                     o == NULL ? "Tunnel" : Py_TYPE(o)->tp_name);
+        Py_DECREF(path);
+    }
+    ot_vec_free(&s.steps);
+    ot_ptrmap_free(&s.met);
+    return -1;
+}
