@@ -11,6 +11,7 @@ See README.md for what moves, what is copied and what is pickled.
 
 from _collections_abc import MutableMapping  # collections.abc, which os has loaded already
 
+from objtunnel import _modules, _processes
 from objtunnel._classes import register_movable
 from objtunnel._core import (
     Barrier,
@@ -51,10 +52,10 @@ from objtunnel._errors import (
     TunnelEmpty,
     TunnelFull,
 )
-from objtunnel._modules import install, module_namespace, shared_module
+from objtunnel._modules import module_namespace, shared_module
 
-install()
-del install
+_modules.install()
+_processes.install()
 
 MutableMapping.register(LockingDict)
 del MutableMapping

@@ -252,6 +252,79 @@ def test_beside_multiprocessing(run_script):
         """)
 
 
+HANDLES_TO_PROCESSES = """
+    import sys
+    {first}
+    import concurrent.futures, copy, io, multiprocessing, pickle
+    from multiprocessing.reduction import ForkingPickler
+    import objtunnel
+    from objtunnel import *
+
+    HANDLES = [
+        lambda: Tunnel(), lambda: GlobalLock("x"), lambda: SharedArray("d", 3), lambda: Lock(),
+        lambda: RLock(), lambda: Condition(), lambda: Semaphore(), lambda: BoundedSemaphore(),
+        lambda: Event(), lambda: Barrier(2), lambda: Box([1]), lambda: freeze([1]), lambda: freeze((1,)),
+        lambda: freeze({{1: 2}}), lambda: freeze({{1, 2}}), lambda: freeze(b"1" * 10**5), lambda: LockingDict(a=1),
+        lambda: LockingList([1]), lambda: SharedFile(__file__)]
+
+    if __name__ == "__main__":
+        assert type(sys.meta_path[0]) is type(sys.meta_path[-1]) and len(sys.meta_path) == {finders}
+        for make in HANDLES:
+            handle = make()
+            for dump in (ForkingPickler.dumps, lambda o: ForkingPickler(io.BytesIO()).dump(o)):
+                try:
+                    dump([handle])
+                except TypeError as error:
+                    assert type(handle).__name__ in str(error) and "process" in str(error)
+                else:
+                    raise AssertionError(handle)
+            kept = pickle.loads(pickle.dumps(handle)), copy.copy(handle)
+            assert type(kept[0]) is type(kept[1]) is type(handle)
+        ForkingPickler.dumps([current_gil(), heap_info(), Tunnel().send(1)])
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Pool(1) as pool:
+            try:
+                pool.apply_async(repr, (Tunnel(),)).get(timeout=30)
+            except TypeError:
+                print("pool", flush=True)
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            error = pool.submit(repr, LockingDict()).exception(timeout=30)
+            print("executor", isinstance(error, TypeError), flush=True)
+"""
+
+
+@pytest.mark.parametrize("first", ["objtunnel", "multiprocessing.reduction", "multiprocessing"])
+def test_a_handle_for_another_process_raises_at_once(run_script, first):
+    """Whichever of the two is imported first."""
+    script = HANDLES_TO_PROCESSES.format(first=f"import {first}", finders=4)
+    assert run_script(script).stdout == "pool\nexecutor True\n"
+
+
+def test_a_handle_for_another_process_in_a_worker(run_script):
+    assert run_script("""
+        import objtunnel
+
+        def work():
+            from multiprocessing.reduction import ForkingPickler
+            try:
+                ForkingPickler.dumps(objtunnel.Tunnel())
+            except TypeError:
+                return "refused"
+
+        if __name__ == "__main__":
+            with objtunnel.Interpreter() as i:
+                print(i.call(work))
+        """).stdout == "refused\n"
+
+
+def test_importing_costs_no_multiprocessing(run_script):
+    assert run_script("""
+        import sys
+        import objtunnel
+        assert not [name for name in sys.modules if name.startswith("multiprocessing")]
+        """).stdout == ""
+
+
 def test_a_script_without_a_guard_says_so(run_script):
     result = run_script("""
         from objtunnel import Interpreter
