@@ -238,6 +238,19 @@ def test_an_ordered_dict_at_odds_with_its_dict_is_pickled(cls, outside):
         assert list(d.items()) == expected and len(d) == 3
 
 
+def test_an_ordered_dict_at_odds_in_a_cycle_that_stays():
+    """The partition goes over it, though it will be pickled: entries without nodes and all."""
+    odd = OrderedDict(a=[1])
+    dict.__setitem__(odd, text(1), [2])
+    cycle = [odd, Plain()]
+    cycle.append(cycle)
+    tree = [cycle]
+    del odd
+    got, receipt = sent(tree)
+    assert receipt.pickled == 1 and got[0][2] is got[0] and list(got[0][0].items()) == [("a", [1])]
+    assert cycle[2] is cycle and cycle[0][text(1)] == [2]
+
+
 @pytest.mark.parametrize("cls", [OrderedDict, Ordered])
 def test_the_attributes_of_an_ordered_dict_move(cls):
     box = [stdlib_kinds.with_attributes(cls({text(1): number(1)}), note=[number(2)])]

@@ -71,6 +71,26 @@ is_own_leaf(PyObject *key)
            (PyUnicode_CheckExact(key) && ot_str_is_movable(key));
 }
 
+/* The place of entry i's node's key; NULL where the two are at odds, as they may be in one that stays. */
+static PyObject **
+node_key(ot_odict_t *od, ot_keys_t *keys, Py_ssize_t i, PyObject *key)
+{
+    bool fresh = od->made_for == keys && od->n_node == ot_keys_size(keys);
+    bool same = fresh && od->node[i] != NULL && od->node[i]->key == key;
+    return same ? &od->node[i]->key : NULL;
+}
+
+static int
+visit_key(PyObject **key, PyObject **again, ot_visitor_t *v)
+{
+    if (is_own_leaf(*key)) {
+        v->leaves++;
+        return 0;
+    }
+    return *key != Py_None && (v->edge(v, key) < 0 || (again != NULL && v->edge(v, again) < 0)) ? -1
+                                                                                                : 0;
+}
+
 static int
 odict_visit(PyObject *o, ot_visitor_t *v)
 {
@@ -88,12 +108,7 @@ odict_visit(PyObject *o, ot_visitor_t *v)
             continue;
         }
         needs |= ot_key_is_composite(*key) ? OT_NEEDS_REHASH : 0;
-        if (is_own_leaf(*key)) {
-            v->leaves++;
-        } else if (*key != Py_None && (v->edge(v, key) < 0 || v->edge(v, &od->node[i]->key) < 0)) {
-            return -1;
-        }
-        if (ot_visit_edge(v, value) < 0) {
+        if (visit_key(key, node_key(od, keys, i, *key), v) < 0 || ot_visit_edge(v, value) < 0) {
             return -1;
         }
     }
