@@ -25,8 +25,11 @@ typedef struct {
     size_t size; /* sizeof(ot_type_spec_t) */
 
     /* Calls edge(visitor, &field) for every strong reference that o owns, but not for its type.
-     * The reference in a place may be replaced by one to an equal object. Runs no Python code,
-     * changes nothing. Needs: the GIL. Returns 0, or -1 if edge did. */
+     * The reference in a place may be replaced by one to an equal object: of the same type if that is
+     * a built-in container, str or number, else of whatever type unpickling gives. Until it arrives
+     * None may stand there, which tp_dealloc must be ready for. (A place that can hold only one type
+     * is looked after by may_move: say no while something else than such a built-in lies in it.)
+     * Runs no Python code, changes nothing. Needs: the GIL. Returns 0, or -1 if edge did. */
     int (*visit)(PyObject *o, ot_report_fn edge, void *visitor);
 
     /* Whether o may move now: 0 while somebody looks inside (an exported buffer, an iterator, a C

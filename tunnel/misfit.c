@@ -98,21 +98,27 @@ spell_key(PyObject *key)
     return PyUnicode_FromFormat("[<%s>]", Py_TYPE(key)->tp_name);
 }
 
+/* The key whose value lies at slot; NULL if there is none. Borrowed. */
 static PyObject *
-spell_entry(PyObject *dict, PyObject **slot)
+key_of(PyObject *dict, PyObject **slot)
 {
     ot_keys_t *keys = ot_dict_keys(dict);
     for (Py_ssize_t i = 0, n = ot_dict_is_split(dict) ? 0 : ot_keys_count(keys); i < n; i++) {
         PyObject **key, **value;
         ot_keys_entry(keys, i, &key, &value);
         if (value == slot) {
-            return spell_key(*key);
-        }
-        if (key == slot) {
-            return PyUnicode_FromString(".<key>");
+            return *key;
         }
     }
     return NULL;
+}
+
+/* NULL without an exception: it is none of the entries. */
+static PyObject *
+spell_entry(PyObject *dict, PyObject **slot)
+{
+    PyObject *key = key_of(dict, slot);
+    return key != NULL ? spell_key(key) : NULL;
 }
 
 static PyObject *
@@ -162,9 +168,30 @@ spell_place(const search_t *s, PyObject *o, PyObject **slot)
     }
     if (name == NULL && !PyErr_Occurred()) {
         bool dict = PyODict_Check(o) && slot == &((ot_odict_t *)o)->inst_dict;
-        name = PyUnicode_FromString(dict ? ".__dict__" : ".<item>");
+        name = PyUnicode_FromString(dict ? ".__dict__" : PyDict_Check(o) ? ".<key>" : ".<item>");
     }
     return name;
+}
+
+/* What a step adds to the path, and in *next which step goes before it. An entry of an instance's own
+ * dict is an attribute. */
+static PyObject *
+spell_step(const search_t *s, const step_t *step, size_t *next)
+{
+    const step_t *holder = &s->steps.items[step->parent];
+    *next = step->parent;
+    if (holder->slot != NULL && PyDict_Check(holder->o)) {
+        const step_t *above = &s->steps.items[holder->parent];
+        PyTypeObject *type = Py_TYPE(above->o);
+        bool own = ot_type_is_python(type) && ot_type_manages_dict(type) &&
+                   holder->slot == ot_instance_dict(above->o);
+        PyObject *key = own ? key_of(holder->o, step->slot) : NULL;
+        if (key != NULL && PyUnicode_CheckExact(key)) {
+            *next = holder->parent;
+            return PyUnicode_FromFormat(".%U", key);
+        }
+    }
+    return spell_place(s, holder->o, step->slot);
 }
 
 /* The path to a step; of a very long one the end. */
@@ -176,11 +203,10 @@ spell(const search_t *s, Py_ssize_t to)
     size_t i = to < 0 ? 0 : (size_t)to;
     for (int n = 0; path != NULL && i != 0 && n < LONGEST; n++) {
         const step_t *step = &s->steps.items[i];
-        PyObject *place = spell_place(s, s->steps.items[step->parent].o, step->slot);
+        PyObject *place = spell_step(s, step, &i);
         PyObject *longer = place == NULL ? NULL : PyUnicode_Concat(place, path);
         Py_XDECREF(place);
         Py_SETREF(path, longer);
-        i = step->parent;
     }
     if (path != NULL) {
         Py_SETREF(path, PyUnicode_FromFormat(i == 0 && to >= 0 ? "$%U" : "$...%U", path));
