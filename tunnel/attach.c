@@ -308,6 +308,57 @@ find_classes(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal,
     return *arrivals == NULL ? -1 : 0;
 }
 
+/* Drops what the message has beside the objects, and its struct; keeps the current exception. */
+static void
+end_message(const ot_interp_t *interp, ot_tree_t *tree)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    ot_tree_dispose_chain(interp, ot_tree_release_channels(tree));
+    PyErr_SetRaisedException(error);
+    ot_tree_free(tree);
+}
+
+/* Says with the current exception, whose cause is `why`, that the message is lost. Steals both. */
+static void
+say_lost_steal(PyObject *error, PyObject *why)
+{
+    PyObject *note = PyUnicode_FromFormat(
+        "The message is lost: it had been rebuilt in part and could not be put back (%S)", why);
+    PyObject *none = note == NULL ? NULL : PyObject_CallMethod(error, "add_note", "O", note);
+    if (none == NULL) {
+        PyErr_WriteUnraisable(error);
+    }
+    Py_XDECREF(none);
+    Py_XDECREF(note);
+    Py_DECREF(why);
+    PyErr_SetRaisedException(error);
+}
+
+/* An attached tree whose keys could not be rehashed, or not all of them, is made a message again, by
+ * the same rules as any tree is sent: what the failed code still refers to is copied. With the current
+ * exception; returns NULL where that is impossible, and the exception says so. refused: of the message
+ * that it was. Refs: steals root. */
+static ot_tree_t *
+take_back_steal(const ot_interp_t *interp, PyObject *root, uint64_t refused)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    ot_leftovers_t leftovers;
+    ot_tree_t *tree = ot_tree_detach_root(interp, root, OT_ROOT_OWNED, &leftovers);
+    if (tree == NULL) {
+        Py_DECREF(root);
+        say_lost_steal(error, PyErr_GetRaisedException());
+        return NULL;
+    }
+    Py_DECREF(root);
+    ot_tree_settle(&leftovers);
+    PyErr_SetRaisedException(error);
+    /* Some hashes are stale, for whatever reason they were to be rehashed. */
+    tree->bare = false;
+    tree->rehash = true;
+    tree->refused = refused;
+    return tree;
+}
+
 static PyObject *
 attach(const ot_interp_t *interp, ot_tree_t **message)
 {
@@ -337,14 +388,12 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
     fill_fixes(tree, objects, handles, true);
     tree->fixes.len = 0;
     root = tree->root;
-    if (tree->rehash && ot_rehash(tree) < 0) {
-        Py_CLEAR(root); /* the one failure that loses a message: docs/design.md, "not safe yet" */
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    ot_tree_dispose_chain(interp, ot_tree_release_channels(tree));
-    PyErr_SetRaisedException(error);
-    ot_tree_free(tree);
     *message = NULL;
+    if (tree->rehash && ot_rehash(tree, objects) < 0) {
+        *message = take_back_steal(interp, root, tree->refused);
+        root = NULL;
+    }
+    end_message(interp, tree);
 done:
     ot_arrivals_free(arrivals);
     Py_XDECREF(objects);

@@ -113,20 +113,30 @@ remember_steal(ot_class_cache_t *cache, const ot_known_class_t *k)
 
 /* ---- learning ------------------------------------------------------------------------------ */
 
+/* Whether the hash is C code that asks for the value, or for the address, which stays. */
+static bool
+hashes_by_value(PyTypeObject *type, const ot_kind_t *base)
+{
+    return base != &ot_kind_extension || type->tp_hash == PyBaseObject_Type.tp_hash ||
+           type->tp_hash == PyObject_HashNotImplemented;
+}
+
 /* Asks _classes.describe; fills in the names, or takes the kind away where it says "pickle it". */
 static int
 describe(ot_class_cache_t *cache, ot_known_class_t *k)
 {
     PyTypeObject *base = ot_type_solid_base(k->type);
     PyObject *names = PyObject_CallFunctionObjArgs(cache->describe, k->type, base, NULL);
+    int hash_stays = 0;
     if (names == NULL) {
         return -1;
     }
     if (names == Py_None) {
         k->kind = NULL;
-    } else if (PyArg_ParseTuple(names, "UU:describe", &k->module, &k->qualname)) {
+    } else if (PyArg_ParseTuple(names, "UUp:describe", &k->module, &k->qualname, &hash_stays)) {
         Py_INCREF(k->module);
         Py_INCREF(k->qualname);
+        k->hash_stays = hash_stays && hashes_by_value(k->type, ot_kind_of_base(base));
     } else {
         Py_DECREF(names);
         return -1;

@@ -21,6 +21,7 @@ typedef struct {
     const ot_kind_t *kind;       /* NULL: its instances are pickled */
     PyObject *module, *qualname; /* owned strs; NULL if kind is */
     ot_layout_t layout;
+    bool hash_stays; /* a moved instance hashes as before, as far as its class has a say */
 } ot_known_class_t;
 
 typedef struct {

@@ -140,18 +140,33 @@ ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind)
     return 0;
 }
 
-bool
-ot_key_is_composite(PyObject *key)
+static bool
+is_steady_leaf(PyObject *key)
 {
     if (PyUnicode_CheckExact(key) || PyLong_CheckExact(key) || PyBytes_CheckExact(key) ||
         PyBool_Check(key) || key == Py_None) {
-        return false;
+        return true;
     }
     if (PyFloat_CheckExact(key)) {
-        return ot_leaf_hashes_by_address(key);
+        return !ot_leaf_hashes_by_address(key);
     }
     const ot_kind_t *kind = PyTuple_CheckExact(key) ? NULL : ot_kind_of_base(Py_TYPE(key));
-    return kind == NULL || !kind->keeps_hash;
+    return kind != NULL && kind->keeps_hash;
+}
+
+bool
+ot_key_is_composite(PyObject *key)
+{
+    enum { SHORT = 16 };
+    if (!PyTuple_CheckExact(key) || PyTuple_GET_SIZE(key) > SHORT) {
+        return !is_steady_leaf(key);
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); i++) {
+        if (!is_steady_leaf(PyTuple_GET_ITEM(key, i))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- set-up ------------------------------------------------------------------------------ */

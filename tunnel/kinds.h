@@ -123,7 +123,8 @@ ot_inspection_t ot_kind_leaf_inspect(PyObject *o);
  * for the first time. */
 ot_keys_t *ot_empty_keys(void);
 
-/* Whether the elements of a dict or set whose key is `key` may hash differently when rebuilt. */
+/* Whether a dict or set whose key is `key` may have to be rehashed: not if the key is a str, a number
+ * or the like, or a short tuple of them. */
 bool ot_key_is_composite(PyObject *key);
 
 extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,

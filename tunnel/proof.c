@@ -47,6 +47,7 @@ add_class(ot_proof_t *p, PyTypeObject *type)
             return -1;
         }
         i = (uint32_t)p->tree->classes.len - 1;
+        p->tree->rehash |= known->kind != NULL && !known->hash_stays;
     }
     return ot_ptrmap_add(&p->class_index, type, i) < 0 ? -1 : (int64_t)i;
 }

@@ -327,7 +327,7 @@ ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *pa
     }
     ot_gc_chain_track(&c.made.tracked);
     if (good && c.made.rehash) {
-        good = ot_rehash(&c.made) == 0;
+        good = ot_rehash(&c.made, NULL) == 0;
     }
     if (!good) {
         Py_CLEAR(root);

@@ -99,7 +99,7 @@ typedef struct {
     OT_VEC(ot_held_t) held; /* released when the tree is freed */
     char *pickle;           /* raw memory: one pickle of the list of foreign objects */
     Py_ssize_t pickle_len;
-    bool rehash;      /* some element may hash differently when rebuilt */
+    bool rehash;      /* some key may hash otherwise in the receiver */
     int64_t tried;    /* where disposing of it was tried in vain last: an interpreter's id */
     uint64_t refused; /* 0, or the number of its first recv that failed; the receiver's */
 } ot_tree_t;
@@ -167,11 +167,11 @@ ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_roo
 void ot_tree_settle(ot_leftovers_t *leftovers);
 
 /* Puts the tree into the current interpreter; frees it and sets *tree to NULL.
- * Runs: e, where something was pickled (unpickling, __hash__ and __eq__ of rebuilt keys).
- * Returns the root, a new reference. NULL with an exception set if unpickling failed; then *tree
- * is as before, still the caller's, and may be attached later, elsewhere, or disposed of; but if
- * __hash__ or __eq__ of a rebuilt key raised, or memory ran out while rehashing, the tree is gone
- * and *tree NULL. */
+ * Runs: e, where something was pickled or keys are rehashed (unpickling, __hash__ and __eq__).
+ * Returns the root, a new reference. NULL with an exception set if that failed; then *tree is still
+ * the caller's, as before or, where keys could not be rehashed, an equal one, and may be attached
+ * later, elsewhere, or disposed of. Only if a tree could not be made a message again is it gone, and
+ * *tree NULL: a note of the exception says so. */
 PyObject *ot_tree_attach(const ot_interp_t *interp, ot_tree_t **tree);
 
 /* Frees a tree that nobody receives, and the messages of channels that die with it. Where its

@@ -11,6 +11,7 @@ import importlib
 import sys
 
 from objtunnel import _main
+from objtunnel._hashes import hash_stays
 
 # Classes of the standard library that customise pickling only to say what a move does anyway; that
 # holds for subclasses which leave it at that, and move with attributes that pickling would drop.
@@ -46,7 +47,8 @@ def register_movable(cls):
 
 
 def describe(cls, base):
-    """(module, qualname) if cls's instances may move and others find it there, else None.
+    """(module, qualname, whether their hashes stay) if cls's instances may move and others find it
+    there, else None.
 
     base: the first of its bases (or itself) that no class statement made."""
     module, name = cls.__module__, cls.__qualname__
@@ -59,7 +61,7 @@ def describe(cls, base):
     elif _look(module, name) is not cls:
         return None
     if cls is base or cls in _registered or _moves_as_it_is(cls, base):
-        return module, name
+        return module, name, hash_stays(cls)
     return None
 
 
