@@ -6,6 +6,7 @@
 
 #include "objects/array/array_type.h"
 #include "objects/box/box.h"
+#include "objects/core/opaque.h"
 #include "objects/dict/dict.h"
 #include "objects/file/file_type.h"
 #include "objects/frozen/frozen.h"
@@ -18,6 +19,7 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     if (ot_handles_init(module, home) < 0) {
         return -1;
     }
+    ot_shared_set_closer(ot_close_waiting);
     PyObject *errors = PyImport_ImportModule("objtunnel._errors");
     home->lock_abandoned =
         errors == NULL ? NULL : PyObject_GetAttrString(errors, "LockAbandonedError");
@@ -26,7 +28,8 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
                    ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
                    ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
-                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0
+                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0 ||
+                   ot_opaque_watch(home) < 0
                ? -1
                : 0;
 }

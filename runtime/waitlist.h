@@ -21,7 +21,7 @@ typedef struct {
     ot_waiter_t *first, *last;
 } ot_waitlist_t;
 
-typedef struct {
+typedef struct ot_patience {
     int64_t deadline; /* on the monotonic clock; OT_DONT_WAIT, OT_FOREVER */
     /* After a signal handler ran in this thread, or it was poked: whether to give up. Called without
      * any lock. NULL: never. */

@@ -253,3 +253,9 @@ ot_worker_check_interrupt(void)
      * at the last bytecode before the call that waits. */
     return ot_py_raise_async_exc();
 }
+
+bool
+ot_worker_is_self(void)
+{
+    return self != NULL;
+}

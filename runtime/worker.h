@@ -52,4 +52,7 @@ void ot_worker_end(ot_worker_t *w);
  * thread is a worker and its job is to be interrupted. Needs: attached. */
 bool ot_worker_check_interrupt(void);
 
+/* Whether the calling thread is a worker. */
+bool ot_worker_is_self(void);
+
 #endif

@@ -9,36 +9,7 @@
 
 #include <errno.h>
 
-#include "objects/array/view.h"
-
-typedef struct {
-    ot_handle_t handle;
-    ot_view_t view;
-} array_t;
-
-static array_t *
-as_array(PyObject *o)
-{
-    return (array_t *)o;
-}
-
-static ot_numbers_t *
-numbers_of(PyObject *o)
-{
-    return (ot_numbers_t *)ot_as_handle(o)->shared;
-}
-
-static const ot_number_type_t *
-type_of(PyObject *o)
-{
-    return numbers_of(o)->type;
-}
-
-static char *
-address(PyObject *self, const ot_view_t *view)
-{
-    return numbers_of(self)->data + view->offset;
-}
+#include "objects/array/array_parts.h"
 
 /* A handle on a part. */
 static PyObject *
@@ -50,171 +21,6 @@ part_of(PyObject *self, const ot_view_t *view)
         as_array(part)->view = *view;
     }
     return part;
-}
-
-/* ---- elements ------------------------------------------------------------------------------- */
-
-static int
-out_of_range(PyObject *self)
-{
-    PyErr_Format(PyExc_OverflowError, "the result is out of range for elements of type '%s'",
-                 type_of(self)->code);
-    return -1;
-}
-
-/* An int of Python's of at most 64 bits and a sign: the difference of any two elements is one. */
-static int
-wide_from(PyObject *o, ot_wide_t *value)
-{
-    int overflow;
-    PyObject *n = PyNumber_Index(o);
-    if (n == NULL) {
-        return -1;
-    }
-    *value = PyLong_AsLongLongAndOverflow(n, &overflow);
-    if (overflow < 0) {
-        Py_SETREF(n, PyNumber_Negative(n));
-    }
-    if (overflow != 0 && n != NULL) {
-        *value = overflow * (ot_wide_t)PyLong_AsUnsignedLongLong(n);
-    }
-    Py_XDECREF(n);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-static PyObject *
-wide_as_int(ot_wide_t value)
-{
-    return value > INT64_MAX ? PyLong_FromUnsignedLongLong((unsigned long long)value)
-                             : PyLong_FromLongLong((long long)value);
-}
-
-static PyObject *
-load(PyObject *self, const ot_view_t *element)
-{
-    const ot_number_type_t *type = type_of(self);
-    const char *at = address(self, element);
-    return type->is_float ? PyFloat_FromDouble(ot_float_load(type, at))
-                          : wide_as_int(ot_integer_load(type, at));
-}
-
-static int
-store(PyObject *self, const ot_view_t *element, PyObject *value)
-{
-    const ot_number_type_t *type = type_of(self);
-    char *at = address(self, element);
-    if (type->is_float) {
-        double d = PyFloat_AsDouble(value);
-        if (d == -1.0 && PyErr_Occurred()) {
-            return -1;
-        }
-        ot_float_store(type, at, d);
-        return 0;
-    }
-    ot_wide_t n;
-    if (wide_from(value, &n) < 0) {
-        return -1;
-    }
-    return ot_integer_store(type, at, n) ? 0 : out_of_range(self);
-}
-
-/* ---- many at once --------------------------------------------------------------------------- */
-
-static bool
-is_number(PyObject *o)
-{
-    return PyFloat_Check(o) || (PyIndex_Check(o) && !PySequence_Check(o));
-}
-
-static int
-fill(PyObject *self, const ot_view_t *view, PyObject *value)
-{
-    if (view->ndim == 0) {
-        return store(self, view, value);
-    }
-    for (Py_ssize_t i = 0; i < view->shape[0]; i++) {
-        ot_view_t row;
-        ot_view_row(view, i, &row);
-        if (fill(self, &row, value) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static bool
-same_shape(const ot_view_t *view, const Py_buffer *b)
-{
-    return b->ndim == view->ndim &&
-           memcmp(b->shape, view->shape, sizeof *b->shape * (size_t)b->ndim) == 0;
-}
-
-/* A buffer of the same type and shape as a block of memory. 1: done; 0: it is none, look otherwise;
- * -1: exception. By way of a copy if it is our own memory, which may overlap. */
-static int
-copy_buffer(PyObject *self, const ot_view_t *view, PyObject *source)
-{
-    const ot_numbers_t *numbers = numbers_of(self);
-    Py_buffer b;
-    if (!PyObject_CheckBuffer(source)) {
-        return 0;
-    }
-    if (PyObject_GetBuffer(source, &b, PyBUF_FULL_RO) < 0) {
-        return -1;
-    }
-    int rc = 0;
-    const char *format = b.format == NULL ? "B" : b.format + (*b.format == '@');
-    char *from = b.buf, *temporary = NULL;
-    bool ours =
-        from >= numbers->data && from < numbers->data + numbers->count * type_of(self)->size;
-    if (strcmp(format, type_of(self)->code) == 0 && same_shape(view, &b) &&
-        ot_view_is_packed(view, type_of(self)->size) && PyBuffer_IsContiguous(&b, 'C')) {
-        rc = 1;
-        if (ours && (temporary = PyMem_RawMalloc((size_t)b.len + 1)) == NULL) {
-            PyErr_NoMemory();
-            rc = -1;
-        } else {
-            memcpy(address(self, view), ours ? memcpy(temporary, from, (size_t)b.len) : from,
-                   (size_t)b.len);
-        }
-        PyMem_RawFree(temporary);
-    }
-    PyBuffer_Release(&b);
-    return rc;
-}
-
-/* view[...] = value: a number goes into all, else there must be as many as there are places. */
-static int
-assign(PyObject *self, const ot_view_t *view, PyObject *value)
-{
-    if (view->ndim == 0) {
-        return store(self, view, value);
-    }
-    if (is_number(value)) {
-        return fill(self, view, value);
-    }
-    int rc = copy_buffer(self, view, value);
-    if (rc != 0) {
-        return rc < 0 ? -1 : 0;
-    }
-    /* As a list, and to the bottom: the source may be ourselves. */
-    bool numbers = Py_IS_TYPE(value, Py_TYPE(self)) || PyMemoryView_Check(value);
-    PyObject *list = numbers ? PyObject_CallMethod(value, "tolist", NULL) : PySequence_List(value);
-    if (list == NULL) {
-        return -1;
-    }
-    if (PyList_GET_SIZE(list) != view->shape[0]) {
-        PyErr_Format(PyExc_ValueError, "%zd values for %zd places", PyList_GET_SIZE(list),
-                     view->shape[0]);
-        rc = -1;
-    }
-    for (Py_ssize_t i = 0; rc == 0 && i < view->shape[0]; i++) {
-        ot_view_t row;
-        ot_view_row(view, i, &row);
-        rc = i < PyList_GET_SIZE(list) ? assign(self, &row, PyList_GET_ITEM(list, i)) : -1;
-    }
-    Py_DECREF(list);
-    return rc;
 }
 
 /* ---- making --------------------------------------------------------------------------------- */
@@ -311,11 +117,18 @@ new_array(const ot_number_type_t *type, PyObject *shape, PyObject **source, PyOb
     PyObject *self = numbers == NULL ? NULL : ot_handle_steal(home, &numbers->head);
     if (self != NULL) {
         as_array(self)->view = view;
-        if (*source != Py_None && assign(self, &view, *source) < 0) {
+        if (*source != Py_None && ot_array_assign(self, &view, *source) < 0) {
             Py_CLEAR(self);
         }
     }
     return self;
+}
+
+/* What stands where the shape does and is none: the values, as for array.array. */
+static bool
+is_shape(PyObject *o)
+{
+    return o == Py_None || PyTuple_Check(o) || (PyIndex_Check(o) && !PySequence_Check(o));
 }
 
 static PyObject *
@@ -334,6 +147,14 @@ array_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "a typecode is one of b B h H i I l L q Q f d");
         return NULL;
     }
+    if (PyTuple_GET_SIZE(args) > 1 && !is_shape(shape)) {
+        if (source != Py_None) {
+            PyErr_SetString(PyExc_TypeError, "a shape is an int or a tuple, or given by keyword");
+            return NULL;
+        }
+        source = shape;
+        shape = Py_None;
+    }
     Py_INCREF(source);
     PyObject *self = new_array(number_type, shape, &source, file);
     Py_DECREF(source);
@@ -351,7 +172,7 @@ array_length(PyObject *self)
 static PyObject *
 get(PyObject *self, const ot_view_t *part)
 {
-    return part->ndim == 0 ? load(self, part) : part_of(self, part);
+    return part->ndim == 0 ? ot_array_load(self, part) : part_of(self, part);
 }
 
 static PyObject *
@@ -384,7 +205,7 @@ array_assign(PyObject *self, PyObject *key, PyObject *value)
     if (ot_view_select(&as_array(self)->view, key, &part) < 0) {
         return -1;
     }
-    return assign(self, &part, value);
+    return ot_array_assign(self, &part, value);
 }
 
 static PyObject *
@@ -512,24 +333,24 @@ add_at(PyObject *self, PyObject *args, const char *format, ot_wide_t *before, ot
     PyObject *index, *number;
     char *at;
     if (!PyArg_ParseTuple(args, format, &index, &number) || integer_at(self, index, &at) < 0 ||
-        wide_from(number, n) < 0) {
+        ot_wide_from(number, n) < 0) {
         return -1;
     }
-    return ot_integer_add(type_of(self), at, *n, before) ? 0 : out_of_range(self);
+    return ot_integer_add(type_of(self), at, *n, before) ? 0 : ot_array_out_of_range(self);
 }
 
 static PyObject *
 array_add(PyObject *self, PyObject *args)
 {
     ot_wide_t before, n;
-    return add_at(self, args, "OO:add", &before, &n) < 0 ? NULL : wide_as_int(before + n);
+    return add_at(self, args, "OO:add", &before, &n) < 0 ? NULL : ot_wide_as_int(before + n);
 }
 
 static PyObject *
 array_fetch_add(PyObject *self, PyObject *args)
 {
     ot_wide_t before, n;
-    return add_at(self, args, "OO:fetch_add", &before, &n) < 0 ? NULL : wide_as_int(before);
+    return add_at(self, args, "OO:fetch_add", &before, &n) < 0 ? NULL : ot_wide_as_int(before);
 }
 
 static PyObject *
@@ -539,14 +360,14 @@ array_exchange(PyObject *self, PyObject *args)
     ot_wide_t n, before;
     char *at;
     if (!PyArg_ParseTuple(args, "OO:exchange", &index, &value) ||
-        integer_at(self, index, &at) < 0 || wide_from(value, &n) < 0) {
+        integer_at(self, index, &at) < 0 || ot_wide_from(value, &n) < 0) {
         return NULL;
     }
     if (!ot_integer_exchange(type_of(self), at, n, &before)) {
-        out_of_range(self);
+        ot_array_out_of_range(self);
         return NULL;
     }
-    return wide_as_int(before);
+    return ot_wide_as_int(before);
 }
 
 static PyObject *
@@ -556,12 +377,12 @@ array_compare_exchange(PyObject *self, PyObject *args)
     ot_wide_t e, n;
     char *at;
     if (!PyArg_ParseTuple(args, "OOO:compare_exchange", &index, &expected, &value) ||
-        integer_at(self, index, &at) < 0 || wide_from(expected, &e) < 0 ||
-        wide_from(value, &n) < 0) {
+        integer_at(self, index, &at) < 0 || ot_wide_from(expected, &e) < 0 ||
+        ot_wide_from(value, &n) < 0) {
         return NULL;
     }
     if (!ot_integer_fits(type_of(self), n)) {
-        out_of_range(self);
+        ot_array_out_of_range(self);
         return NULL;
     }
     return PyBool_FromLong(ot_integer_compare_exchange(type_of(self), at, e, n));
@@ -678,8 +499,9 @@ static PyType_Slot array_slots[] = {
      "SharedArray(typecode, shape=None, source=None, *, file=None)\n--\n\n"
      "Numbers that all interpreters of the process read and write.\n\n"
      "typecode: one of b B h H i I l L q Q f d, as in array.array.\n"
-     "shape: number of elements, or a tuple of up to 8 of these; by default the source's.\n"
-     "source: iterable or buffer with the first values; by default zeros.\n"
+     "shape: number of elements, or a tuple of up to 8 of these; by default the source's. Anything\n"
+     "else in this place is the source: SharedArray('d', [1, 2, 3]).\n"
+     "source: iterable or buffer with the first values, nested or flat; by default zeros.\n"
      "file: path of a file to keep the numbers in (mmap), made if need be. An existing one keeps\n"
      "its values and must have the size; without a shape its size says how many there are.\n\n"
      "memoryview, array and NumPy see the memory without a copy. Slices are handles on the same\n"

@@ -47,7 +47,7 @@ box_free(ot_shared_t *self)
     free(box);
 }
 
-const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_lock_fork};
+const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_lock_fork, NULL};
 
 /* What goes in for the first time: never emptied if the caller still has it. */
 static ot_value_t *

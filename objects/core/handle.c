@@ -293,7 +293,13 @@ int
 ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
                    const ot_handle_extra_t *extra)
 {
-    assert(home->n < OT_MAX_HANDLE_TYPES);
+    if (home->n == OT_MAX_HANDLE_TYPES) {
+        Py_DECREF(type);
+        PyErr_Format(PyExc_SystemError,
+                     "objtunnel: no room for the handle type %s: raise OT_MAX_HANDLE_TYPES",
+                     kind->name);
+        return -1;
+    }
     home->types[home->n].kind = kind;
     home->types[home->n].extra = extra;
     home->types[home->n++].type = type; /* from here on ot_objects_clear's */

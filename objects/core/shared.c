@@ -7,6 +7,9 @@
 #include "objects/core/shared.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+
+#include "runtime/waitlist.h"
 
 enum { BUCKETS = 1024 }; /* ids are consecutive, so they spread evenly */
 
@@ -86,6 +89,21 @@ ot_shared_ref(ot_shared_t *self)
     ot_ref_inc(&self->ref);
 }
 
+static void
+close_for_ever(ot_shared_t *self)
+{
+    const ot_patience_t patience = {.deadline = OT_FOREVER};
+    self->kind->close(self, &patience);
+}
+
+static void (*_Atomic closer)(ot_shared_t *self) = close_for_ever;
+
+void
+ot_shared_set_closer(void (*with)(ot_shared_t *self))
+{
+    closer = with;
+}
+
 void
 ot_shared_unref(ot_shared_t *self)
 {
@@ -99,6 +117,9 @@ ot_shared_unref(ot_shared_t *self)
     }
     live--;
     pthread_mutex_unlock(&registry_lock);
+    if (self->kind->close != NULL) {
+        closer(self);
+    }
     self->kind->free(self);
 }
 

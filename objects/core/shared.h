@@ -17,6 +17,7 @@
 #include "atomics/refcount.h"
 
 typedef struct ot_shared ot_shared_t;
+struct ot_patience; /* waitlist.h */
 
 typedef enum {
     OT_BEFORE_FORK,          /* take the object's own lock */
@@ -26,11 +27,14 @@ typedef enum {
 
 typedef struct {
     const char *name;
-    /* The last reference is gone. Called without any lock, by whoever dropped it: must not need
-     * Python, which may be at its end. */
+    /* The last reference is gone. Called without any lock, by whoever dropped it, maybe with a GIL:
+     * must not wait for anybody, and must not need Python, which may be at its end. */
     void (*free)(ot_shared_t *self);
     /* NULL: no lock of its own. Called with the registry's lock. */
     void (*fork)(ot_shared_t *self, ot_fork_stage_t stage);
+    /* What must be done before `free` and can wait for others (a pipe's reader): called without any
+     * lock and without a GIL, and given up when patience says so. NULL: there is no such thing. */
+    void (*close)(ot_shared_t *self, const struct ot_patience *patience);
 } ot_shared_kind_t;
 
 /* First member of every object. */
@@ -46,8 +50,14 @@ void ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind);
 
 void ot_shared_ref(ot_shared_t *self);
 
-/* Drops a reference, with the last one the object. Refs: steals. */
+/* Drops a reference, with the last one the object. Refs: steals.
+ * With an attached thread state the GIL is let go of while a kind's `close` waits, and signal handlers
+ * may run: hold no lock, and let nothing be half done. */
 void ot_shared_unref(ot_shared_t *self);
+
+/* How `close` is to be called by a thread that may have a GIL: what knows Python says so, once. Without
+ * it `close` is called as it is, and waits for ever. */
+void ot_shared_set_closer(void (*closer)(ot_shared_t *self));
 
 /* New reference to the live object with this id, NULL if there is none any more. */
 ot_shared_t *ot_shared_find(uint64_t id);

@@ -1,23 +1,16 @@
 /* value.c: see value.h.
  *
- * Main invariant: an OPAQUE value's tree is at rest whenever its lock is free (NULL only if putting
- * it back failed twice, or its interpreter ended meanwhile); the tree of a TREE value and a LEAF's
- * object are never written to.
- * Threading: an OPAQUE value's lock is held while Python code rebuilds and takes apart its tree, by
- * one thread; others wait for it without a GIL.
+ * Main invariant: the tree of a TREE value and a LEAF's object are never written to; that of an OPAQUE
+ * value is opaque.c's business.
+ * Threading: as in the header; orphans_lock is held for a few loads and stores.
  */
 #include "objects/core/value.h"
 
 #include <pthread.h>
 
-#include "objects/sync/sync_type.h"
+#include "objects/core/opaque.h"
 #include "tunnel/kinds.h"
 #include "tunnel/rest_copy.h"
-
-typedef struct ot_opaque {
-    ot_lock_t *lock; /* owned; guards tree. NULL: whoever has the value is alone with it */
-    ot_tree_t *tree; /* owned */
-} opaque_t;
 
 /* ---- freeing ------------------------------------------------------------------------------------ */
 
@@ -45,16 +38,13 @@ dispose_chain(ot_node_t *chain)
 }
 
 static void
-free_opaque(opaque_t *opaque)
+free_opaque(ot_opaque_t *opaque)
 {
-    if (opaque->tree != NULL) {
-        opaque->tree->node.next = NULL;
-        dispose_chain(&opaque->tree->node);
+    ot_tree_t *tree = ot_opaque_free(opaque);
+    if (tree != NULL) {
+        tree->node.next = NULL;
+        dispose_chain(&tree->node);
     }
-    if (opaque->lock != NULL) {
-        ot_shared_unref(&opaque->lock->head);
-    }
-    PyMem_RawFree(opaque);
 }
 
 static void
@@ -82,6 +72,7 @@ free_value(ot_value_t *v)
 static void
 free_orphans(void)
 {
+    ot_opaque_free_doomed();
     if (orphans == NULL) {
         return;
     }
@@ -211,14 +202,15 @@ fill_tree(ot_value_t *v, ot_tree_t *tree)
         v->u.rest = ot_rest_new(tree);
         return v->u.rest == NULL ? -1 : 0;
     }
-    opaque_t *opaque = PyMem_RawMalloc(sizeof *opaque);
-    ot_lock_t *lock = opaque == NULL ? NULL : ot_lock_new(&ot_lock_kind);
-    if (lock == NULL) {
-        PyMem_RawFree(opaque);
+    ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
+    ot_opaque_t *opaque = lock == NULL ? NULL : ot_opaque_new(tree, lock);
+    if (opaque == NULL) {
+        if (lock != NULL) {
+            ot_shared_unref(&lock->head);
+        }
         PyErr_NoMemory();
         return -1;
     }
-    *opaque = (opaque_t){lock, tree};
     v->form = OT_VALUE_OPAQUE;
     v->u.opaque = opaque;
     return 0;
@@ -267,7 +259,7 @@ static ot_value_t *
 new_exclusive_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 {
     ot_value_t *v = new_value(OT_VALUE_OPAQUE);
-    opaque_t *opaque = PyMem_RawCalloc(1, sizeof *opaque);
+    ot_opaque_t *opaque = ot_opaque_new(NULL, NULL);
     ot_leftovers_t leftovers;
     if (v == NULL || opaque == NULL) {
         PyErr_NoMemory();
@@ -336,7 +328,7 @@ ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 static void
 open_to_all(ot_value_t *v, ot_lock_t *lock)
 {
-    opaque_t *opaque = v->form == OT_VALUE_OPAQUE ? v->u.opaque : NULL;
+    ot_opaque_t *opaque = v->form == OT_VALUE_OPAQUE ? v->u.opaque : NULL;
     if (opaque != NULL && ot_rest_suits(opaque->tree)) {
         struct ot_rest *rest = ot_rest_new(opaque->tree);
         if (rest != NULL) {
@@ -374,70 +366,6 @@ ot_value_new_own(ot_objects_t *home, PyObject *o)
     return v;
 }
 
-/* ---- what only Python can copy ------------------------------------------------------------------ */
-
-static int
-raise_lost(void)
-{
-    PyErr_SetString(PyExc_RuntimeError,
-                    "this value is lost: the interpreter that was copying it has ended, or could "
-                    "not put it back for want of memory or because it no longer lets itself be "
-                    "pickled");
-    return -1;
-}
-
-/* Acquires the value's lock. */
-static int
-enter(const ot_objects_t *home, const opaque_t *opaque)
-{
-    ot_sync_result_t result = ot_acquire_once(opaque->lock, home->interp_id, OT_FOREVER,
-                                              "this value is being copied by this thread: pickling "
-                                              "or unpickling it may not ask for it");
-    if (result == OT_SYNC_ABANDONED) {
-        (void)ot_lock_recover(opaque->lock, home->interp_id); /* false: somebody else did */
-        return raise_lost();
-    }
-    return result == OT_SYNC_OK ? 0 : -1;
-}
-
-/* Puts an equal tree to rest; `o` is the caller's. If that fails, o itself is put back, as far as it
- * can be, and -1 returned with an exception. Nobody but the caller refers to o. */
-static int
-put_copy_back(ot_objects_t *home, opaque_t *opaque, PyObject *o, ot_leftovers_t *leftovers)
-{
-    opaque->tree = ot_tree_detach_root(home->interp, o, OT_ROOT_KEPT, leftovers);
-    if (opaque->tree != NULL) {
-        return 0;
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    opaque->tree = ot_tree_detach_root(home->interp, o, OT_ROOT_TAKEN, leftovers);
-    PyErr_SetRaisedException(error);
-    return -1;
-}
-
-static PyObject *
-copy_opaque(ot_objects_t *home, opaque_t *opaque)
-{
-    if (enter(home, opaque) < 0) {
-        return NULL;
-    }
-    PyObject *o = NULL;
-    ot_leftovers_t leftovers = {.items = NULL};
-    if (opaque->tree == NULL) {
-        raise_lost();
-    } else {
-        o = ot_tree_attach(home->interp, &opaque->tree);
-    }
-    if (o != NULL && put_copy_back(home, opaque, o, &leftovers) < 0) {
-        Py_CLEAR(o);
-    }
-    (void)ot_lock_release(opaque->lock);
-    if (leftovers.items != NULL) {
-        settle(&leftovers);
-    }
-    return o;
-}
-
 /* ---- getting ------------------------------------------------------------------------------------ */
 
 PyObject *
@@ -454,10 +382,17 @@ ot_value_copy(ot_objects_t *home, ot_value_t *v)
     case OT_VALUE_TREE:
         return ot_rest_copy(home->interp, v->u.rest);
     case OT_VALUE_OPAQUE:
-        return copy_opaque(home, v->u.opaque);
+        return ot_opaque_copy(home, v->u.opaque, OT_FOREVER);
     default:
         return ot_value_scalar(v);
     }
+}
+
+PyObject *
+ot_value_copy_at_once(ot_objects_t *home, ot_value_t *v)
+{
+    return v->form == OT_VALUE_OPAQUE ? ot_opaque_copy(home, v->u.opaque, OT_DONT_WAIT)
+                                      : ot_value_copy(home, v);
 }
 
 /* Who has the last reference takes the object out. */
@@ -469,14 +404,8 @@ take_last(ot_objects_t *home, ot_value_t *v)
         o = v->u.object;
     } else if (v->form == OT_VALUE_TREE) {
         o = ot_rest_take(home->interp, v->u.rest);
-    } else if (v->u.opaque->tree == NULL) {
-        raise_lost();
-        return NULL;
     } else {
-        o = ot_tree_attach(home->interp, &v->u.opaque->tree);
-        if (o != NULL) {
-            free_opaque(v->u.opaque);
-        }
+        o = ot_opaque_take(home, v->u.opaque);
     }
     if (o != NULL) {
         PyMem_RawFree(v);

@@ -77,6 +77,10 @@ ot_value_t *ot_value_new_float(double d);
  * Returns: NULL with MemoryError, or what rebuilding raised; v is as it was. */
 PyObject *ot_value_copy(ot_objects_t *home, ot_value_t *v);
 
+/* The same, but NULL without an exception if another thread is copying v and would have to be waited
+ * for. */
+PyObject *ot_value_copy_at_once(ot_objects_t *home, ot_value_t *v);
+
 /* The same for who has a reference and gives it up: the last one gets the object itself, without a
  * copy; any other a copy.
  * Refs: steals a reference on success. On failure the caller keeps it, v as it was.

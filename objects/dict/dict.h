@@ -127,6 +127,10 @@ int ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
 /* 1 and an equal object; 0: missing; -1: exception. */
 int ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value);
 
+/* What there is to be seen of a key, without waiting: 1 and the repr of its value, or that somebody has
+ * it, or is gone with it; 0: missing; -1: exception. Runs: e. */
+int ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr);
+
 /* Puts the word there, whatever was. Refs: steals it on success. */
 int ot_ldict_store(PyObject *self, const ot_mapkey_t *key, ot_word_t word);
 
@@ -161,6 +165,7 @@ PyObject *ot_ldict_copy(PyObject *self, PyObject *unused);
 PyObject *ot_ldict_clear(PyObject *self, PyObject *unused);
 PyObject *ot_ldict_popitem(PyObject *self, PyObject *unused);
 int ot_ldict_update_from(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *ot_ldict_repr(PyObject *self);
 PyObject *ot_ldict_snapshot(PyObject *self); /* a dict */
 
 /* ---- atomic operations (dict_atomic.c), checkouts (dict_checkout.c) ---------------------------- */

@@ -428,15 +428,16 @@ ot_ldict_setdefault_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
 /* ---- update_with ------------------------------------------------------------------------------ */
 
 /* The tree that was there goes back, or the key is gone again; if even that fails the exception has
- * the checkout, which has the tree. */
+ * the checkout, which has the tree. Refs: steals the tree. */
 static void
-give_up(ot_checkout_t *c, bool was_there)
+give_up(ot_checkout_t *c, PyObject *tree, bool was_there)
 {
     PyObject *error = PyErr_GetRaisedException();
     if (!was_there) {
-        ot_checkout_forget(c);
-    } else if (ot_checkout_release(c) < 0) {
+        ot_checkout_forget_steal(c, tree);
+    } else if (ot_checkout_put_back(c, tree) < 0) {
         PyErr_Clear();
+        ot_checkout_return_steal(c, tree);
         if (PyObject_SetAttrString(error, "checkout", (PyObject *)c) < 0) {
             PyErr_Clear();
         }
@@ -444,26 +445,32 @@ give_up(ot_checkout_t *c, bool was_there)
     PyErr_SetRaisedException(error);
 }
 
+/* The tree is lent meanwhile: fn may find the checkout by way of the collector, and gets nothing of it. */
 static int
-replace_by_result(ot_checkout_t *c, PyObject *fn)
+replace_by_result(ot_checkout_t *c, PyObject *fn, bool was_there)
 {
-    PyObject *result = PyObject_CallOneArg(fn, c->tree);
-    if (result == NULL) {
+    PyObject *tree = ot_checkout_lend(c);
+    if (tree == NULL) {
         return -1;
     }
-    PyObject *before = c->tree;
-    c->tree = result;
-    if (before == result) {
+    PyObject *result = PyObject_CallOneArg(fn, tree);
+    bool same = result == tree;
+    if (same) {
         Py_DECREF(result); /* then ours may be the only reference */
-        return ot_checkout_release(c);
     }
-    int rc = ot_checkout_release(c);
-    if (rc < 0) {
-        c->tree = before;
-        before = result;
+    if (result == NULL || ot_checkout_put_back(c, result) < 0) {
+        PyObject *error = PyErr_GetRaisedException();
+        if (!same) {
+            Py_XDECREF(result);
+        }
+        PyErr_SetRaisedException(error);
+        give_up(c, tree, was_there);
+        return -1;
     }
-    Py_DECREF(before);
-    return rc;
+    if (!same) {
+        Py_DECREF(tree);
+    }
+    return 0;
 }
 
 PyObject *
@@ -478,11 +485,7 @@ ot_ldict_update_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
     }
     int rc = ot_checkout_acquire(c, n == 3 ? args[2] : NULL);
     if (rc == 0) {
-        bool was_there = !c->claim->computed;
-        rc = replace_by_result(c, args[1]);
-        if (rc < 0 && c->claim != NULL) {
-            give_up(c, was_there);
-        }
+        rc = replace_by_result(c, args[1], !c->claim->computed);
     }
     Py_DECREF(c);
     return rc < 0 ? NULL : Py_NewRef(Py_None);

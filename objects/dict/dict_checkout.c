@@ -28,14 +28,17 @@ typedef enum { AGAIN, HELD, WAIT, MISSING } attempt_t;
 static int
 move_out(ot_checkout_t *c, ot_claim_t **claim, ot_word_t word)
 {
-    c->tree = ot_ldict_take(ot_ldict_home(c->dict), word);
-    if (c->tree == NULL) {
+    PyObject *tree = ot_ldict_take(ot_ldict_home(c->dict), word);
+    if (tree == NULL) {
+        PyObject *error = PyErr_GetRaisedException();
         ot_ldict_settle(*claim, word);
+        PyErr_SetRaisedException(error);
     } else {
+        c->tree = tree;
         c->claim = *claim;
     }
     *claim = NULL;
-    return c->tree == NULL ? -1 : HELD;
+    return tree == NULL ? -1 : HELD;
 }
 
 /* A new key, pending. In a guard, which it leaves. */
@@ -136,42 +139,77 @@ ot_checkout_acquire(ot_checkout_t *c, PyObject *otherwise)
 
 /* ---- release ---------------------------------------------------------------------------------- */
 
+/* 0: the tree is here. -1 with RuntimeError. */
 static int
-raise_not_held(ot_checkout_t *c)
+check_here(ot_checkout_t *c)
 {
-    PyErr_Format(PyExc_RuntimeError, "%R is not checked out", c->key);
-    return -1;
+    if (c->tree == NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     c->claim == NULL ? "%R is not checked out"
+                                      : "%R is being put back or computed just now",
+                     c->key);
+    }
+    return c->tree == NULL ? -1 : 0;
+}
+
+PyObject *
+ot_checkout_lend(ot_checkout_t *c)
+{
+    if (check_here(c) < 0) {
+        return NULL;
+    }
+    PyObject *tree = c->tree;
+    c->tree = NULL;
+    return tree;
+}
+
+void
+ot_checkout_return_steal(ot_checkout_t *c, PyObject *tree)
+{
+    c->tree = tree;
+}
+
+/* The map gets the word, whoever waits the key; only then may anything else run. */
+static void
+end(ot_checkout_t *c, ot_word_t word, PyObject *tree)
+{
+    ot_claim_t *claim = c->claim;
+    c->claim = NULL;
+    c->to_be_released = false;
+    ot_ldict_settle(claim, word);
+    Py_DECREF(tree);
+}
+
+int
+ot_checkout_put_back(ot_checkout_t *c, PyObject *tree)
+{
+    ot_word_t word;
+    if (ot_ldict_word_of_own(ot_ldict_home(c->dict), tree, &word) < 0) {
+        return -1;
+    }
+    end(c, word, tree);
+    return 0;
 }
 
 int
 ot_checkout_release(ot_checkout_t *c)
 {
-    ot_word_t word;
-    if (c->claim == NULL) {
-        return raise_not_held(c);
+    PyObject *tree = ot_checkout_lend(c);
+    if (tree == NULL) {
+        return -1;
     }
-    if (ot_ldict_word_of_own(ot_ldict_home(c->dict), c->tree, &word) < 0) {
+    if (ot_checkout_put_back(c, tree) < 0) {
+        ot_checkout_return_steal(c, tree);
         c->to_be_released = true;
         return -1;
     }
-    if (c->claim == NULL) { /* released by Python code that ran meanwhile */
-        ot_ldict_drop(word);
-        return raise_not_held(c);
-    }
-    ot_claim_t *claim = c->claim;
-    c->claim = NULL;
-    ot_ldict_settle(claim, word);
-    Py_CLEAR(c->tree);
     return 0;
 }
 
 void
-ot_checkout_forget(ot_checkout_t *c)
+ot_checkout_forget_steal(ot_checkout_t *c, PyObject *tree)
 {
-    ot_claim_t *claim = c->claim;
-    c->claim = NULL;
-    ot_ldict_settle(claim, OT_WORD_GONE);
-    Py_CLEAR(c->tree);
+    end(c, OT_WORD_GONE, tree);
 }
 
 /* ---- the type --------------------------------------------------------------------------------- */
@@ -204,7 +242,10 @@ checkout_enter(PyObject *self, PyObject *unused)
 {
     (void)unused;
     ot_checkout_t *c = as_checkout(self);
-    return ot_checkout_acquire(c, NULL) < 0 ? NULL : Py_NewRef(c->tree);
+    if (ot_checkout_acquire(c, NULL) < 0 || check_here(c) < 0) { /* another thread's, by now */
+        return NULL;
+    }
+    return Py_NewRef(c->tree);
 }
 
 static PyObject *
@@ -230,11 +271,7 @@ get_value(PyObject *self, void *unused)
 {
     (void)unused;
     ot_checkout_t *c = as_checkout(self);
-    if (c->tree == NULL) {
-        raise_not_held(c);
-        return NULL;
-    }
-    return Py_NewRef(c->tree);
+    return check_here(c) < 0 ? NULL : Py_NewRef(c->tree);
 }
 
 static int
@@ -242,10 +279,10 @@ set_value(PyObject *self, PyObject *value, void *unused)
 {
     (void)unused;
     ot_checkout_t *c = as_checkout(self);
-    if (c->tree == NULL || value == NULL) {
-        if (c->tree == NULL) {
-            return raise_not_held(c);
-        }
+    if (check_here(c) < 0) {
+        return -1;
+    }
+    if (value == NULL) {
         PyErr_SetString(PyExc_TypeError, "value cannot be deleted");
         return -1;
     }

@@ -1,7 +1,10 @@
 /* dict_checkout.h: a key of a LockingDict in one's exclusive possession, as a Python object.
  *
- * Invariant: `tree` is not NULL exactly while the key is held, that is, `claim` is not NULL. The tree
- * is in the checkout or back in the map, never in neither: where putting it back fails, it stays.
+ * Invariant: the key is held while `claim` is not NULL. Then `tree` is not NULL, or the tree is lent: to
+ * an operation of this checkout that runs Python code with it (putting it back pickles). An operation
+ * that finds it lent raises; so nobody but the borrower refers to the tree, and nobody can drop it.
+ * The tree is in the checkout, lent, or back in the map: where putting it back fails, it stays.
+ * Threading: the GIL of the checkout's interpreter, which the borrower may let go of.
  */
 #ifndef OT_OBJECTS_DICT_CHECKOUT_H
 #define OT_OBJECTS_DICT_CHECKOUT_H
@@ -23,10 +26,21 @@ ot_checkout_t *ot_checkout_new(PyObject *dict, PyObject *key, PyObject *timeout)
  * if that is NULL. TimeoutError. 0 or -1. */
 int ot_checkout_acquire(ot_checkout_t *c, PyObject *otherwise);
 
-/* Puts the tree back. -1: it cannot be put into a value (exception); then it is still held. */
+/* The tree, owned by the caller, who gives it back by one of those below. NULL with RuntimeError: not
+ * held, or lent already. */
+PyObject *ot_checkout_lend(ot_checkout_t *c);
+
+/* Refs: steals the tree. */
+void ot_checkout_return_steal(ot_checkout_t *c, PyObject *tree);
+
+/* Puts what was lent, or another tree in its place, back into the map, which ends the checkout. -1: it
+ * cannot be put into a value (exception), and nothing has changed. Refs: steals the tree on success. */
+int ot_checkout_put_back(ot_checkout_t *c, PyObject *tree);
+
+/* Lends the tree and puts it back. -1: exception; what was held is still held. */
 int ot_checkout_release(ot_checkout_t *c);
 
-/* Ends it without a value: the key is gone. */
-void ot_checkout_forget(ot_checkout_t *c);
+/* Ends it without a value: the key is gone. Refs: steals what was lent. */
+void ot_checkout_forget_steal(ot_checkout_t *c, PyObject *tree);
 
 #endif

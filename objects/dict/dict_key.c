@@ -5,6 +5,7 @@
  * and wait if somebody has the key. An attempt that fails has changed nothing.
  * Threading: see dict.h.
  */
+#include "objects/core/repr.h"
 #include "objects/dict/dict.h"
 
 /* ---- looking and waiting ---------------------------------------------------------------------- */
@@ -143,6 +144,45 @@ ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value)
             return -1;
         }
     }
+}
+
+/* Of a number in a guard, which it leaves; of any other value afterwards. */
+static PyObject *
+repr_leaving(ot_objects_t *home, ot_word_t word)
+{
+    if (!ot_word_is_value(word)) {
+        PyObject *o = ot_ldict_leave_with(home, word);
+        PyObject *repr = o == NULL ? NULL : PyObject_Repr(o);
+        Py_XDECREF(o);
+        return repr;
+    }
+    ot_value_t *v = ot_word_value(word);
+    ot_value_ref(v);
+    ot_epoch_leave();
+    PyObject *repr = ot_repr_of_value(home, v);
+    ot_value_unref(v);
+    return repr;
+}
+
+int
+ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return -1;
+    }
+    if (!ot_word_is_there(look.word)) {
+        ot_epoch_leave();
+        return 0;
+    }
+    if (ot_word_is_claim(look.word)) {
+        bool gone = ot_map_is_abandoned(ot_ldict_map(self), look.entry, look.word);
+        ot_epoch_leave();
+        *repr = PyUnicode_FromString(gone ? "<abandoned>" : "<checked out>");
+    } else {
+        *repr = repr_leaving(ot_ldict_home(self), look.word);
+    }
+    return *repr == NULL ? -1 : 1;
 }
 
 /* ---- set -------------------------------------------------------------------------------------- */

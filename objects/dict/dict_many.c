@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "objects/core/repr.h"
 #include "objects/dict/dict.h"
 
 enum {
@@ -243,6 +244,55 @@ ot_ldict_snapshot(PyObject *self)
     }
     lists_clear(&lists);
     return dict;
+}
+
+/* ---- repr ------------------------------------------------------------------------------------- */
+
+/* "key: value"; None: it is gone meanwhile. NULL with an exception. */
+static PyObject *
+repr_of_item(PyObject *self, PyObject *key)
+{
+    ot_pykey_t k;
+    PyObject *value;
+    if (ot_pykey_init(&k, key) < 0) {
+        return NULL;
+    }
+    int found = ot_ldict_show(self, &k.key, &value);
+    ot_pykey_clear(&k);
+    if (found <= 0) {
+        return found < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *text = PyUnicode_FromFormat("%R: %U", key, value);
+    Py_DECREF(value);
+    return text;
+}
+
+static PyObject *
+repr_of_items(PyObject *self)
+{
+    PyObject *keys = ot_ldict_keys(self, NULL), *texts = keys == NULL ? NULL : PyList_New(0);
+    for (Py_ssize_t i = 0; texts != NULL && i < PyList_GET_SIZE(keys); i++) {
+        PyObject *key = Py_NewRef(PyList_GET_ITEM(keys, i)), *text = repr_of_item(self, key);
+        if (text == NULL || (text != Py_None && PyList_Append(texts, text) < 0)) {
+            Py_CLEAR(texts);
+        }
+        Py_DECREF(key);
+        Py_XDECREF(text);
+    }
+    Py_XDECREF(keys);
+    return ot_repr_join_steal("LockingDict({", texts, "})");
+}
+
+PyObject *
+ot_ldict_repr(PyObject *self)
+{
+    int within = ot_repr_enter(self);
+    if (within != 0) {
+        return within < 0 ? NULL : PyUnicode_FromString("LockingDict({...})");
+    }
+    PyObject *repr = repr_of_items(self);
+    ot_repr_leave(self);
+    return repr;
 }
 
 /* ---- copies ----------------------------------------------------------------------------------- */

@@ -239,40 +239,6 @@ dict_reversed(PyObject *self, PyObject *unused)
     return iter;
 }
 
-/* What is being printed in this thread: a dict may be in itself, by another handle each time. */
-typedef struct printing {
-    const ot_shared_t *shared;
-    const struct printing *outer;
-} printing_t;
-
-static _Thread_local const printing_t *printing;
-
-static bool
-is_being_printed(const ot_shared_t *shared)
-{
-    const printing_t *p = printing;
-    while (p != NULL && p->shared != shared) {
-        p = p->outer;
-    }
-    return p != NULL;
-}
-
-static PyObject *
-dict_repr(PyObject *self)
-{
-    const ot_shared_t *shared = ot_as_handle(self)->shared;
-    if (is_being_printed(shared)) {
-        return PyUnicode_FromString("LockingDict({...})");
-    }
-    printing_t here = {shared, printing};
-    printing = &here;
-    PyObject *dict = ot_ldict_snapshot(self);
-    PyObject *repr = dict == NULL ? NULL : PyUnicode_FromFormat("LockingDict(%R)", dict);
-    printing = here.outer;
-    Py_XDECREF(dict);
-    return repr;
-}
-
 /* By content, with a LockingDict or a dict. */
 static PyObject *
 dict_compare(PyObject *self, PyObject *other, int op)
@@ -312,7 +278,7 @@ update_from_one(PyObject *self, PyObject *other)
 static bool
 is_locking_dict(PyObject *o)
 {
-    return Py_TYPE(o)->tp_repr == dict_repr;
+    return Py_TYPE(o)->tp_repr == ot_ldict_repr;
 }
 
 /* Of any two of LockingDict and dict, one of them ours: a new LockingDict. */
@@ -429,7 +395,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, dict_new},
     {Py_tp_dealloc, dict_dealloc},
     {Py_tp_traverse, ot_handle_traverse},
-    {Py_tp_repr, dict_repr},
+    {Py_tp_repr, ot_ldict_repr},
     {Py_tp_hash, PyObject_HashNotImplemented},
     {Py_tp_richcompare, dict_compare},
     {Py_tp_iter, dict_iter},

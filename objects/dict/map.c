@@ -111,7 +111,7 @@ map_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_map_kind = {"LockingDict", map_free, map_fork};
+const ot_shared_kind_t ot_map_kind = {"LockingDict", map_free, map_fork, NULL};
 
 ot_map_t *
 ot_map_new(void (*drop)(ot_word_t word))

@@ -401,6 +401,9 @@ void ot_map_abandon(ot_map_t *map, int64_t interp);
  * abandoned, or the word is another by now. Within a guard. */
 bool ot_map_override(ot_map_t *map, ot_entry_t *entry, ot_word_t claimed, ot_word_t word);
 
+/* Whether the claim whose word was found in the entry is abandoned. Within a guard. */
+bool ot_map_is_abandoned(ot_map_t *map, const ot_entry_t *entry, ot_word_t claimed);
+
 typedef enum {
     OT_CLAIM_MINE = -3, /* the calling thread has it: it would wait for ever */
     OT_CLAIM_ABANDONED = -2,

@@ -206,6 +206,15 @@ ot_map_override(ot_map_t *map, ot_entry_t *entry, ot_word_t claimed, ot_word_t w
     return mine;
 }
 
+bool
+ot_map_is_abandoned(ot_map_t *map, const ot_entry_t *entry, ot_word_t claimed)
+{
+    pthread_mutex_lock(&map->guard);
+    bool is = ot_entry_load(entry) == claimed && claim_of(claimed)->abandoned;
+    pthread_mutex_unlock(&map->guard);
+    return is;
+}
+
 /* ---- waiting ---------------------------------------------------------------------------------- */
 
 /* The claim whose word is in the entry lives, under the guard. */

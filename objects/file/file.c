@@ -379,13 +379,10 @@ put_all_locked(ot_file_t *file, const ot_patience_t *patience)
     return rc == OT_FILE_OK ? ot_file_drain_locked(file, patience) : rc;
 }
 
+/* The descriptor and the buffers, whatever is in them. */
 static int
-close_locked(ot_file_t *file, const ot_patience_t *patience)
+abandon_locked(ot_file_t *file)
 {
-    int rc = put_all_locked(file, patience);
-    if (rc == OT_FILE_INTERRUPTED) {
-        return rc;
-    }
     file->closed = true;
     while (file->held != NULL) {
         drop_held(&file->held);
@@ -393,10 +390,18 @@ close_locked(ot_file_t *file, const ot_patience_t *patience)
     ot_bytes_free(&file->in);
     ot_bytes_free(&file->out);
     /* Linux closes it whatever it says; EINTR is no loss. */
-    if (file->how.closefd && close(file->how.fd) < 0 && rc == OT_FILE_OK && errno != EINTR) {
-        rc = errno;
+    return file->how.closefd && close(file->how.fd) < 0 && errno != EINTR ? errno : OT_FILE_OK;
+}
+
+static int
+close_locked(ot_file_t *file, const ot_patience_t *patience)
+{
+    int rc = put_all_locked(file, patience);
+    if (rc == OT_FILE_INTERRUPTED) {
+        return rc;
     }
-    return rc;
+    int closing = abandon_locked(file);
+    return rc == OT_FILE_OK ? closing : rc;
 }
 
 int
@@ -411,15 +416,23 @@ ot_file_close(ot_file_t *file, ot_file_caller_t by)
 
 /* Nobody is left to be told of an error but the user. */
 static void
+file_close(ot_shared_t *self, const ot_patience_t *patience)
+{
+    ot_file_t *file = (ot_file_t *)self;
+    int rc = file->closed ? OT_FILE_OK : close_locked(file, patience);
+    if (rc != OT_FILE_OK) {
+        fprintf(stderr, "objtunnel: SharedFile %s: closed by its last handle: %s\n", file->how.name,
+                rc > 0 ? strerror(rc) : "interrupted, what was not written is lost");
+    }
+    if (rc == OT_FILE_INTERRUPTED) {
+        abandon_locked(file);
+    }
+}
+
+static void
 file_free(ot_shared_t *self)
 {
     ot_file_t *file = (ot_file_t *)self;
-    ot_patience_t patience = {.deadline = OT_FOREVER};
-    int rc = file->closed ? OT_FILE_OK : close_locked(file, &patience);
-    if (rc != OT_FILE_OK) {
-        fprintf(stderr, "objtunnel: SharedFile %s: closed by its last handle: %s\n", file->how.name,
-                rc > 0 ? strerror(rc) : "interrupted");
-    }
     ot_shared_unref(&file->lock->head);
     free(file->how.name);
     free(file->how.mode);
@@ -440,7 +453,7 @@ file_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_file_kind = {"SharedFile", file_free, file_fork};
+const ot_shared_kind_t ot_file_kind = {"SharedFile", file_free, file_fork, file_close};
 
 ot_file_t *
 ot_file_new(const ot_file_how_t *how)

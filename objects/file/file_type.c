@@ -381,7 +381,8 @@ file_readlines(PyObject *self, PyObject *args)
 {
     Py_ssize_t hint, seen = 0;
     PyObject *lines = parse_size(args, "|O:readlines", &hint) < 0 ? NULL : PyList_New(0);
-    while (lines != NULL && (hint <= 0 || seen < hint)) {
+    bool enough = false; /* as io's: after the line that goes beyond the hint */
+    while (lines != NULL && !enough) {
         PyObject *next = file_next(self);
         if (next == NULL && !PyErr_Occurred()) {
             break;
@@ -389,7 +390,9 @@ file_readlines(PyObject *self, PyObject *args)
         if (next == NULL || PyList_Append(lines, next) < 0) {
             Py_CLEAR(lines);
         } else {
-            seen += PyObject_Size(next);
+            Py_ssize_t n = PyObject_Size(next);
+            enough = hint > 0 && n > hint - seen;
+            seen += n;
         }
         Py_XDECREF(next);
     }
@@ -603,20 +606,6 @@ file_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return file == NULL ? NULL : ot_handle_steal(home, &file->head);
 }
 
-/* The last handle writes what is left, which may take time. */
-static void
-file_dealloc(PyObject *self)
-{
-    ot_shared_t *shared = ot_as_handle(self)->shared;
-    if (shared != NULL && ot_ref_get(&shared->ref) == 1) {
-        ot_as_handle(self)->shared = NULL;
-        Py_BEGIN_ALLOW_THREADS
-        ot_shared_unref(shared);
-        Py_END_ALLOW_THREADS
-    }
-    ot_handle_dealloc(self);
-}
-
 static PyObject *
 save_binary(PyObject *self)
 {
@@ -701,7 +690,7 @@ static PyType_Slot slots[] = {
      "the last handle. The encoding must write '\\n' as one byte and start with no mark.\n\n"
      ">>> with SharedFile('log', 'a') as log: log.print('done', 3)"},
     {Py_tp_new, file_new},
-    {Py_tp_dealloc, file_dealloc},
+    {Py_tp_dealloc, ot_handle_dealloc},
     {Py_tp_traverse, ot_handle_traverse},
     {Py_tp_repr, ot_file_repr},
     {Py_tp_hash, ot_handle_hash},

@@ -6,6 +6,8 @@
  */
 #include "objects/frozen/frozen.h"
 
+#include <math.h>
+
 #include "tunnel/kinds.h"
 #include "tunnel/rest_copy.h"
 #include "runtime/cpython/stdlib.h"
@@ -300,9 +302,81 @@ find_in_set(ot_frozen_view_t *in, PyObject *key, Py_hash_t hash, PyObject **foun
     }
 }
 
+/* ---- NaNs ------------------------------------------------------------------------------------ */
+
+/* A NaN equals nothing but is found by being the same object, which nothing of the region is for a
+ * reader: so all NaNs are one key, also within tuples. Their hashes are those of addresses: what has
+ * one is looked for everywhere. */
+enum { NAN_DEPTH = 50 }; /* of tuples in tuples */
+
+static bool
+is_nan(PyObject *o)
+{
+    if (PyFloat_CheckExact(o)) {
+        return isnan(PyFloat_AS_DOUBLE(o));
+    }
+    return PyComplex_CheckExact(o) &&
+           (isnan(((PyComplexObject *)o)->cval.real) || isnan(((PyComplexObject *)o)->cval.imag));
+}
+
+static bool
+has_nan(PyObject *o, int depth)
+{
+    if (!PyTuple_CheckExact(o) || depth == 0) {
+        return is_nan(o);
+    }
+    Py_ssize_t i = 0;
+    while (i < PyTuple_GET_SIZE(o) && !has_nan(PyTuple_GET_ITEM(o, i), depth - 1)) {
+        i++;
+    }
+    return i < PyTuple_GET_SIZE(o);
+}
+
+/* As equals, for a key that has a NaN. */
+static int
+equals_but_for_nans(ot_frozen_view_t *in, PyObject *o, PyObject *key, int depth)
+{
+    if (is_nan(o) && is_nan(key)) {
+        return Py_IS_TYPE(o, Py_TYPE(key));
+    }
+    if (!PyTuple_CheckExact(o) || !PyTuple_CheckExact(key) || depth == 0) {
+        return equals(in, o, key);
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(o);
+    int equal = n == PyTuple_GET_SIZE(key);
+    for (Py_ssize_t i = 0; equal == 1 && i < n; i++) {
+        equal =
+            equals_but_for_nans(in, PyTuple_GET_ITEM(o, i), PyTuple_GET_ITEM(key, i), depth - 1);
+    }
+    return equal;
+}
+
+static int
+find_nan(ot_frozen_view_t *in, PyObject *key, PyObject **found)
+{
+    ot_frozen_at_t at = {0};
+    PyObject *k, *v;
+    while (ot_frozen_next(in->node, &at, &k, &v)) {
+        int equal = has_nan(k, NAN_DEPTH) ? equals_but_for_nans(in, k, key, NAN_DEPTH) : 0;
+        if (equal != 0) {
+            *found = v;
+            return equal;
+        }
+    }
+    return 0;
+}
+
 int
 ot_frozen_find(ot_frozen_view_t *in, PyObject *key, PyObject **found)
 {
+    bool view = ot_is_frozen_view(key);
+    if (has_nan(view ? ot_as_frozen(key)->node : key, NAN_DEPTH)) {
+        PyObject *plain =
+            view ? ot_frozen_thaw(ot_as_frozen(key), ot_as_frozen(key)->node) : Py_NewRef(key);
+        int equal = plain == NULL ? -1 : find_nan(in, plain, found);
+        Py_XDECREF(plain);
+        return equal;
+    }
     Py_hash_t hash = PyObject_Hash(key);
     if (hash == -1) {
         return -1;

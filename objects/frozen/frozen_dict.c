@@ -198,6 +198,26 @@ set_isdisjoint(PyObject *self, PyObject *other)
     return result;
 }
 
+static bool
+is_mapping(PyObject *o)
+{
+    return PyDict_Check(o) || Py_TYPE(o)->tp_richcompare == dict_compare;
+}
+
+/* A dict of both, with views of what the view has in it; as dict's |. */
+static PyObject *
+dict_or(PyObject *a, PyObject *b)
+{
+    if (!is_mapping(a) || !is_mapping(b)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && (PyDict_Update(dict, a) < 0 || PyDict_Update(dict, b) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
 static PyMethodDef set_methods[] = {
     OT_VIEW_METHODS,
     {"isdisjoint", set_isdisjoint, METH_O,
@@ -211,6 +231,7 @@ PyType_Slot ot_frozen_dict_slots[] = {
     {Py_tp_iter, ot_view_iter},
     {Py_sq_contains, ot_view_contains},
     {Py_mp_subscript, dict_subscript},
+    {Py_nb_or, dict_or},
     {0, NULL},
 };
 

@@ -169,6 +169,48 @@ sequence_compare(PyObject *self, PyObject *other, int op)
     return ot_view_truth(equal, op);
 }
 
+static bool
+is_sequence_view(PyObject *o)
+{
+    return Py_TYPE(o)->tp_richcompare == sequence_compare;
+}
+
+/* An ordinary list or tuple of what a view shows, as its slices are; any other as it is. New. */
+static PyObject *
+plain_of(PyObject *o)
+{
+    if (!is_sequence_view(o)) {
+        return Py_NewRef(o);
+    }
+    PyObject *everything = PySlice_New(NULL, NULL, NULL);
+    PyObject *plain = everything == NULL ? NULL : sequence_slice(o, everything);
+    Py_XDECREF(everything);
+    return plain;
+}
+
+/* As a number's +, which the other operand's type is asked for before it is asked for a sequence's. */
+static PyObject *
+sequence_add(PyObject *left, PyObject *right)
+{
+    PyObject *a = plain_of(left), *b = a == NULL ? NULL : plain_of(right), *sum = NULL;
+    if (b != NULL) {
+        bool alike = PyList_Check(a) ? PyList_Check(b) : PyTuple_Check(a) && PyTuple_Check(b);
+        sum = alike ? PySequence_Concat(a, b) : Py_NewRef(Py_NotImplemented);
+    }
+    Py_XDECREF(a);
+    Py_XDECREF(b);
+    return sum;
+}
+
+static PyObject *
+sequence_repeat(PyObject *self, Py_ssize_t n)
+{
+    PyObject *plain = plain_of(self);
+    PyObject *result = plain == NULL ? NULL : PySequence_Repeat(plain, n);
+    Py_XDECREF(plain);
+    return result;
+}
+
 static PyMethodDef sequence_methods[] = {
     OT_VIEW_METHODS,
     {"count", sequence_count, METH_O,
@@ -183,7 +225,8 @@ static PyMethodDef sequence_methods[] = {
     {                                                                                              \
         OT_VIEW_SLOTS(doc, sequence_compare, hash, sequence_methods), {Py_tp_iter, ot_view_iter},  \
             {Py_sq_item, sequence_item}, {Py_sq_contains, sequence_contains},                      \
-            {Py_mp_subscript, sequence_subscript},                                                 \
+            {Py_mp_subscript, sequence_subscript}, {Py_nb_add, sequence_add},                      \
+            {Py_sq_repeat, sequence_repeat},                                                       \
         {                                                                                          \
             0, NULL                                                                                \
         }                                                                                          \

@@ -22,7 +22,7 @@ frozen_free(ot_shared_t *self)
     free(self);
 }
 
-const ot_shared_kind_t ot_frozen_kind = {"Frozen", frozen_free, NULL};
+const ot_shared_kind_t ot_frozen_kind = {"Frozen", frozen_free, NULL, NULL};
 
 /* Borrowed; NULL for a scalar. */
 static PyObject *

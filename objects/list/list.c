@@ -41,7 +41,7 @@ list_free(ot_shared_t *self)
 }
 
 /* The lock is an object of its own, so its fork handler keeps us from being forked half changed. */
-const ot_shared_kind_t ot_list_kind = {"LockingList", list_free, NULL};
+const ot_shared_kind_t ot_list_kind = {"LockingList", list_free, NULL, NULL};
 
 ot_list_t *
 ot_list_new(void (*drop)(ot_ref_t *item))

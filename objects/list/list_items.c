@@ -106,6 +106,16 @@ ot_list_snapshot(PyObject *self, ot_items_t *items, uint64_t *version)
     return done ? 0 : no_memory();
 }
 
+int
+ot_list_look(PyObject *self, ot_items_t *items)
+{
+    ot_list_t *list = ot_list_of(self);
+    ot_lock_look_begin(list->lock);
+    bool done = ot_list_copy_locked(list, 0, 1, list->len, items);
+    ot_lock_brief_end(list->lock);
+    return done ? 0 : no_memory();
+}
+
 PyObject *
 ot_items_copy(ot_objects_t *home, const ot_items_t *items)
 {

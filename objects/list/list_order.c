@@ -4,6 +4,7 @@
  * Threading: the GIL of the handle's interpreter. sort and remove hold the list's lock meanwhile, so
  * that others wait; the same thread is let in, and its changes are noticed by the version.
  */
+#include "objects/core/repr.h"
 #include "objects/list/list_type.h"
 
 static ot_objects_t *
@@ -23,58 +24,39 @@ drop_quietly(ot_items_t *items)
 
 /* ---- repr ------------------------------------------------------------------------------------ */
 
-/* The lists (their ids) whose reprs this thread is in the middle of: a handle on a list that is
- * within itself is another object each time, so Py_ReprEnter would not know it. Borrowed. */
-static PyObject *
-lists_under_way(void)
-{
-    PyObject *dict = PyThreadState_GetDict(); /* borrowed */
-    PyObject *key = dict == NULL ? NULL : PyUnicode_FromString("objtunnel LockingList repr");
-    PyObject *set = key == NULL ? NULL : PyDict_GetItemWithError(dict, key);
-    if (set == NULL && key != NULL && !PyErr_Occurred()) {
-        PyObject *made = PySet_New(NULL);
-        if (made != NULL && PyDict_SetItem(dict, key, made) == 0) {
-            set = made; /* the dict has a reference */
-        }
-        Py_XDECREF(made);
-    }
-    Py_XDECREF(key);
-    if (set == NULL && !PyErr_Occurred()) {
-        PyErr_NoMemory();
-    }
-    return set;
-}
-
+/* Of what is there, also while somebody holds the list's lock or is gone with it. */
 static PyObject *
 repr_of_items(PyObject *self)
 {
-    PyObject *list = ot_list_plain(self);
-    PyObject *repr = list == NULL ? NULL : PyUnicode_FromFormat("LockingList(%R)", list);
-    Py_XDECREF(list);
-    return repr;
+    ot_items_t items;
+    if (ot_list_look(self, &items) < 0) {
+        return NULL;
+    }
+    PyObject *texts = PyList_New(0);
+    for (size_t i = 0; texts != NULL && i < items.len; i++) {
+        PyObject *text = ot_repr_of_value(home_of(self), (ot_value_t *)items.items[i]);
+        if (text == NULL || PyList_Append(texts, text) < 0) {
+            Py_CLEAR(texts);
+        }
+        Py_XDECREF(text);
+    }
+    drop_quietly(&items);
+    return ot_repr_join_steal("LockingList([", texts, "])");
 }
 
 PyObject *
 ot_list_repr(PyObject *self)
 {
-    PyObject *under_way = lists_under_way();
-    PyObject *id = under_way == NULL ? NULL : ot_handle_id(self, NULL);
-    int within = id == NULL ? -1 : PySet_Contains(under_way, id);
-    PyObject *repr = NULL;
-    if (within > 0) {
-        repr = PyUnicode_FromString("LockingList([...])");
-    } else if (within == 0 && PySet_Add(under_way, id) == 0) {
-        if (Py_EnterRecursiveCall(" while getting the repr of a LockingList") == 0) {
-            repr = repr_of_items(self);
-            Py_LeaveRecursiveCall();
-        }
-        PyObject *error = PyErr_GetRaisedException();
-        if (PySet_Discard(under_way, id) < 0) {
-            PyErr_WriteUnraisable(self);
-        }
-        PyErr_SetRaisedException(error);
+    int within = ot_repr_enter(self);
+    if (within != 0) {
+        return within < 0 ? NULL : PyUnicode_FromString("LockingList([...])");
     }
-    Py_XDECREF(id);
+    PyObject *repr = NULL;
+    if (Py_EnterRecursiveCall(" while getting the repr of a LockingList") == 0) {
+        repr = repr_of_items(self);
+        Py_LeaveRecursiveCall();
+    }
+    ot_repr_leave(self);
     return repr;
 }
 
@@ -248,11 +230,11 @@ static PyObject *
 keys_steal(PyObject *list, PyObject *key)
 {
     for (Py_ssize_t i = 0; list != NULL && key != Py_None && i < PyList_GET_SIZE(list); i++) {
-        PyObject *o = PyObject_CallOneArg(key, PyList_GET_ITEM(list, i));
-        if (o == NULL) {
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(list, i)); /* key may find the list */
+        PyObject *o = PyObject_CallOneArg(key, item);
+        Py_DECREF(item);
+        if (o == NULL || PyList_SetItem(list, i, o) < 0) {
             Py_CLEAR(list);
-        } else {
-            PyList_SetItem(list, i, o);
         }
     }
     return list;
@@ -308,6 +290,28 @@ sorted_indices(PyObject *keys, PyObject *reverse)
     return order;
 }
 
+/* Fills `order`. The comparing code may have found the list of indices by way of the collector. */
+static bool
+is_permutation(PyObject *indices, size_t *order, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        order[i] = SIZE_MAX;
+    }
+    for (size_t i = 0; i < n; i++) {
+        PyObject *o = PyList_GET_ITEM(indices, (Py_ssize_t)i);
+        size_t at = PyLong_CheckExact(o) ? PyLong_AsSize_t(o) : SIZE_MAX;
+        if (at >= n || order[at] != SIZE_MAX) {
+            PyErr_Clear();
+            return false;
+        }
+        order[at] = i;
+    }
+    for (size_t i = 0; i < n; i++) {
+        order[i] = PyLong_AsSize_t(PyList_GET_ITEM(indices, (Py_ssize_t)i));
+    }
+    return true;
+}
+
 static int
 permute(PyObject *self, PyObject *indices, uint64_t version)
 {
@@ -318,12 +322,13 @@ permute(PyObject *self, PyObject *indices, uint64_t version)
         PyErr_NoMemory();
         return -1;
     }
-    for (size_t i = 0; i < n; i++) {
-        order[i] = PyLong_AsSize_t(PyList_GET_ITEM(indices, (Py_ssize_t)i));
+    if (!is_permutation(indices, order, n)) {
+        PyMem_RawFree(order);
+        return changed_meanwhile("sort");
     }
     int rc = ot_list_begin(self, &use);
     if (rc == 0) {
-        bool same = use.list->version == version;
+        bool same = use.list->version == version && use.list->len == n;
         if (same) {
             ot_list_permute_locked(use.list, order);
         }

@@ -174,7 +174,7 @@ list_insert(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (n != 2) {
         return PyErr_Format(PyExc_TypeError, "insert expected 2 arguments, got %zd", n);
     }
-    Py_ssize_t i = PyNumber_AsSsize_t(args[0], NULL);
+    Py_ssize_t i = PyNumber_AsSsize_t(args[0], PyExc_OverflowError); /* as list's */
     return i == -1 && PyErr_Occurred() ? NULL : insert(self, i, args[1]);
 }
 
@@ -342,7 +342,7 @@ list_pop(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|O:pop", &index)) {
         return NULL;
     }
-    Py_ssize_t i = index == NULL ? -1 : PyNumber_AsSsize_t(index, PyExc_IndexError);
+    Py_ssize_t i = index == NULL ? -1 : PyNumber_AsSsize_t(index, PyExc_OverflowError);
     ot_value_t *v;
     if ((i == -1 && PyErr_Occurred()) ||
         change_at(self, i, NULL, "pop index out of range", &v) < 0) {

@@ -35,6 +35,9 @@ void ot_list_release(PyObject *self);
 /* New references to all items; *version (or NULL): of what was seen. */
 int ot_list_snapshot(PyObject *self, ot_items_t *items, uint64_t *version);
 
+/* The same without waiting for who holds the list's lock. */
+int ot_list_look(PyObject *self, ot_items_t *items);
+
 /* Drops a reference; references and their array. Runs: e. */
 void ot_item_drop(ot_ref_t *item);
 void ot_items_drop(ot_items_t *items);

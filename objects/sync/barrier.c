@@ -34,7 +34,7 @@ barrier_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_barrier_kind = {"Barrier", barrier_free, barrier_fork};
+const ot_shared_kind_t ot_barrier_kind = {"Barrier", barrier_free, barrier_fork, NULL};
 
 ot_barrier_t *
 ot_barrier_new(uint64_t parties, double timeout)

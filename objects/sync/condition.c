@@ -30,7 +30,7 @@ condition_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_condition_kind = {"Condition", condition_free, condition_fork};
+const ot_shared_kind_t ot_condition_kind = {"Condition", condition_free, condition_fork, NULL};
 
 ot_condition_t *
 ot_condition_new(ot_lock_t *lock)

@@ -38,8 +38,8 @@ ot_lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_lock_kind = {"Lock", lock_free, ot_lock_fork};
-const ot_shared_kind_t ot_rlock_kind = {"RLock", lock_free, ot_lock_fork};
+const ot_shared_kind_t ot_lock_kind = {"Lock", lock_free, ot_lock_fork, NULL};
+const ot_shared_kind_t ot_rlock_kind = {"RLock", lock_free, ot_lock_fork, NULL};
 
 void
 ot_lock_init(ot_lock_t *lock, const ot_shared_kind_t *kind)
@@ -181,6 +181,12 @@ ot_lock_brief_begin(ot_lock_t *lock)
     ot_sync_result_t result = lock->abandoned ? OT_SYNC_ABANDONED : OT_SYNC_TIMEOUT;
     pthread_mutex_unlock(&lock->guard);
     return result;
+}
+
+void
+ot_lock_look_begin(ot_lock_t *lock)
+{
+    pthread_mutex_lock(&lock->guard);
 }
 
 void

@@ -30,9 +30,9 @@ semaphore_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_semaphore_kind = {"Semaphore", semaphore_free, semaphore_fork};
+const ot_shared_kind_t ot_semaphore_kind = {"Semaphore", semaphore_free, semaphore_fork, NULL};
 const ot_shared_kind_t ot_bounded_semaphore_kind = {"BoundedSemaphore", semaphore_free,
-                                                    semaphore_fork};
+                                                    semaphore_fork, NULL};
 
 ot_semaphore_t *
 ot_semaphore_new(const ot_shared_kind_t *kind, uint64_t value)
@@ -130,7 +130,7 @@ event_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-const ot_shared_kind_t ot_event_kind = {"Event", event_free, event_fork};
+const ot_shared_kind_t ot_event_kind = {"Event", event_free, event_fork, NULL};
 
 ot_event_t *
 ot_event_new(void)

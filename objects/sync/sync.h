@@ -75,6 +75,10 @@ bool ot_lock_recover(ot_lock_t *lock, int64_t interp);
 ot_sync_result_t ot_lock_brief_begin(ot_lock_t *lock);
 void ot_lock_brief_end(ot_lock_t *lock);
 
+/* The same for who only looks, whoever has the lock: others do not change anything until
+ * ot_lock_brief_end, but who has the lock may be half done. */
+void ot_lock_look_begin(ot_lock_t *lock);
+
 /* Free, whoever held it; for a child after fork(). */
 void ot_lock_reset(ot_lock_t *lock);
 

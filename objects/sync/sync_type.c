@@ -33,6 +33,47 @@ ot_waiting_end(ot_waiting_t *waiting)
     PyEval_RestoreThread(waiting->saved);
 }
 
+/* A pending call: raises in the main thread what ended a wait in a destructor. Steals. */
+static int
+raise_now(void *exception)
+{
+    PyErr_SetRaisedException(exception);
+    return -1;
+}
+
+/* For who cannot raise. Steals. A worker's interrupt is raised by its thread's next bytecode. */
+static void
+raise_later(PyObject *exception)
+{
+    if (ot_worker_is_self()) {
+        PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), (PyObject *)Py_TYPE(exception));
+        Py_DECREF(exception);
+    } else if (Py_IsFinalizing() || Py_AddPendingCall(raise_now, exception) < 0) {
+        PyErr_SetRaisedException(exception);
+        PyErr_WriteUnraisable(NULL);
+    }
+}
+
+void
+ot_close_waiting(ot_shared_t *shared)
+{
+    if (PyThreadState_GetUnchecked() == NULL) {
+        const ot_patience_t patience = {.deadline = OT_FOREVER};
+        shared->kind->close(shared, &patience);
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    ot_waiting_t waiting;
+    ot_waiting_begin(&waiting, OT_FOREVER);
+    shared->kind->close(shared, &waiting.patience);
+    ot_waiting_end(&waiting);
+    PyObject *interrupt = PyErr_GetRaisedException();
+    if (interrupt != NULL) {
+        raise_later(interrupt);
+    }
+    PyErr_SetRaisedException(error);
+}
+
 ot_sync_result_t
 ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline)
 {

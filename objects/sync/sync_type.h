@@ -20,6 +20,10 @@ typedef struct {
 void ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline);
 void ot_waiting_end(ot_waiting_t *waiting);
 
+/* What ot_shared_unref does before the end of an object that may have to wait (a full pipe), with or
+ * without a thread state: Ctrl-C, or an interrupt, ends the wait, and is raised by whatever runs next. */
+void ot_close_waiting(ot_shared_t *shared);
+
 /* Acquires at once if that can be done, else waits without the GIL. A lock that is not recursive
  * and is this thread's own already: waits in vain. */
 ot_sync_result_t ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline);

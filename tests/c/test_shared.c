@@ -33,8 +33,8 @@ thing_fork(ot_shared_t *self, ot_fork_stage_t stage)
     }
 }
 
-static const ot_shared_kind_t thing_kind = {"thing", thing_free, thing_fork};
-static const ot_shared_kind_t other_kind = {"other", thing_free, NULL};
+static const ot_shared_kind_t thing_kind = {"thing", thing_free, thing_fork, NULL};
+static const ot_shared_kind_t other_kind = {"other", thing_free, NULL, NULL};
 
 static thing_t *
 thing_new(const ot_shared_kind_t *kind, int *freed)

@@ -65,7 +65,7 @@ def test_sources():
     (("i", None, 5), TypeError), (("b", None, [-129]), OverflowError),
     (("Q", None, [-1]), OverflowError), (("Q", None, [1 << 64]), OverflowError),
     (("q", None, [-(1 << 63) - 1]), OverflowError), (("d", None, ["a"]), TypeError),
-    (("i", (2, 2), [[1, 2], [3]]), ValueError), (("i", (2, 2), [1, 2, 3, 4]), ValueError),
+    (("i", (2, 2), [[1, 2], [3]]), ValueError), (("i", (2, 2), [1, 2, 3, 4, 5]), ValueError),
 ])
 def test_bad_arguments(args, error):
     with pytest.raises(error):
