@@ -167,7 +167,9 @@ module_exec(PyObject *module)
             0 ||
         import_attr("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
         import_attr("objtunnel._errors", "TunnelFull", &state->tunnel_full) < 0 ||
-        import_attr("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0) {
+        import_attr("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0 ||
+        import_attr("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) < 0 ||
+        import_attr("objtunnel._errors", "TunnelSendTimeout", &state->tunnel_send_timeout) < 0) {
         return -1;
     }
     state->receipt_type = PyStructSequence_NewType(&receipt_desc);
@@ -201,6 +203,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->tunnel_empty);
     Py_VISIT(state->tunnel_full);
     Py_VISIT(state->tunnel_closed);
+    Py_VISIT(state->tunnel_timeout);
+    Py_VISIT(state->tunnel_send_timeout);
     Py_VISIT(state->lock_type);
     Py_VISIT(state->process_global_type);
     Py_VISIT(state->process_keys);
@@ -231,6 +235,8 @@ module_free(void *self)
     Py_CLEAR(state->tunnel_empty);
     Py_CLEAR(state->tunnel_full);
     Py_CLEAR(state->tunnel_closed);
+    Py_CLEAR(state->tunnel_timeout);
+    Py_CLEAR(state->tunnel_send_timeout);
     Py_CLEAR(state->lock_type);
     Py_CLEAR(state->process_global_type);
 }

@@ -17,7 +17,7 @@ typedef struct {
     PyObject *module;       /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyTypeObject *lock_type, *process_global_type;
-    PyObject *tunnel_empty, *tunnel_full, *tunnel_closed;
+    PyObject *tunnel_empty, *tunnel_full, *tunnel_closed, *tunnel_timeout, *tunnel_send_timeout;
     PyObject *process_keys; /* list: what this interpreter has of process_global() */
 } ot_state_t;
 

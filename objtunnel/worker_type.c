@@ -4,7 +4,7 @@
  * tunnel as the last thing it does, so "status is closed" means "the interpreter has ended".
  * Threading: the GIL of the Worker's interpreter; nothing here blocks.
  */
-#include "objtunnel/state.h"
+#include "objtunnel/tunnel.h"
 #include "runtime/worker.h"
 
 typedef struct {
@@ -256,6 +256,18 @@ worker_fail(PyObject *self, PyObject *arg)
 }
 
 static PyObject *
+worker_wait_for_end(PyObject *self, PyObject *status)
+{
+    ot_state_t *state = PyType_GetModuleState(Py_TYPE(self));
+    if (!Py_IS_TYPE(status, state->tunnel_type)) {
+        return PyErr_Format(PyExc_TypeError, "wait_for_end() takes the status Tunnel");
+    }
+    int rc = ot_tunnel_wait_for_end(ot_tunnel_channel(status), ot_worker_interp_id(worker_of(self)),
+                                    state->objects.interp_id);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
 worker_id(PyObject *self, void *unused)
 {
     (void)unused;
@@ -273,6 +285,9 @@ worker_error(PyObject *self, void *unused)
 static PyMethodDef worker_methods[] = {
     {"do", (PyCFunction)(void (*)(void))worker_do, METH_FASTCALL,
      "Worker thread: do(number, fn, *args) as a job."},
+    {"wait_for_end", worker_wait_for_end, METH_O,
+     "wait_for_end(status): until the interpreter has ended. Wakes its jobs that wait in tunnels once\n"
+     "everything else in the process waits, too."},
     {"interrupt", worker_interrupt, METH_O,
      "Raise KeyboardInterrupt in job n if it runs; 0: in whatever runs. Whether it runs."},
     {"fail", worker_fail, METH_O, "Worker thread: say why jobs are not done any more."},

@@ -10,6 +10,7 @@
 #include "runtime/worker.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "atomics/refcount.h"
@@ -32,6 +33,8 @@ struct ot_worker {
 
 static pthread_mutex_t creation_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local ot_worker_t *self; /* set in worker threads */
+static atomic_size_t
+    coming_and_going; /* threads between their start and their end without Python */
 
 /* ---- the thread -------------------------------------------------------------------------- */
 
@@ -82,12 +85,15 @@ thread_main(void *arg)
     PyThreadState *tstate = create_interpreter(w);
     if (tstate != NULL) {
         publish_interp(w, PyThreadState_GetInterpreter(tstate));
+        atomic_fetch_sub(&coming_and_going, 1);
         w->job.main(w, w->job.arg);
+        atomic_fetch_add(&coming_and_going, 1);
         publish_interp(w, NULL); /* pending calls would find it half gone */
         Py_EndInterpreter(tstate);
     }
     ot_pokeable_enter(NULL);
     w->job.ended(w, w->job.arg);
+    atomic_fetch_sub(&coming_and_going, 1);
     ot_worker_unref(w);
     return NULL;
 }
@@ -122,7 +128,9 @@ ot_worker_start(const char *name, ot_worker_job_t job)
     w->interp_id = -1;
     w->name = name == NULL ? NULL : strndup(name, 15); /* what Linux takes */
     ot_worker_ref(w);                                  /* the thread's */
+    atomic_fetch_add(&coming_and_going, 1);
     if (spawn(w) < 0) {
+        atomic_fetch_sub(&coming_and_going, 1);
         ot_worker_unref(w);
         ot_worker_unref(w);
         return NULL;
@@ -175,6 +183,12 @@ ot_worker_interp_id(ot_worker_t *w)
     int64_t id = w->interp_id;
     pthread_mutex_unlock(&w->lock);
     return id;
+}
+
+size_t
+ot_worker_coming_and_going(void)
+{
+    return atomic_load(&coming_and_going);
 }
 
 /* ---- jobs -------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ void ot_worker_set_error(ot_worker_t *w, const char *text);
 /* The interpreter's id, -1 before there is one. Stays after it has ended. */
 int64_t ot_worker_interp_id(ot_worker_t *w);
 
+/* Workers' threads that have no thread state yet, or none any more: busy, and in nobody's list. */
+size_t ot_worker_coming_and_going(void);
+
 /* Raises KeyboardInterrupt in the job, if that is the one running: between two bytecodes, or in
  * a blocked tunnel operation. Job 0: in whatever runs. Returns whether it runs. */
 bool ot_worker_interrupt(ot_worker_t *w, uint64_t job);

@@ -25,7 +25,6 @@
 #include "tunnel/channel.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +36,7 @@
 typedef struct waiter {
     struct waiter *next, *prev;
     ot_parker_t parker;
+    ot_stop_t *stop; /* NULL, or the caller's; its `asleep` is `listed` */
     bool listed;
 } waiter_t;
 
@@ -128,13 +128,22 @@ unlock_both(ot_channel_t *ch)
 /* ---- waiters (in.lock held) -------------------------------------------------------------- */
 
 static void
+set_listed_locked(waiter_t *w, bool listed)
+{
+    w->listed = listed;
+    if (w->stop != NULL) {
+        atomic_store_explicit(&w->stop->asleep, listed, memory_order_release);
+    }
+}
+
+static void
 waitlist_append_locked(waitlist_t *list, waiter_t *w)
 {
     w->next = NULL;
     w->prev = list->last;
     *(list->last ? &list->last->next : &list->first) = w;
     list->last = w;
-    w->listed = true;
+    set_listed_locked(w, true);
     atomic_store_explicit(&list->some, true, memory_order_relaxed);
 }
 
@@ -151,7 +160,7 @@ waitlist_remove_locked(waitlist_t *list, waiter_t *w)
 {
     *(w->prev ? &w->prev->next : &list->first) = w->next;
     *(w->next ? &w->next->prev : &list->last) = w->prev;
-    w->listed = false;
+    set_listed_locked(w, false);
     waitlist_settle_locked(list);
 }
 
@@ -171,6 +180,49 @@ wake_all_locked(waitlist_t *list)
     while (list->first != NULL) {
         wake_one_locked(list);
     }
+}
+
+/* ---- stops ------------------------------------------------------------------------------ */
+
+void
+ot_stop_init(ot_stop_t *stop)
+{
+    atomic_init(&stop->last, SIZE_MAX);
+    atomic_init(&stop->given_up, false);
+    atomic_init(&stop->asleep, false);
+}
+
+/* A lock is held under which others write. */
+static bool
+is_given_up(const ot_stop_t *stop)
+{
+    return stop != NULL && atomic_load_explicit(&stop->given_up, memory_order_relaxed);
+}
+
+/* Whether nothing more is for who has this stop. out.lock held: `last` is written under both. */
+static bool
+has_all_locked(const ot_channel_t *ch, const ot_stop_t *stop)
+{
+    return stop != NULL && relaxed(&ch->out.taken) >= relaxed(&stop->last);
+}
+
+void
+ot_channel_stop_after_last(ot_channel_t *ch, ot_stop_t *stop)
+{
+    lock_both(ch);
+    set_relaxed(&stop->last, relaxed(&ch->news.committed));
+    wake_all_locked(&ch->waiting.receivers);
+    unlock_both(ch);
+}
+
+void
+ot_channel_give_up(ot_channel_t *ch, ot_stop_t *stop)
+{
+    lock_both(ch);
+    atomic_store_explicit(&stop->given_up, true, memory_order_relaxed);
+    wake_all_locked(&ch->waiting.receivers);
+    wake_all_locked(&ch->waiting.senders);
+    unlock_both(ch);
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
@@ -348,14 +400,14 @@ has_place_locked(ot_channel_t *ch)
 /* Parks until woken, deadline or signal; not if there is a place after all. Called and returns
  * with in.lock held. */
 static ot_park_result_t
-wait_for_place_locked(ot_channel_t *ch, int64_t deadline)
+wait_for_place_locked(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
 {
     atomic_store(&ch->waiting.senders.some, true);
     if (has_place_locked(ch)) {
         waitlist_settle_locked(&ch->waiting.senders);
         return OT_PARK_WOKEN;
     }
-    waiter_t w;
+    waiter_t w = {.stop = stop};
     ot_parker_init(&w.parker);
     waitlist_append_locked(&ch->waiting.senders, &w);
     pthread_mutex_unlock(&ch->in.lock);
@@ -371,6 +423,12 @@ wait_for_place_locked(ot_channel_t *ch, int64_t deadline)
 ot_channel_result_t
 ot_channel_reserve(ot_channel_t *ch, int64_t deadline)
 {
+    return ot_channel_reserve_until(ch, deadline, NULL);
+}
+
+ot_channel_result_t
+ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
+{
     ot_channel_result_t result = OT_CHANNEL_OK;
     ot_park_result_t why = deadline == OT_DONT_WAIT ? OT_PARK_TIMEOUT : OT_PARK_WOKEN;
     pthread_mutex_lock(&ch->in.lock);
@@ -379,8 +437,10 @@ ot_channel_reserve(ot_channel_t *ch, int64_t deadline)
             result = OT_CHANNEL_CLOSED;
         } else if (has_place_locked(ch)) {
             set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) + 1);
+        } else if (is_given_up(stop)) {
+            result = OT_CHANNEL_STOPPED;
         } else if (why == OT_PARK_WOKEN) {
-            why = wait_for_place_locked(ch, deadline);
+            why = wait_for_place_locked(ch, deadline, stop);
             continue;
         } else {
             result = gave_up(why);
@@ -471,9 +531,9 @@ after_taking(ot_channel_t *ch)
 
 /* Parks until woken, deadline or signal. Called with both locks held, returns with neither. */
 static ot_park_result_t
-wait_for_message_unlock(ot_channel_t *ch, int64_t deadline)
+wait_for_message_unlock(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
 {
-    waiter_t w;
+    waiter_t w = {.stop = stop};
     ot_parker_init(&w.parker);
     waitlist_append_locked(&ch->waiting.receivers, &w);
     unlock_both(ch);
@@ -490,7 +550,7 @@ wait_for_message_unlock(ot_channel_t *ch, int64_t deadline)
 /* When take_locked found nothing, with out.lock held: waits, or says why not. Lets go of the lock.
  * OK means "look again". */
 static ot_channel_result_t
-found_nothing_unlock(ot_channel_t *ch, int64_t deadline, ot_park_result_t *why)
+found_nothing_unlock(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop, ot_park_result_t *why)
 {
     ot_channel_result_t result = OT_CHANNEL_OK;
     pthread_mutex_lock(&ch->in.lock);
@@ -500,8 +560,10 @@ found_nothing_unlock(ot_channel_t *ch, int64_t deadline, ot_park_result_t *why)
     }
     if (is_closed(ch) && relaxed(&ch->in.reserved) == 0) {
         result = OT_CHANNEL_CLOSED;
+    } else if (is_given_up(stop)) {
+        result = OT_CHANNEL_STOPPED;
     } else if (*why == OT_PARK_WOKEN) {
-        *why = wait_for_message_unlock(ch, deadline);
+        *why = wait_for_message_unlock(ch, deadline, stop);
         return result;
     } else {
         result = gave_up(*why);
@@ -513,10 +575,20 @@ found_nothing_unlock(ot_channel_t *ch, int64_t deadline, ot_park_result_t *why)
 ot_channel_result_t
 ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node)
 {
+    return ot_channel_recv_until(ch, deadline, NULL, node);
+}
+
+ot_channel_result_t
+ot_channel_recv_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop, ot_node_t **node)
+{
     ot_channel_result_t result = OT_CHANNEL_OK;
     ot_park_result_t why = deadline == OT_DONT_WAIT ? OT_PARK_TIMEOUT : OT_PARK_WOKEN;
     while (result == OT_CHANNEL_OK) {
         pthread_mutex_lock(&ch->out.lock);
+        if (has_all_locked(ch, stop)) {
+            pthread_mutex_unlock(&ch->out.lock);
+            return OT_CHANNEL_STOPPED;
+        }
         ot_node_t *taken = take_locked(ch);
         if (taken != NULL) {
             pthread_mutex_unlock(&ch->out.lock);
@@ -524,7 +596,7 @@ ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node)
             *node = taken;
             break;
         }
-        result = found_nothing_unlock(ch, deadline, &why);
+        result = found_nothing_unlock(ch, deadline, stop, &why);
     }
     return result;
 }

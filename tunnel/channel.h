@@ -14,6 +14,7 @@
 #ifndef OT_TUNNEL_CHANNEL_H
 #define OT_TUNNEL_CHANNEL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,11 +27,20 @@ typedef struct ot_node {
 typedef struct ot_channel ot_channel_t;
 
 typedef enum {
+    OT_CHANNEL_STOPPED = -4,     /* by the caller's ot_stop_t */
     OT_CHANNEL_INTERRUPTED = -3, /* a signal handler ran: look at the signal, then call again */
     OT_CHANNEL_CLOSED = -2,
     OT_CHANNEL_TIMEOUT = -1,
     OT_CHANNEL_OK = 0,
 } ot_channel_result_t;
+
+/* By which other threads end one thread's waiting, and see that it waits. Messages are numbered from
+ * 1 in the order of their commits. Written under the channel's locks. */
+typedef struct {
+    atomic_size_t last;   /* receivers: nothing after the message of this number is taken */
+    atomic_bool given_up; /* the wait ends where it would go on */
+    atomic_bool asleep;   /* nobody has woken it yet */
+} ot_stop_t;
 
 typedef enum {
     OT_WATCH_VAIN = -1,   /* watched, and nothing came */
@@ -53,6 +63,9 @@ ot_channel_t *ot_channel_find(uint64_t id);
 /* Waits until the queue has a place and reserves it: OK, or nothing reserved. */
 ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
 
+/* The same, until `stop` says so; NULL: never. */
+ot_channel_result_t ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop);
+
 /* Looks for a place, for some microseconds at most (spin.h), without a lock or a system call.
  * A signal or poke that comes meanwhile does not end it: look for those before blocking. */
 ot_watch_result_t ot_channel_watch_place(ot_channel_t *ch, int64_t deadline);
@@ -65,6 +78,19 @@ void ot_channel_cancel(ot_channel_t *ch);
 
 /* Takes the oldest message. CLOSED only once the queue is closed and drained. */
 ot_channel_result_t ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node);
+
+/* The same, until `stop` says so; NULL: never. */
+ot_channel_result_t ot_channel_recv_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop,
+                                          ot_node_t **node);
+
+/* Stops nothing yet. */
+void ot_stop_init(ot_stop_t *stop);
+
+/* Receivers with this stop get what is queued now, or nothing if others take that. */
+void ot_channel_stop_after_last(ot_channel_t *ch, ot_stop_t *stop);
+
+/* Ends what waits in the channel with this stop. */
+void ot_channel_give_up(ot_channel_t *ch, ot_stop_t *stop);
 
 /* As ot_channel_watch_place, for a message. */
 ot_watch_result_t ot_channel_watch_message(ot_channel_t *ch, int64_t deadline);

@@ -103,7 +103,8 @@ takes_over(const ot_proof_t *p, const ot_kind_t *kind)
         return false;
     }
     bool alone = p->rule == OT_ROOT_OWNED && Py_REFCNT(root) == 1;
-    bool ours = alone || is_emptied(kind, root) || ot_is_temporary(p->interp->consumers, root);
+    bool emptied = p->rule != OT_ROOT_LENT && is_emptied(kind, root);
+    bool ours = alone || emptied || ot_is_temporary(p->interp->consumers, root);
     return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED;
 }
 
@@ -382,8 +383,8 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
         return -1;
     }
     commit(p, leftovers);
-    if (!take_over && p->rule != OT_ROOT_KEPT && kind != NULL && is_emptied(kind, p->root) &&
-        !is_being_sent(p) && kind->inspect(p->root) != OT_PINNED) {
+    if (!take_over && p->rule != OT_ROOT_KEPT && p->rule != OT_ROOT_LENT && kind != NULL &&
+        is_emptied(kind, p->root) && !is_being_sent(p) && kind->inspect(p->root) != OT_PINNED) {
         /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);
         if (kind->clear(p->root) < 0) {

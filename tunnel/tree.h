@@ -142,6 +142,7 @@ typedef enum {
     OT_ROOT_TAKEN, /* nobody will look at it any more: mutable or a temporary, its content moves */
     OT_ROOT_OWNED, /* the caller's reference is the only one: its content moves, and the
                       * caller does nothing with the root but drop it. If it is not: as sent */
+    OT_ROOT_LENT,  /* stays as it is; but of a temporary the content moves */
     OT_ROOT_KEPT,  /* stays as it is, whatever it is; the tree is a copy */
 } ot_root_rule_t;
 

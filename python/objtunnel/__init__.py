@@ -51,6 +51,8 @@ from objtunnel._errors import (
     TunnelClosed,
     TunnelEmpty,
     TunnelFull,
+    TunnelSendTimeout,
+    TunnelTimeout,
 )
 from objtunnel._modules import module_namespace, shared_module
 
@@ -75,7 +77,7 @@ __all__ = [
     "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "Lock", "LockAbandonedError", "LockingDict",
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
-    "current_gil", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
+    "TunnelSendTimeout", "TunnelTimeout", "current_gil", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
     "process_global", "process_globals", "register_movable", "shared_module",
 ]
 
@@ -84,6 +86,10 @@ def get_include():
     """The folder with objtunnel.h and objtunnel_global.h, for compilers of extension modules."""
     import os.path
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name):

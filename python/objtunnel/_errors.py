@@ -3,7 +3,7 @@
 import queue
 
 __all__ = ["InterpreterClosed", "LockAbandonedError", "RemoteError", "SharedReferenceError",
-           "TunnelClosed", "TunnelEmpty", "TunnelFull"]
+           "TunnelClosed", "TunnelEmpty", "TunnelFull", "TunnelSendTimeout", "TunnelTimeout"]
 
 
 class TunnelEmpty(queue.Empty):
@@ -12,6 +12,14 @@ class TunnelEmpty(queue.Empty):
 
 class TunnelFull(queue.Full):
     """No place became free in time."""
+
+
+class TunnelTimeout(TunnelEmpty, TimeoutError):
+    """No message came within the timeout that was given."""
+
+
+class TunnelSendTimeout(TunnelFull, TimeoutError):
+    """No place became free within the timeout that was given."""
 
 
 class TunnelClosed(queue.ShutDown):

@@ -155,6 +155,10 @@ class _Future(concurrent.futures.Future):
     def running(self):
         return not self.done() and self._payload.empty()
 
+    def _interrupt(self):
+        """Tunnel.until's: raise KeyboardInterrupt in the job, if it runs."""
+        self._remote.worker.interrupt(self._number)
+
     def _settle(self):
         """Take over the answer, which has come; if it cannot be rebuilt here, that is it."""
         try:
@@ -284,6 +288,9 @@ class _Remote:
         _forget(self)
 
     def _wait_for_end(self, timeout):
+        if timeout is None:
+            self.worker.wait_for_end(self.status)
+            return
         try:
             self.status.recv(timeout)
         except TunnelClosed:

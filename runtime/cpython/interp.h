@@ -11,6 +11,7 @@
 #include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
 #include <internal/pycore_pystate.h>
+#include <internal/pycore_runtime.h>
 
 /* Address of the GIL under which tstate runs: its interpreter's own one, or the main one. */
 static inline void *
@@ -56,6 +57,24 @@ ot_py_raise_async_exc(void)
     PyErr_SetNone(exc);
     Py_DECREF(exc);
     return true;
+}
+
+/* How many thread states there are in all interpreters of the process. Needs: no thread state attached,
+ * or the lock of the lists would let go of its GIL. */
+static inline size_t
+ot_py_count_threads(void)
+{
+    size_t n = 0;
+    PyMutex_Lock(&_PyRuntime.interpreters.mutex);
+    for (PyInterpreterState *i = PyInterpreterState_Head(); i != NULL;
+         i = PyInterpreterState_Next(i)) {
+        for (PyThreadState *t = PyInterpreterState_ThreadHead(i); t != NULL;
+             t = PyThreadState_Next(t)) {
+            n++;
+        }
+    }
+    PyMutex_Unlock(&_PyRuntime.interpreters.mutex);
+    return n;
 }
 
 #endif

@@ -1,0 +1,176 @@
+/* tunnel_send.c: Tunnel.send, send_nowait, and queue.Queue's put, put_nowait.
+ *
+ * Main invariant: whatever raises, the caller still has everything, and the tunnel its place.
+ * Threading: the GIL of the handle's interpreter.
+ */
+#include "objtunnel/tunnel.h"
+
+/* The message is gone by now, so nothing may fail any more: a count that there is no memory for
+ * reads None. */
+static PyObject *
+fill_receipt(PyObject *receipt, const ot_receipt_t *r)
+{
+    size_t counts[3] = {r->moved, r->copied, r->pickled};
+    for (int i = 0; i < 3; i++) {
+        PyObject *n = PyLong_FromSize_t(counts[i]);
+        if (n == NULL) {
+            PyErr_Clear();
+            n = Py_NewRef(Py_None);
+        }
+        PyStructSequence_SetItem(receipt, i, n);
+    }
+    return receipt;
+}
+
+static PyObject *
+send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, ot_tunnel_patience_t patience)
+{
+    ot_state_t *state = ot_tunnel_state(self);
+    ot_channel_t *ch = ot_tunnel_channel(self);
+    PyObject *receipt = PyStructSequence_New(state->receipt_type);
+    if (receipt == NULL || ot_tunnel_reserve(state, ch, patience) < 0) {
+        Py_XDECREF(receipt);
+        return NULL;
+    }
+    ot_receipt_t counts;
+    ot_leftovers_t leftovers;
+    ot_tree_t *tree =
+        ot_tree_detach_sharing(&state->interp, obj, strict, share, &counts, &leftovers);
+    if (tree == NULL) {
+        ot_channel_cancel(ch);
+        Py_DECREF(receipt);
+        return NULL;
+    }
+    ot_channel_commit(ch, &tree->node);
+    ot_tree_settle(&leftovers);
+    return fill_receipt(receipt, &counts);
+}
+
+/* What share=... asks for. Returns -1 with an exception set. */
+static int
+share_from(PyObject *value, ot_share_t *share)
+{
+    bool containers = PyUnicode_Check(value) && PyUnicode_EqualToUTF8(value, "unsafe");
+    int any = PyObject_IsTrue(value);
+    if (any < 0) {
+        return -1;
+    }
+    *share = containers ? OT_SHARE_CONTAINERS : any ? OT_SHARE_LEAVES : OT_SHARE_NOTHING;
+    if (any && !containers && value != Py_True) {
+        PyErr_Format(PyExc_ValueError, "share must be False, True or 'unsafe', not %R", value);
+        return -1;
+    }
+    if (any && !ot_py_counts_atomically()) {
+        PyErr_SetString(PyExc_NotImplementedError,
+                        "share needs a CPython whose reference counts are atomic, and this one's "
+                        "are not: build one with `make lab VARIANT=lock`; without share, what "
+                        "something outside refers to is copied");
+        return -1;
+    }
+    return 0;
+}
+
+/* send(obj, *, strict=False, share=False, timeout=None), parsed by hand: small messages go by the million. */
+static PyObject *
+parse_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+           const char *name, bool may_wait)
+{
+    int strict = 0;
+    ot_share_t share = OT_SHARE_NOTHING;
+    ot_tunnel_patience_t patience = may_wait ? OT_TUNNEL_FOR_EVER : OT_TUNNEL_NO_WAIT;
+    PyObject *obj = nargs == 1 ? args[0] : NULL;
+    if (nargs > 1) {
+        return PyErr_Format(PyExc_TypeError, "%s() takes 1 positional argument but %zd were given",
+                            name, nargs);
+    }
+    for (Py_ssize_t i = 0, n = names == NULL ? 0 : PyTuple_GET_SIZE(names); i < n; i++) {
+        PyObject *key = PyTuple_GET_ITEM(names, i), *value = args[nargs + i];
+        if (PyUnicode_EqualToUTF8(key, "strict")) {
+            if ((strict = PyObject_IsTrue(value)) < 0) {
+                return NULL;
+            }
+        } else if (PyUnicode_EqualToUTF8(key, "share")) {
+            if (share_from(value, &share) < 0) {
+                return NULL;
+            }
+        } else if (may_wait && PyUnicode_EqualToUTF8(key, "timeout")) {
+            if (ot_tunnel_patience_from(value, &patience) < 0) {
+                return NULL;
+            }
+        } else if (obj == NULL && PyUnicode_EqualToUTF8(key, "obj")) {
+            obj = value;
+        } else {
+            return PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'",
+                                name, key);
+        }
+    }
+    if (obj == NULL) {
+        return PyErr_Format(PyExc_TypeError, "%s() missing 1 required argument: 'obj'", name);
+    }
+    return send(self, obj, strict, share, patience);
+}
+
+PyObject *
+ot_tunnel_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    return parse_send(self, args, nargs, names, "send", true);
+}
+
+PyObject *
+ot_tunnel_send_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    return parse_send(self, args, nargs, names, "send_nowait", false);
+}
+
+/* ---- queue.Queue's ------------------------------------------------------------------------ */
+
+static PyObject *
+put(PyObject *self, PyObject *item, ot_tunnel_patience_t patience)
+{
+    ot_state_t *state = ot_tunnel_state(self);
+    ot_channel_t *ch = ot_tunnel_channel(self);
+    if (ot_tunnel_reserve(state, ch, patience) < 0) {
+        return NULL;
+    }
+    ot_leftovers_t leftovers;
+    ot_tree_t *tree = ot_tree_detach_root(&state->interp, item, OT_ROOT_LENT, &leftovers);
+    if (tree == NULL) {
+        ot_channel_cancel(ch);
+        return NULL;
+    }
+    ot_channel_commit(ch, &tree->node);
+    ot_tree_settle(&leftovers);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+ot_tunnel_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    static const char *const parameters[] = {"item", "block", "timeout", NULL};
+    PyObject *values[3] = {NULL};
+    ot_tunnel_patience_t patience;
+    if (ot_tunnel_queue_arguments("put", parameters, args, nargs, names, values) < 0 ||
+        ot_tunnel_queue_patience(values[1], values[2], &patience) < 0) {
+        return NULL;
+    }
+    if (values[0] == NULL) {
+        PyErr_SetString(PyExc_TypeError, "put() missing 1 required argument: 'item'");
+        return NULL;
+    }
+    return put(self, values[0], patience);
+}
+
+PyObject *
+ot_tunnel_put_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    static const char *const parameters[] = {"item", NULL};
+    PyObject *item = NULL;
+    if (ot_tunnel_queue_arguments("put_nowait", parameters, args, nargs, names, &item) < 0) {
+        return NULL;
+    }
+    if (item == NULL) {
+        PyErr_SetString(PyExc_TypeError, "put_nowait() missing 1 required argument: 'item'");
+        return NULL;
+    }
+    return put(self, item, OT_TUNNEL_NO_WAIT);
+}

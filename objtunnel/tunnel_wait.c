@@ -1,0 +1,237 @@
+/* tunnel_wait.c: waiting for a place or a message in a tunnel.
+ *
+ * Main invariant: nothing is reserved or taken when a function returns with an exception.
+ * Threading: the GIL of the caller's interpreter. Waiting lets go of it and holds no lock; it comes
+ * back for signals and for interrupts of workers.
+ */
+#include "objtunnel/tunnel.h"
+
+#include <math.h>
+
+#include "runtime/clock.h"
+#include "runtime/worker.h"
+#include "tunnel/stuck.h"
+
+int
+ot_deadline_from(PyObject *timeout, int64_t *deadline)
+{
+    *deadline = OT_FOREVER;
+    if (timeout == NULL || timeout == Py_None) {
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(seconds) || seconds < 0) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds, 0 or more");
+        return -1;
+    }
+    if (seconds == 0) {
+        *deadline = OT_DONT_WAIT;
+    } else if (seconds < 9e9) { /* 285 years and more are for ever */
+        *deadline = ot_clock_now() + (int64_t)(seconds * 1e9);
+    }
+    return 0;
+}
+
+int
+ot_tunnel_patience_from(PyObject *timeout, ot_tunnel_patience_t *patience)
+{
+    patience->timed = timeout != NULL && timeout != Py_None;
+    return ot_deadline_from(timeout, &patience->deadline);
+}
+
+/* After a wait that a signal or a poke ended: 0 to wait on, -1 with an exception set. */
+static int
+handle_interruption(void)
+{
+    return PyErr_CheckSignals() < 0 || ot_worker_check_interrupt() ? -1 : 0;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+/* What goes round between a thread and a channel until there is something, or no more patience. */
+typedef struct {
+    ot_channel_t *ch;
+    int64_t deadline, interp;
+    ot_stop_t *stop;
+    ot_node_t *node; /* what a receiver got */
+} attempt_t;
+
+typedef ot_channel_result_t (*try_t)(attempt_t *a, int64_t deadline);
+typedef ot_watch_result_t (*watch_t)(ot_channel_t *ch, int64_t deadline);
+
+static ot_channel_result_t
+try_place(attempt_t *a, int64_t deadline)
+{
+    return ot_channel_reserve_until(a->ch, deadline, a->stop);
+}
+
+static ot_channel_result_t
+try_message(attempt_t *a, int64_t deadline)
+{
+    return ot_channel_recv_until(a->ch, deadline, a->stop, &a->node);
+}
+
+/* Without a GIL. A wait that a timeout ends is nobody's concern. */
+static ot_channel_result_t
+sleep_for(attempt_t *a, try_t try)
+{
+    if (a->deadline != OT_FOREVER) {
+        return try(a, a->deadline);
+    }
+    ot_wait_t wait = {.ch = a->ch, .stop = a->stop, .interp = a->interp};
+    ot_wait_begin(&wait);
+    ot_channel_result_t result = try(a, OT_FOREVER);
+    ot_wait_end(&wait);
+    return result;
+}
+
+static ot_channel_result_t
+try_patiently(attempt_t *a, try_t try, watch_t watch)
+{
+    ot_channel_result_t result = OT_CHANNEL_INTERRUPTED;
+    switch (watch == NULL ? OT_WATCH_SKIPPED : watch(a->ch, a->deadline)) {
+    case OT_WATCH_SKIPPED:
+        return sleep_for(a, try);
+    case OT_WATCH_SEEN:
+        result = try(a, OT_DONT_WAIT);
+        return result == OT_CHANNEL_TIMEOUT ? OT_CHANNEL_INTERRUPTED : result;
+    default:
+        return result;
+    }
+}
+
+/* Blocking operations are tried with the GIL, then watched for and at last slept for without it.
+ * Who has watched in vain looks at signals before going to sleep: one that came meanwhile wakes
+ * nobody. The same goes round again if another was faster: INTERRUPTED stands for both. An
+ * exception is set if the result is INTERRUPTED. */
+static ot_channel_result_t
+wait_for(attempt_t *a, try_t try, watch_t watch)
+{
+    ot_channel_result_t result;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        result = try_patiently(a, try, watch);
+        Py_END_ALLOW_THREADS
+        watch = NULL;
+    } while (result == OT_CHANNEL_INTERRUPTED && handle_interruption() == 0);
+    return result;
+}
+
+/* ---- the two of them ---------------------------------------------------------------------- */
+
+static void
+raise_closed(ot_state_t *state, const char *text)
+{
+    PyErr_SetString(state->tunnel_closed, text);
+}
+
+int
+ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t patience)
+{
+    ot_channel_result_t result = ot_channel_reserve(ch, OT_DONT_WAIT);
+    if (result == OT_CHANNEL_TIMEOUT && patience.deadline != OT_DONT_WAIT) {
+        ot_stop_t stop;
+        attempt_t a = {ch, patience.deadline, state->objects.interp_id, &stop, NULL};
+        ot_stop_init(&stop);
+        result = wait_for(&a, try_place, ot_channel_watch_place);
+    }
+    switch (result) {
+    case OT_CHANNEL_OK:
+        return 0;
+    case OT_CHANNEL_CLOSED:
+        raise_closed(state, "the tunnel is closed");
+        break;
+    case OT_CHANNEL_STOPPED:
+        raise_closed(state, "the tunnel is full and nobody is left to receive: this interpreter is "
+                            "being closed, and everything else in the process waits for that");
+        break;
+    case OT_CHANNEL_TIMEOUT:
+        PyErr_SetString(patience.timed ? state->tunnel_send_timeout : state->tunnel_full,
+                        "the tunnel is full");
+        break;
+    case OT_CHANNEL_INTERRUPTED:
+        break;
+    }
+    return -1;
+}
+
+ot_tree_t *
+ot_tunnel_receive(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t patience,
+                  ot_stop_t *until)
+{
+    ot_stop_t stop;
+    attempt_t a = {ch, patience.deadline, state->objects.interp_id, until, NULL};
+    ot_channel_result_t result = try_message(&a, OT_DONT_WAIT);
+    if (result == OT_CHANNEL_TIMEOUT && patience.deadline != OT_DONT_WAIT) {
+        if (until == NULL) {
+            ot_stop_init(&stop);
+            a.stop = &stop;
+        }
+        result = wait_for(&a, try_message, ot_channel_watch_message);
+    }
+    switch (result) {
+    case OT_CHANNEL_OK:
+        return (ot_tree_t *)a.node;
+    case OT_CHANNEL_CLOSED:
+        raise_closed(state, "the tunnel is closed");
+        break;
+    case OT_CHANNEL_STOPPED:
+        if (until == NULL || atomic_load(&until->given_up)) {
+            raise_closed(state, "the tunnel is empty and nobody is left to send: this interpreter "
+                                "is being closed, and everything else in the process waits for "
+                                "that");
+        }
+        break;
+    case OT_CHANNEL_TIMEOUT:
+        PyErr_SetString(patience.timed ? state->tunnel_timeout : state->tunnel_empty,
+                        "the tunnel is empty");
+        break;
+    case OT_CHANNEL_INTERRUPTED:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- waiting for an interpreter's end ----------------------------------------------------- */
+
+/* Waits in slices, and between them sees to it that not everybody waits for everybody: twice in a
+ * row, for a thread that is being interrupted looks as if it waited. Without a GIL. */
+static ot_channel_result_t
+wait_for_end(ot_channel_t *status, int64_t interp)
+{
+    enum { FIRST = 10000000, LAST = 100000000 }; /* nanoseconds */
+    uint64_t stuck = 0;
+    for (int64_t slice = FIRST;; slice = slice < LAST ? slice + FIRST : LAST) {
+        ot_node_t *node;
+        ot_channel_result_t result = ot_channel_recv(status, ot_clock_now() + slice, &node);
+        if (result != OT_CHANNEL_TIMEOUT) {
+            return result;
+        }
+        uint64_t since = ot_stuck_since();
+        if (since != 0 && since == stuck) {
+            ot_stuck_give_up(interp);
+        }
+        stuck = since;
+    }
+}
+
+int
+ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_interp)
+{
+    ot_channel_result_t result;
+    ot_stop_t stop;
+    ot_wait_t wait = {.ch = status, .stop = &stop, .interp = own_interp};
+    ot_stop_init(&stop);
+    atomic_store(&stop.asleep, true); /* as far as others are concerned, throughout */
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        ot_wait_begin(&wait);
+        result = wait_for_end(status, interp);
+        ot_wait_end(&wait);
+        Py_END_ALLOW_THREADS
+    } while (result == OT_CHANNEL_INTERRUPTED && handle_interruption() == 0);
+    return result == OT_CHANNEL_INTERRUPTED ? -1 : 0;
+}
