@@ -73,11 +73,11 @@ class _Jobs:
             pass
 
     def abandon(self):
-        for future in self._futures:
-            if not future.done() and not future.cancel():
-                interrupt = getattr(future, "_interrupt", None)  # those of other executors run on
-                if interrupt is not None:
-                    interrupt()
+        """First what is queued: a worker takes the next job as soon as one is interrupted."""
+        for future in [f for f in self._futures if not f.done() and not f.cancel()]:
+            interrupt = getattr(future, "_interrupt", None)  # those of other executors run on
+            if interrupt is not None:
+                interrupt()
 
     def raise_first_error(self):
         failed, self._futures, self._failed = self._failed, (), None
