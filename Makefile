@@ -314,12 +314,17 @@ test-matrix:
 
 C_FILES = $(shell find . -path './build*' -prune -o -path ./.git -prune -o -name '*.[ch]' ! -path './third_party/*' ! -path ./tools/cppcheck.h -print | sort)
 
-.PHONY: lint format
+.PHONY: lint format check-types
 lint:
 	@tools/bootstrap $(BUILD) lint
 	@failed=0; tools/lint $(C_FILES) || failed=1; \
+	$(MAKE) check-types || failed=1; \
 	echo "== clang -Wall -Wextra -Werror"; \
 	$(MAKE) CC=clang OBJ=$(BUILD)/clang EXT=$(BUILD)/clang/ext objects extensions || failed=1; exit $$failed
+
+# The stubs, by mypy, which is installed into the venv.
+check-types: all
+	@tools/check_types $(BUILD)
 
 format:
 	clang-format -i $(C_FILES)
@@ -363,6 +368,7 @@ help:
 	@echo "make lab           CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "make lab-test      some of CPython's own tests on them, stale pointers; VARIANT=..."
 	@echo "make lab-bench     what refcounts cost in CPython, ten minutes; BENCH_ARGS=... (--quick)"
-	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings"
+	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings, check-types"
+	@echo "make check-types   the type stubs, by mypy"
 	@echo "make format        clang-format in place"
 	@echo "make clean         remove objects, package and tests     make distclean  remove $(BUILD)/"

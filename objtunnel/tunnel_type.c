@@ -347,6 +347,7 @@ static PyMethodDef tunnel_methods[] = {
      "empty($self)\n--\n\nWhether no message waits; may change at any time."},
     {"full", tunnel_full, METH_NOARGS,
      "full($self)\n--\n\nWhether maxsize messages wait; may change at any time."},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Tunnel[list[int]]"},
     {"__enter__", tunnel_enter, METH_NOARGS, NULL},
     {"__exit__", tunnel_exit, METH_VARARGS, "Close the tunnel."},
     {"__reduce__", tunnel_reduce, METH_NOARGS, NULL},

@@ -336,6 +336,7 @@ static PyMethodDef methods[] = {
      "recover($self, tree, /)\n--\n\n"
      "Put a tree into a box that has lost its own; return whether it had (else nothing is done)."},
     {"locked", box_locked, METH_NOARGS, "locked($self)\n--\n\nWhether anybody has the tree."},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Box[list[int]]"},
     {"__enter__", box_enter, METH_NOARGS, NULL},
     {"__exit__", box_exit, METH_VARARGS, "Put the tree back."},
     {"__reduce__", ot_handle_reduce, METH_NOARGS, NULL},

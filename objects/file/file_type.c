@@ -674,6 +674,7 @@ static PyMethodDef methods[] = {
     {"isatty", file_isatty, METH_NOARGS, "isatty($self)\n--\n\nWhether it is a terminal."},
     {"fileno", file_fileno, METH_NOARGS, "fileno($self)\n--\n\nThe file descriptor."},
     {"detach", file_detach, METH_NOARGS, "detach($self)\n--\n\nNot supported."},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "SharedFile[str]"},
     {"__enter__", file_enter, METH_NOARGS, NULL},
     {"__exit__", file_exit, METH_VARARGS, "Close it, for all."},
     {"__reduce__", ot_handle_reduce, METH_NOARGS, NULL},
