@@ -222,7 +222,14 @@ ot_ldict_checkout(PyObject *self, PyObject *args, PyObject *kwargs)
     int64_t deadline;
     ot_pykey_t k;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:checkout", names, &key, &timeout) ||
-        ot_timeout_from(timeout, &deadline) < 0 || ot_pykey_init(&k, key) < 0) {
+        ot_timeout_from(timeout, &deadline) < 0) {
+        return NULL;
+    }
+    if (deadline == OT_DONT_WAIT && PyFloat_AsDouble(timeout) < 0) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds, 0 or more");
+        return NULL;
+    }
+    if (ot_pykey_init(&k, key) < 0) {
         return NULL;
     }
     ot_pykey_clear(&k);

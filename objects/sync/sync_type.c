@@ -167,7 +167,7 @@ ot_parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
     PyObject *timeout;
     double seconds = -1;
     if (parse_acquire(args, kwargs, &blocking, &timeout) < 0 ||
-        (timeout != NULL && seconds_from(timeout, &seconds) < 0)) {
+        (timeout != NULL && timeout != Py_None && seconds_from(timeout, &seconds) < 0)) {
         return -1;
     }
     if (!blocking) {
