@@ -141,7 +141,7 @@ class _Future(concurrent.futures.Future):
         super().__init__()
         self._remote = remote
         self._reply = reply
-        self._payload = None  # set once it is queued
+        self._number = self._payload = None  # set once it is queued
 
     def cancel(self):
         if self.done():
@@ -253,7 +253,7 @@ class _Remote:
         with self._order:
             number = next(_numbers)
             if future is not None:
-                future._payload = payload
+                future._number, future._payload = number, payload
                 mailbox.futures[number] = future
             try:
                 self.inbox.send([number, reply, payload, mailbox and mailbox.tunnel])
@@ -290,13 +290,14 @@ class _Remote:
     def _wait_for_end(self, timeout):
         if timeout is None:
             self.worker.wait_for_end(self.status)
-            return
-        try:
-            self.status.recv(timeout)
-        except TunnelClosed:
-            drop_jobs(self.inbox)  # a worker that failed for want of memory may have left some
-        except TunnelEmpty:
-            raise TimeoutError(f"the interpreter did not end within {timeout} s") from None
+        else:
+            try:
+                self.status.recv(timeout)
+            except TunnelClosed:
+                pass
+            except TunnelEmpty:
+                raise TimeoutError(f"the interpreter did not end within {timeout} s") from None
+        drop_jobs(self.inbox)  # a worker that failed for want of memory may have left some
 
     def leave(self):
         """The with block ends by an exception: as abort(), but waits for so long only."""

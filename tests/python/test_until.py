@@ -333,9 +333,18 @@ def script(run_script, body, **kwargs):
             import time
             time.sleep(s)
 
-        def store_and_wait(t):
-            import sys
-            sys.kept = t
+        def close_inner():
+            results = Tunnel(1)
+            with Interpreter() as inner:
+                job = inner.submit(produce, results)
+                results.recv()
+            return type(job.exception(0)).__name__
+
+        def careful(results):
+            try:
+                produce(results)
+            except TunnelClosed:
+                return "closed"
 
         if __name__ == "__main__":
     """ + "\n".join(" " * 12 + line for line in body.splitlines()), **kwargs).stdout
@@ -483,24 +492,13 @@ print(job.exception(0))
 
 def test_an_interpreter_inside_an_interpreter(run_script):
     assert script(run_script, """
-def outer():
-    results = Tunnel(1)
-    with Interpreter() as inner:
-        job = inner.submit(produce, results)
-        results.recv()
-    return type(job.exception(0)).__name__
 with Interpreter() as a:
-    print(a.call(outer))
+    print(a.call(close_inner))
 """) == "TunnelClosed\n"
 
 
 def test_the_job_may_go_on_after_it_was_woken(run_script):
     assert script(run_script, """
-def careful(results):
-    try:
-        produce(results)
-    except TunnelClosed:
-        return "closed"
 results = Tunnel(1)
 with Interpreter() as a:
     job = a.submit(careful, results)
