@@ -403,9 +403,11 @@ ot_tunnel_add(PyObject *module, ot_state_t *state)
     }
     state->interp.handle = state->tunnel_type;
     PyObject *type = (PyObject *)state->tunnel_type;
-    if (ot_consumer_add(&state->consumers, type, "send") < 0 ||
-        ot_consumer_add(&state->consumers, type, "send_nowait") < 0) {
-        return -1;
+    const char *const consumers[] = {"send", "send_nowait", "put", "put_nowait"};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(consumers); i++) {
+        if (ot_consumer_add(&state->consumers, type, consumers[i]) < 0) {
+            return -1;
+        }
     }
     PyObject *name = PyUnicode_FromString("objtunnel._core");
     PyObject *find = name == NULL ? NULL : PyCFunction_NewEx(&find_method, module, name);

@@ -5,6 +5,7 @@ import logging
 import logging.config
 import logging.handlers
 import queue
+import sys
 import threading
 import time
 
@@ -57,6 +58,24 @@ def test_what_was_put_outlives_the_interpreter_that_put_it(tunnel):
         for row in got:
             row["s"].append(row["n"])
         assert len(got) == 501 and got[-1]["s"][0] == "row 0"
+
+
+def make_and_tell(told):
+    tree = [[1.5, "text"], {"a": [2]}]
+    told += map(id, tree)
+    return tree
+
+
+def test_what_only_the_call_refers_to_moves(tunnel):
+    """By the rule of arguments; a tree that the caller names is copied."""
+    moved, copied = [], []
+    tunnel.put(make_and_tell(moved))
+    tree = make_and_tell(copied)
+    tunnel.put(tree)
+    got = tunnel.get()
+    assert got == tree and ([id(x) for x in got] == moved or sys.version_info < (3, 14))
+    assert not set(map(id, tunnel.get())) & set(copied)
+    assert [id(x) for x in tree] == copied
 
 
 def put_rows(t, n):
