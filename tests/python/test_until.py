@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from objtunnel import Interpreter, Tunnel, TunnelClosed
+from objtunnel import Interpreter, InterpreterPoolExecutor, Tunnel, TunnelClosed
 
 WAIT = 60  # seconds that no test should ever wait
 
@@ -275,6 +275,19 @@ def test_futures_of_other_executors(results):
         assert len(list(results.until(*jobs))) == 80
         with pytest.raises(ValueError):
             list(results.until(pool.submit(fail, results, 2, ValueError())))
+
+
+def test_a_pool():
+    results = Tunnel(2)
+    with InterpreterPoolExecutor(2) as pool:
+        jobs = [pool.submit(produce, results, n, 40) for n in "abc"]
+        assert len(list(results.until(*jobs))) == 120
+        jobs = [pool.submit(forever, results) for _ in range(4)]
+        for _ in results.until(*jobs):
+            break
+        concurrent.futures.wait(jobs, WAIT)
+        assert all(job.cancelled() or isinstance(job.exception(0), KeyboardInterrupt) for job in jobs)
+        assert pool.submit(len, "abc").result(WAIT) == 3
 
 
 @pytest.mark.parametrize("bad, hint", [([], "list"), (None, "NoneType"), (5, "int")])
