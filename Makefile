@@ -178,6 +178,19 @@ $(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS) $(MIMALLOC_OBJECT)
 	@echo "link  $@"
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lpthread
 
+# The same objtunnel with several mimallocs: ours, PyPI's, and any more as MIMALLOCS="NAME=FOLDER ..." (see
+# MIMALLOC above).
+.PHONY: bench-mimalloc
+MIMALLOCS ?=
+ALL_MIMALLOCS = ours=$(MIMALLOC) 3.4.3=$(BUILD)/mimalloc/3.4.3 $(MIMALLOCS)
+mimalloc-lib = $(BUILD)/mimalloc/builds/$(firstword $(subst =, ,$1))
+bench-mimalloc: all
+	@tools/get_mimallocs $(BUILD)
+	@$(foreach variant,$(ALL_MIMALLOCS),$(MAKE) all OBJ=$(call mimalloc-lib,$(variant))/obj \
+		LIB=$(call mimalloc-lib,$(variant))/objtunnel MIMALLOC=$(lastword $(subst =, ,$(variant))) &&) true
+	@$(VENV_PYTHON) benchmarks/tunnel/bench_mimalloc.py $(BENCH_ARGS) \
+		$(foreach variant,$(ALL_MIMALLOCS),$(firstword $(subst =, ,$(variant)))=$(call mimalloc-lib,$(variant)))
+
 # Shared objects beside their peers, which are got first; and without them, to see that it runs.
 .PHONY: bench-objects bench-objects-smoke get-peers
 BENCH_OBJECTS = PYTHONPATH=$(abspath benchmarks/tunnel) OT_BENCH_TABLES=$(abspath $(BENCH_TABLES)) \
@@ -360,6 +373,7 @@ help:
 	@echo "make bench-channel   small messages without Python: the floor"
 	@echo "make bench-objects   LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "make bench-pool      InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
+	@echo "make bench-mimalloc   which mimalloc to link; MIMALLOCS=\"NAME=FOLDER\" for more"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."
