@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { GRAIN = 2 << 20 }; /* a huge page */
 
@@ -57,9 +59,10 @@ round_up(size_t size)
 static void
 release_pages(uintptr_t start, size_t size)
 {
-    /* Cannot fail but for lack of kernel memory; then the pages stay, a leak and nothing worse. */
-    (void)mmap((void *)start, size, PROT_NONE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    /* Cannot fail but for lack of kernel memory; then the pages stay, a leak and nothing worse.
+     * Not by mmap(): see reserve_addresses in heap.c. */
+    (void)syscall(SYS_mmap, start, size, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 /* Where the free addresses behind an extent end. */

@@ -1,5 +1,10 @@
 /* heap.c: mimalloc behind PyMem_SetAllocator, over one reserved address range.
  *
+ * The heap is checked, not remembered: each import asks whether our functions still serve. After
+ * Py_FinalizeEx they do not, and the import in the next life of Python puts them there again, over the same
+ * range. Blocks of the life before that CPython frees in the new one before that import are lost to us: it
+ * would abort. With debug hooks ours go below them.
+ *
  * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half,
  * or lockinc_heap.c's in the uppermost quarter if OBJTUNNEL_HEAP asks for those; any other one
  * belongs to the allocator that was there before us. So free and realloc decide by one range
@@ -11,8 +16,10 @@
 #include "runtime/heap.h"
 
 #include "runtime/bigblock.h"
+#include "runtime/cpython/allocators.h"
 #include "runtime/lockinc_heap.h"
 
+#include <dlfcn.h>
 #include <linux/membarrier.h>
 #include <mimalloc.h>
 #include <pthread.h>
@@ -247,12 +254,20 @@ static const backend_t backends[] = {
      {pooled_mem_realloc, pooled_obj_realloc}},
 };
 
+/* What OBJTUNNEL_HEAP says, NULL if it says nothing. */
+static const char *
+requested_backend(void)
+{
+    const char *name = getenv("OBJTUNNEL_HEAP");
+    return name == NULL || name[0] == '\0' ? NULL : name;
+}
+
 /* The first if nothing is said. NULL with ImportError set if it is none of them. */
 static const backend_t *
 choose_backend(void)
 {
-    const char *name = getenv("OBJTUNNEL_HEAP");
-    if (name == NULL || name[0] == '\0') {
+    const char *name = requested_backend();
+    if (name == NULL) {
         return &backends[0];
     }
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
@@ -268,6 +283,24 @@ choose_backend(void)
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
+/* What does not change once a range is reserved, though Python may end and be started again. */
+static const backend_t *installed; /* the one that the range was laid out for; NULL: none yet */
+static uintptr_t range_base;
+static size_t range_span;
+
+/* Python has ended since the heap was set up: the allocators are CPython's own again. Set and read by the
+ * thread that ends and starts Python, when there is no other interpreter. */
+static bool ended;
+
+/* Addresses without memory. Not by mmap(): who counts what is mapped by wrapping that function (memray)
+ * would count what is not used. */
+static void *
+reserve_addresses(size_t size)
+{
+    return (void *)syscall(SYS_mmap, NULL, size, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
 /* 256 GiB of addresses, no memory, half for mimalloc, half for blocks too big for it (and of that
  * half for pools if the backend has them); less where the address space is limited (ulimit -v). */
 static int
@@ -275,8 +308,7 @@ reserve_range(const backend_t *backend)
 {
     const size_t alignment = (size_t)64 << 20;
     for (size_t span = (size_t)256 << 30; span >= (size_t)1 << 30; span >>= 1) {
-        char *p = mmap(NULL, span + alignment, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char *p = reserve_addresses(span + alignment);
         if (p == MAP_FAILED) {
             continue;
         }
@@ -292,8 +324,8 @@ reserve_range(const backend_t *backend)
         if (backend->pools) {
             ot_lockinc_init(base + span / 4 * 3, span / 4, backend->locks);
         }
-        ot_heap.base = base;
-        ot_heap.span = span;
+        range_base = base;
+        range_span = span;
         return 0;
     }
     PyErr_SetString(PyExc_MemoryError,
@@ -309,7 +341,7 @@ check_range(void)
     static const size_t sizes[] = {16, 512, 8 << 10, 100 << 10, 2 << 20, OT_BIG_BLOCK - 1};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         void *block = mi_malloc(sizes[i]);
-        bool ours = ot_heap_owns(block);
+        bool ours = (uintptr_t)block - range_base < range_span;
         mi_free(block);
         if (!ours) {
             PyErr_SetString(PyExc_ImportError,
@@ -331,6 +363,36 @@ barrier_all_threads(void)
     (void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
+/* The allocator of a domain, or the one below CPython's debug hooks: theirs is not replaced. */
+static PyMemAllocatorEx
+get_allocator(int i)
+{
+    PyMemAllocatorEx *below = ot_py_below_debug_hooks(domains[i]), a;
+    if (below != NULL) {
+        return *below;
+    }
+    PyMem_GetAllocator(domains[i], &a);
+    return a;
+}
+
+static void
+set_allocator(int i, PyMemAllocatorEx a)
+{
+    PyMemAllocatorEx *below = ot_py_below_debug_hooks(domains[i]);
+    if (below != NULL) {
+        *below = a;
+    } else {
+        PyMem_SetAllocator(domains[i], &a);
+    }
+}
+
+static bool
+is_in_place(void)
+{
+    return installed != NULL && get_allocator(0).free == installed->frees[0] &&
+           get_allocator(1).free == installed->frees[1];
+}
+
 /* Other interpreters allocate while we do this, with no lock that we could take. So: first free
  * and then realloc learn about our blocks, and only when every thread sees that does anybody
  * get one. Each step rewrites the other fields with what they hold already. */
@@ -339,8 +401,7 @@ install_in_order(const backend_t *backend)
 {
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < 2; i++) {
-            PyMemAllocatorEx a;
-            PyMem_GetAllocator(domains[i], &a);
+            PyMemAllocatorEx a = get_allocator(i);
             if (step == 0) {
                 a.free = backend->frees[i];
             } else if (step == 1) {
@@ -349,10 +410,28 @@ install_in_order(const backend_t *backend)
                 a.malloc = backend->malloc;
                 a.calloc = backend->calloc;
             }
-            PyMem_SetAllocator(domains[i], &a);
+            set_allocator(i, a);
         }
         barrier_all_threads();
     }
+}
+
+/* The allocator's name when it serves the whole process, NULL when it is per interpreter. Below an allocator
+ * of somebody else's there is the one that Python was started with. */
+static const char *
+process_wide_allocator(void)
+{
+    static const char *const names[] = {"mimalloc", "malloc", "mimalloc_debug", "malloc_debug"};
+    const char *name = ot_py_allocator_name();
+    if (name == NULL && requested_backend() == NULL) {
+        name = ot_py_process_wide_at_start();
+    }
+    for (size_t i = 0; name != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return names[i];
+        }
+    }
+    return NULL;
 }
 
 /* tracemalloc, once stopped, puts back the allocator it found, and so would remove ours. */
@@ -372,25 +451,88 @@ refuse_tracemalloc(void)
     return -1;
 }
 
-/* The bare allocator's name when it serves the whole process, NULL when it is per interpreter. */
-static const char *
-process_wide_allocator(void)
+/* Whoever else has replaced the allocators (memray does) will put back what was there. One that stays until
+ * the process ends is as good as CPython's: OBJTUNNEL_HEAP says so. */
+static int
+refuse_others(void)
 {
-    static const char *const names[] = {"mimalloc", "malloc", "mimalloc_debug", "malloc_debug"};
-    const char *name = ot_py_allocator_name();
-    for (size_t i = 0; name != NULL && i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(name, names[i]) == 0) {
-            return names[i];
-        }
+    if (ot_py_allocator_name() != NULL || requested_backend() != NULL) {
+        return 0;
     }
-    return NULL;
+    Dl_info info;
+    bool known = dladdr((void *)(uintptr_t)get_allocator(1).malloc, &info) && info.dli_fname;
+    PyErr_Format(PyExc_ImportError,
+                 "objtunnel installs an object heap and cannot do that while somebody else's "
+                 "allocator is in place (of %s), which may be taken away again: import objtunnel "
+                 "before that, or start Python with PYTHONMALLOC=malloc; if it stays in place, set "
+                 "OBJTUNNEL_HEAP=mimalloc",
+                 known ? info.dli_fname : "an unknown file");
+    return -1;
+}
+
+static void
+note_the_end(void)
+{
+    ended = true;
+}
+
+static int
+stay_with(const char *name, const backend_t *backend)
+{
+    if (backend->pools) {
+        PyErr_Format(PyExc_ImportError,
+                     "objtunnel: OBJTUNNEL_HEAP=%s, but this process runs on %s already; start it "
+                     "without PYTHONMALLOC and without 'python -m objtunnel'",
+                     backend->name, name);
+        return -1;
+    }
+    ot_heap.base = 0;
+    ot_heap.span = SIZE_MAX;
+    ot_heap.allocator = name;
+    ot_heap.mode = OT_HEAP_PROCESS;
+    return 0;
+}
+
+static int
+install_ours(const backend_t *backend)
+{
+    if (refuse_others() < 0) {
+        return -1;
+    }
+    if (installed == NULL) {
+        if (reserve_range(backend) < 0 || check_range() < 0) {
+            return -1;
+        }
+    } else if (installed != backend) {
+        PyErr_Format(PyExc_ImportError,
+                     "objtunnel: OBJTUNNEL_HEAP=%s, but the heap of this process was set up as %s",
+                     backend->name, installed->name);
+        return -1;
+    }
+    ot_heap.base = range_base;
+    ot_heap.span = range_span;
+    installed = backend;
+    previous[0] = get_allocator(0);
+    previous[1] = get_allocator(1);
+    barrier_all_threads();
+    install_in_order(backend);
+    ot_heap.allocator = backend->description;
+    ot_heap.mode = OT_HEAP_OWN;
+    return 0;
 }
 
 static int
 install_locked(void)
 {
-    if (ot_heap.mode != OT_HEAP_NONE) {
-        return 0;
+    if (ot_heap.mode != OT_HEAP_NONE && !ended) {
+        if (ot_heap.mode == OT_HEAP_PROCESS || is_in_place()) {
+            return 0; /* another interpreter was faster */
+        }
+        PyErr_SetString(PyExc_ImportError,
+                        "objtunnel's object heap is no longer in place: somebody has put back "
+                        "allocators of before its import. Import objtunnel before whatever does "
+                        "that, or start Python with PYTHONMALLOC=malloc");
+        return -1;
     }
     const backend_t *backend = choose_backend();
     if (backend == NULL) {
@@ -399,37 +541,37 @@ install_locked(void)
     const char *all = ot_py_allocator_name(), *name = process_wide_allocator();
     ot_heap.takes_malloc =
         all != NULL && (strcmp(all, "pymalloc") == 0 || strcmp(all, "malloc") == 0);
-    if (name != NULL && backend->pools) {
-        PyErr_Format(PyExc_ImportError,
-                     "objtunnel: OBJTUNNEL_HEAP=%s, but this process runs on %s already; start it "
-                     "without PYTHONMALLOC and without 'python -m objtunnel'",
-                     backend->name, name);
-        return -1;
+    int rc = name != NULL ? stay_with(name, backend) : install_ours(backend);
+    if (rc == 0) {
+        ended = false;
+        (void)Py_AtExit(note_the_end); /* full: then the next life is refused, no worse */
     }
-    if (name != NULL) {
-        ot_heap.base = 0;
-        ot_heap.span = SIZE_MAX;
-        ot_heap.allocator = name;
-        ot_heap.mode = OT_HEAP_PROCESS;
-        return 0;
+    return rc;
+}
+
+/* Checked, not remembered: a block tells who serves a domain, whatever wrappers are above it. */
+static bool
+serves(void)
+{
+    if (ot_heap.mode != OT_HEAP_OWN || ended) {
+        return ot_heap.mode == OT_HEAP_PROCESS && !ended;
     }
-    if (ot_heap.span == 0 && (reserve_range(backend) < 0 || check_range() < 0)) {
-        return -1;
-    }
-    PyMem_GetAllocator(domains[0], &previous[0]);
-    PyMem_GetAllocator(domains[1], &previous[1]);
-    barrier_all_threads();
-    install_in_order(backend);
-    ot_heap.allocator = backend->description;
-    ot_heap.mode = OT_HEAP_OWN;
-    return 0;
+    void *mem = PyMem_Malloc(64), *obj = PyObject_Malloc(64);
+    bool ours = mem != NULL && obj != NULL && ot_heap_owns(mem) && ot_heap_owns(obj);
+    PyMem_Free(mem);
+    PyObject_Free(obj);
+    return ours;
 }
 
 int
 ot_heap_install(void)
 {
-    /* Outside of the lock: importing may run Python code and let go of the GIL. */
-    if (ot_heap.mode == OT_HEAP_NONE && refuse_tracemalloc() < 0) {
+    if (serves()) {
+        return 0;
+    }
+    /* Outside of the lock: it may run Python code and let go of the GIL. */
+    bool first = ot_heap.mode == OT_HEAP_NONE || ended;
+    if (first && process_wide_allocator() == NULL && refuse_tracemalloc() < 0) {
         return -1;
     }
     /* Interpreters importing at the same time wait here with their own GIL held; the holder

@@ -26,7 +26,7 @@ typedef struct {
     bool takes_malloc;
 } ot_heap_t;
 
-/* Written once, by ot_heap_install, before any tunnel exists; read without a lock. */
+/* Written by ot_heap_install, once in each life of Python, before any tunnel exists; read without a lock. */
 extern __attribute__((visibility("hidden"))) ot_heap_t ot_heap; /* hidden: no GOT */
 
 static inline bool
@@ -35,10 +35,11 @@ ot_heap_owns(const void *block)
     return (uintptr_t)block - ot_heap.base < ot_heap.span;
 }
 
-/* Sets the heap up, once per process; later calls return at once.
+/* Sets the heap up, once per life of Python; later calls check that it is in place still.
  * Needs: an attached thread state; takes and lets go of a process-wide lock. Other interpreters
  * may run meanwhile.
- * Returns 0, or -1 with ImportError or MemoryError set and nothing installed. */
+ * Returns 0, or -1 with ImportError or MemoryError set and nothing installed: also where somebody has
+ * replaced the allocators who will put them back. */
 int ot_heap_install(void);
 
 /* Major, minor and patch number of the mimalloc that is linked in. */

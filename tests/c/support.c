@@ -138,6 +138,7 @@ void
 python_start_bare_with_own_heap(void)
 {
     static const PyMemAllocatorDomain domains[2] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+    setenv("OBJTUNNEL_HEAP", "mimalloc", 0); /* the layer stays in place */
     python_start_bare();
     for (int i = 0; i < 2; i++) {
         PyMemAllocatorEx a = {&hidden[i], pass_malloc, pass_calloc, pass_realloc, pass_free};

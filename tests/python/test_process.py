@@ -1,8 +1,10 @@
 """What needs a process of its own: the heap's modes, __main__, ends of processes."""
 
 import os
+import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -30,13 +32,14 @@ HEAP_CHECK = """
 
 @pytest.mark.parametrize("name", [
     "malloc", "mimalloc", "malloc_debug",
-    pytest.param("pymalloc", marks=pytest.mark.noasan),  # sanitizer builds come without it
+    # sanitizer builds come without it
+    *(pytest.param(name, marks=pytest.mark.noasan) for name in ("pymalloc", "debug", "pymalloc_debug")),
 ])
 def test_allocators(run_script, name):
     if name == "mimalloc" and not _has_mimalloc():
         pytest.skip("this Python was built without mimalloc")
     result = run_script(HEAP_CHECK, env={**os.environ, "PYTHONMALLOC": name})
-    installed = name == "pymalloc"
+    installed = name in ("pymalloc", "debug", "pymalloc_debug")
     line = "objtunnel (mimalloc) True 2.1.9" if installed else f"{name} False None"
     assert result.stdout.split("\n")[0] == line
 
@@ -57,6 +60,92 @@ def test_heap_is_our_own_copy_of_mimalloc():
 def _has_mimalloc():
     return subprocess.run([sys.executable, "-c", ""], capture_output=True,
                           env={**os.environ, "PYTHONMALLOC": "mimalloc"}).returncode == 0
+
+
+OVERFLOW = """
+    import objtunnel, ctypes
+    api = ctypes.pythonapi
+    malloc, free = getattr(api, "{0}_Malloc"), getattr(api, "{0}_Free")
+    malloc.restype = ctypes.c_void_p
+    malloc.argtypes = [ctypes.c_size_t]
+    free.argtypes = [ctypes.c_void_p]
+    tunnel = objtunnel.Tunnel()
+    tunnel.send([[1.5] * 10, {{"a": bytearray(1000)}}])
+    assert tunnel.recv()[0] == [1.5] * 10
+    block = malloc(16)
+    ctypes.memset(block, 65, 20)
+    free(block)
+"""
+
+
+@pytest.mark.noasan  # which finds it first
+@pytest.mark.parametrize("domain", ["PyObject", "PyMem"])
+@pytest.mark.parametrize("way", ["debug", "pymalloc_debug", "malloc_debug", "dev"])
+def test_debug_hooks_see_an_overflow(tmp_path, way, domain):
+    """Our heap goes below CPython's debug hooks."""
+    script = tmp_path / "overflow.py"
+    script.write_text(textwrap.dedent(OVERFLOW.format(domain)))
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONMALLOC"}
+    command = [sys.executable, "-X", "dev", script] if way == "dev" else [sys.executable, script]
+    if way != "dev":
+        env["PYTHONMALLOC"] = way
+    result = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert result.returncode == -signal.SIGABRT
+    assert "bad trailing pad byte" in result.stderr, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.noasan
+def test_cpythons_tests_of_memory(tmp_path):
+    """test_capi.test_mem, each of its processes with objtunnel imported first."""
+    pytest.importorskip("test.test_capi.test_mem", reason="this Python came without its tests")
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+                          capture_output=True, text=True, check=True).stdout.strip()
+    package = os.path.dirname(os.path.dirname(_core.__file__))
+    with open(os.path.join(site, "objtunnel.pth"), "w", encoding="utf-8") as file:
+        file.write(f"{package}\nimport objtunnel\n")
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONMALLOC"}
+    result = subprocess.run([python, "-m", "unittest", "-v", "test.test_capi.test_mem"],
+                            capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert subprocess.run([python, "-I", "-c", "import sys; print('objtunnel' in sys.modules)"],
+                          capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+@pytest.mark.noasan
+def test_memory_profiler_that_wraps_the_allocators(tmp_path):
+    """memray wraps the allocators and puts them back at its end; it must not count our addresses."""
+    pytest.importorskip("memray")
+    script = tmp_path / "profiled.py"
+    script.write_text(textwrap.dedent("""
+        import sys
+        try:
+            import objtunnel
+        except ImportError as error:
+            assert "memray" in str(error) and "PYTHONMALLOC=malloc" in str(error), error
+            sys.exit("refused")
+        with objtunnel.Interpreter() as worker:
+            assert len(worker.call(sorted, [[i / 2] for i in range(10_000)])) == 10_000
+        """))
+
+    def profile(*options, env):
+        report = tmp_path / f"report{len(list(tmp_path.iterdir()))}.bin"
+        done = subprocess.run([sys.executable, "-m", "memray", "run", *options, "-o", report, script],
+                              capture_output=True, text=True, env=env)
+        if done.returncode == 0:
+            from memray import FileReader
+            assert FileReader(report).metadata.peak_memory < 1 << 30
+        return done
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONMALLOC"}
+    done = profile(env=env)
+    assert done.returncode == 0, done.stderr
+    done = profile("--trace-python-allocators", env=env)
+    assert (done.returncode, "refused" in done.stderr) == (1, True), done.stderr
+    done = profile("--trace-python-allocators", env={**env, "PYTHONMALLOC": "malloc"})
+    assert done.returncode == 0, done.stderr
 
 
 def test_blocks_of_any_size(run_script):
