@@ -11,9 +11,13 @@ start(void)
     python_run(
         "import gc\n"
         "from objtunnel import LockingDict\n"
-        "class Point:\n"
-        "    def __init__(self, x): self.x = x\n"
-        "    def __eq__(self, other): return self.x == other.x\n"
+        /* In a module: one of __main__ goes by value, whose pickling tells of imports, not of memory. */
+        "import sys, types\n"
+        "points = sys.modules['points'] = types.ModuleType('points')\n"
+        "exec('class Point:\\n"
+        "    def __init__(self, x): self.x = x\\n"
+        "    def __eq__(self, other): return self.x == other.x', vars(points))\n"
+        "Point = points.Point\n"
         "def fresh():\n"
         "    return {'n': 1, 'f': 1.5, 'l': [1, [2], 'x' * 100], 's': 'text', 2**70: None,\n"
         "            ('t', 1.0): {'a': Point(1)}, 'big': 2**65}\n"

@@ -194,7 +194,7 @@ Test(tree, collectors_count_what_leaves_and_what_arrives)
     Py_DECREF(back);
     cr_assert_eq(ot_gc_counted(), in_transit);
     /* A failed send counts as if nothing had happened. */
-    python_run("x = [[f(n)] for n in range(1000)] + [lambda: 0]");
+    python_run("x = [[f(n)] for n in range(1000)] + [(x for x in [])]");
     before = ot_gc_counted();
     x = python_eval("x");
     ot_receipt_t receipt;

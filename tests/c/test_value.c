@@ -94,6 +94,7 @@ bind_put(void)
 {
     PyObject *function = PyCFunction_New(&put_method, NULL);
     python_set("put", function);
+    CHECK(ot_consumer_add(home()->interp->consumers, function, NULL) == 0); /* as append is one */
     Py_DECREF(function);
 }
 
