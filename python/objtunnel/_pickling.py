@@ -31,6 +31,8 @@ def dumps(o, protocol=5):
         if failure is None or error.name != "cloudpickle":
             raise
         raise failure from None
+    finally:
+        del failure  # its traceback holds this frame: a cycle that would keep o
 
 
 def _dump(pickler_type, o, protocol):
