@@ -1,0 +1,30 @@
+"""The programs of docs/upstream.md show what the page says of the Python that runs the tests."""
+
+import platform
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "upstream.md"
+ENTRIES = re.findall(r"^## (.*?)\n.*?```python\n(.*?)```\n(.*?)(?=^## |\Z)",
+                     PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+VERSION = platform.python_version().rstrip("+")
+
+
+def versions(what, text):
+    found = re.search(rf"\b{what} in ([\d., ]+\d)", text)
+    return re.findall(r"\d+\.\d+\.\d+", found[1]) if found else []
+
+
+@pytest.mark.parametrize("title", [title for title, _, _ in ENTRIES])
+def test_program(title, run_script):
+    [(source, text)] = [(source, text) for t, source, text in ENTRIES if t == title]
+    wrong, right = versions("Wrong", text), versions("Right", text)
+    assert wrong, "an entry names the versions in which the fault was seen"
+    if VERSION not in wrong + right:
+        pytest.skip(f"docs/upstream.md says nothing of {VERSION}")
+    result = run_script(source, check=False, env=None)
+    answer = result.stdout.strip().splitlines()[-1:] or ["wrong: it crashed"]
+    assert answer[0].startswith("wrong" if VERSION in wrong else "right"), (
+        f"{result.stdout}{result.stderr}\nIs docs/upstream.md out of date?")
