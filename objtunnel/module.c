@@ -73,6 +73,20 @@ spin_control(PyObject *module, PyObject *args)
 }
 
 static PyObject *
+immovable_base(PyObject *module, PyObject *type)
+{
+    (void)module;
+    const ot_kind_t *kind;
+    if (!PyType_Check(type)) {
+        return PyErr_Format(PyExc_TypeError, "not a type: %R", type);
+    }
+    if (ot_kind_for_class((PyTypeObject *)type, &kind) < 0) {
+        return NULL;
+    }
+    return Py_NewRef(kind != NULL ? Py_None : (PyObject *)ot_type_solid_base((PyTypeObject *)type));
+}
+
+static PyObject *
 live_tunnels(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -92,6 +106,8 @@ static PyMethodDef functions[] = {
      "version: of the mimalloc that is linked into objtunnel; None if not installed.\n\n"
      ">>> heap_info().in_use > 0\nTrue"},
     {"_owns", owns, METH_O, "Whether the object's block lies in the shared heap (for tests)."},
+    {"_immovable_base", immovable_base, METH_O,
+     "The base in C that keeps instances of a class from moving; None if they can move."},
     {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
     {"spin_control", spin_control, METH_VARARGS,
      "spin_control(threads, rounds)\n--\n\n"

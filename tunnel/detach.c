@@ -91,6 +91,46 @@ is_being_sent(const ot_proof_t *p)
     return other != NULL;
 }
 
+typedef struct {
+    PyObject *dict;
+    bool found;
+} namespace_search_t;
+
+static int
+look_at_module(PyObject *o, void *arg)
+{
+    namespace_search_t *search = arg;
+    search->found = PyModule_Check(o) && PyModule_GetDict(o) == search->dict;
+    return !search->found; /* 0 ends the search */
+}
+
+/* Whether the root is the namespace of a module, in sys.modules or not. Only a dict that looks like
+ * one is searched for. */
+static bool
+is_namespace(PyObject *root)
+{
+    if (!PyDict_CheckExact(root) || Py_REFCNT(root) == 1) {
+        return false;
+    }
+    int named = PyDict_ContainsString(root, "__name__");
+    if (named == 0) {
+        return false;
+    }
+    if (named < 0) {
+        PyErr_Clear(); /* no memory to look: search */
+    }
+    namespace_search_t search = {.dict = root};
+    PyUnstable_GC_VisitObjects(look_at_module, &search);
+    return search.found;
+}
+
+/* Whether the root may not be emptied, even if it is of a kind that is: others go on using it. */
+static bool
+stays_whole(const ot_proof_t *p)
+{
+    return is_being_sent(p) || is_namespace(p->root);
+}
+
 /* Whether the root's content is taken over. A mutable root is; of immutable ones only such as
  * nobody can look at after the call. While the collector runs (send from a finaliser) its lists
  * must not lose objects: copy. */
@@ -98,7 +138,7 @@ static bool
 takes_over(const ot_proof_t *p, const ot_kind_t *kind)
 {
     PyObject *root = p->root;
-    if (kind == NULL || kind->leaf || p->rule == OT_ROOT_KEPT || is_being_sent(p) ||
+    if (kind == NULL || kind->leaf || p->rule == OT_ROOT_KEPT || stays_whole(p) ||
         ot_py_collecting(PyInterpreterState_Get())) {
         return false;
     }
@@ -384,7 +424,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     }
     commit(p, leftovers);
     if (!take_over && p->rule != OT_ROOT_KEPT && p->rule != OT_ROOT_LENT && kind != NULL &&
-        is_emptied(kind, p->root) && !is_being_sent(p) && kind->inspect(p->root) != OT_PINNED) {
+        is_emptied(kind, p->root) && !stays_whole(p) && kind->inspect(p->root) != OT_PINNED) {
         /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);
         if (kind->clear(p->root) < 0) {

@@ -33,6 +33,8 @@ def register_movable(cls):
     A move carries the attributes (__dict__, __slots__, and what a built-in base holds) over as
     they are and runs none of __reduce__, __reduce_ex__, __getstate__, __setstate__, __new__,
     __getnewargs__. Register a class if that is right for it, in the interpreter that sends.
+    Raises TypeError for a class whose instances cannot move all the same: enums, and subclasses of
+    types in C that objtunnel does not know (exceptions, SimpleNamespace, partial).
 
     >>> @register_movable
     ... class Money:
@@ -41,6 +43,15 @@ def register_movable(cls):
     """
     if not isinstance(cls, type):
         raise TypeError(f"register_movable takes a class, not a {type(cls).__name__}")
+    if isinstance(cls, _enum_type()):
+        raise TypeError(f"{cls.__qualname__}: enum members go by name, so that there is one of each in "
+                        "every interpreter; they cannot move")
+    from objtunnel import _core  # which imports this module
+    base = _core._immovable_base(cls)
+    if base is not None:
+        raise TypeError(f"{cls.__qualname__}: its instances cannot move: they hold data of {base.__qualname__}, "
+                        "which is written in C and which objtunnel does not know; leave them to "
+                        "pickle, or keep what is to move in an attribute of another class")
     _registered.add(cls)
     cls.__module__ = cls.__module__  # whatever was learnt about it before holds no more
     return cls

@@ -1,7 +1,10 @@
 """Random trees with instances through tunnels: types, values, attributes in their order, what is
 shared; usable, and outside objects untouched."""
 
+import enum
+import functools
 import gc
+import types
 import weakref
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 import instance_classes
 import instances
+import objtunnel
 from instance_recipes import instance_recipes, recipes_and_lessons
 from objtunnel import Interpreter, SharedReferenceError, Tunnel
 
@@ -251,3 +255,42 @@ def test_many_more(worker, drawn, outside, poking):
     assert worker.call(instances.receive_and_use, t, recipe, lessons, shape, poking)
     expected = expected_of(recipe)
     instances.assert_same(kept, [expected[i % len(expected)] for i in outside], shape=False)
+
+
+class Failure(Exception):
+    pass
+
+
+class Space(types.SimpleNamespace):
+    pass
+
+
+class Part(functools.partial):
+    pass
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize(("cls", "names"), [(Failure, "Exception"), (Space, "SimpleNamespace"),
+                                            (Part, "partial"), (Colour, "enum")])
+def test_register_movable_refuses_what_cannot_move(cls, names):
+    with pytest.raises(TypeError, match=f"{cls.__qualname__}.*{names}"):
+        objtunnel.register_movable(cls)
+
+
+class Changing:
+    pass
+
+
+def test_a_class_that_has_changed_very_often_is_looked_at_again(tunnel):
+    """CPython gives a class no version tag any more after a thousand changes."""
+    for i in range(1500):
+        Changing.counter = i
+        assert tunnel.send([Changing()]).pickled == 0
+        assert type(tunnel.recv()[0]) is Changing
+    Changing.__reduce__ = lambda self: (Changing, ())
+    assert tunnel.send([Changing()]).pickled == 1
+    del Changing.__reduce__
+    assert tunnel.send([Changing()]).pickled == 0

@@ -659,3 +659,27 @@ def test_a_class_that_pickling_changes():
     got = through([CountsItsPicklings(), [CountsItsPicklings()]])
     assert type(got[0]) is type(got[1][0]) is CountsItsPicklings
     assert CountsItsPicklings.times >= 2
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_live_modules_namespace_is_never_emptied(tunnel, listed):
+    """Also of a module that is not in sys.modules, and without the names that cannot be pickled."""
+    module = types.ModuleType("live_module_of_a_test")
+    module.x = [1.5]
+    if listed:
+        sys.modules[module.__name__] = module
+    try:
+        for name in ("__loader__", "__spec__"):
+            vars(module).pop(name, None)
+        before = dict(vars(module))
+        receipt = tunnel.send(vars(module))
+        assert vars(module) == before and module.x == [1.5] and receipt.moved == 0
+        assert tunnel.recv() == before
+    finally:
+        sys.modules.pop(module.__name__, None)
+
+
+def test_a_dict_with_a_name_is_emptied_as_any_other(tunnel):
+    ordinary = {"__name__": "x", "values": [1.5]}
+    tunnel.send(ordinary)
+    assert ordinary == {} and tunnel.recv() == {"__name__": "x", "values": [1.5]}

@@ -37,6 +37,7 @@ static void
 tuple_disown(PyObject *loser, PyObject *winner)
 {
     (void)winner;
+    ot_tuple_forget_hash(loser);
     for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(loser); i < n; i++) {
         ((PyTupleObject *)loser)->ob_item[i] =
             Py_NewRef(Py_None); /* whoever sees it all the same */
