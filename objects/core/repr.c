@@ -28,7 +28,7 @@ under_way(void)
 }
 
 int
-ot_repr_enter(PyObject *handle)
+ot_repr_enter(PyObject *handle, ot_repr_t *repr)
 {
     PyObject *set = under_way();
     PyObject *id = set == NULL ? NULL : ot_handle_id(handle, NULL);
@@ -36,20 +36,23 @@ ot_repr_enter(PyObject *handle)
     if (within == 0 && PySet_Add(set, id) < 0) {
         within = -1;
     }
+    if (within == 0) {
+        *repr = (ot_repr_t){Py_NewRef(set), id};
+        return 0;
+    }
     Py_XDECREF(id);
     return within;
 }
 
 void
-ot_repr_leave(PyObject *handle)
+ot_repr_leave(ot_repr_t *repr)
 {
     PyObject *error = PyErr_GetRaisedException();
-    PyObject *set = under_way();
-    PyObject *id = set == NULL ? NULL : ot_handle_id(handle, NULL);
-    if (id == NULL || PySet_Discard(set, id) < 0) {
-        PyErr_WriteUnraisable(handle);
+    if (PySet_Discard(repr->set, repr->id) < 0) { /* hashes an int and frees: cannot fail */
+        PyErr_WriteUnraisable(NULL);
     }
-    Py_XDECREF(id);
+    Py_DECREF(repr->set);
+    Py_DECREF(repr->id);
     PyErr_SetRaisedException(error);
 }
 

@@ -7,10 +7,15 @@
 
 #include "objects/core/value.h"
 
+/* One repr under way: what leaving it takes, which must not fail. Owned. */
+typedef struct {
+    PyObject *set, *id;
+} ot_repr_t;
+
 /* Whether this thread is in the middle of the repr of the handle's object: 1 if it is, -1 with an
  * exception. 0: it is now, until ot_repr_leave, which keeps an exception that is set. */
-int ot_repr_enter(PyObject *handle);
-void ot_repr_leave(PyObject *handle);
+int ot_repr_enter(PyObject *handle, ot_repr_t *repr);
+void ot_repr_leave(ot_repr_t *repr);
 
 /* The repr of an equal object of the value's; "<in use>" if another thread is copying it just now and
  * that would have to be waited for. NULL with an exception. Runs: e. Hold no lock. */

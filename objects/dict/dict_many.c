@@ -286,12 +286,13 @@ repr_of_items(PyObject *self)
 PyObject *
 ot_ldict_repr(PyObject *self)
 {
-    int within = ot_repr_enter(self);
+    ot_repr_t under_way;
+    int within = ot_repr_enter(self, &under_way);
     if (within != 0) {
         return within < 0 ? NULL : PyUnicode_FromString("LockingDict({...})");
     }
     PyObject *repr = repr_of_items(self);
-    ot_repr_leave(self);
+    ot_repr_leave(&under_way);
     return repr;
 }
 

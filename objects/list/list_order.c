@@ -47,7 +47,8 @@ repr_of_items(PyObject *self)
 PyObject *
 ot_list_repr(PyObject *self)
 {
-    int within = ot_repr_enter(self);
+    ot_repr_t under_way;
+    int within = ot_repr_enter(self, &under_way);
     if (within != 0) {
         return within < 0 ? NULL : PyUnicode_FromString("LockingList([...])");
     }
@@ -56,7 +57,7 @@ ot_list_repr(PyObject *self)
         repr = repr_of_items(self);
         Py_LeaveRecursiveCall();
     }
-    ot_repr_leave(self);
+    ot_repr_leave(&under_way);
     return repr;
 }
 
