@@ -239,7 +239,7 @@ make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
     if (tree->keys.len > 0) {
         settle_keys(tree, here, intern);
     }
-    ot_gc_chain_track(&tree->tracked);
+    ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
 }
 
 /* One handle per channel that a slot refers to; -1 with an exception set. */
@@ -449,7 +449,7 @@ static PyObject *
 unwrap(ot_tree_t *tree)
 {
     PyObject *root = tree->root;
-    ot_gc_chain_track(&tree->tracked);
+    ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
     ot_tree_free(tree);
     return root;
 }

@@ -357,6 +357,22 @@ is_bare(const ot_tree_t *tree)
            tree->pickle == NULL && !tree->rehash;
 }
 
+/* Whether no cycle can go through the tree's containers: each inner one has one reference, and the root
+ * has none from within. What is copied may refer to any copy, so a copied container says "no". */
+static bool
+is_acyclic(const ot_proof_t *p)
+{
+    for (size_t i = 0; i < p->entries.len; i++) {
+        const ot_entry_t *e = &p->entries.items[i];
+        bool single =
+            e->verdict == OT_ROOT ? e->edges == 0 : e->verdict == OT_INSIDE && e->edges <= 1;
+        if (e->kind != NULL && !e->kind->leaf && !single) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Makes the message complete; cannot fail. `kept` and `pickle` go to the tree. */
 static void
 commit(ot_proof_t *p, ot_leftovers_t *leftovers)
@@ -365,7 +381,8 @@ commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     ot_numbers_commit(p, leftovers);
     commit_entries(p);
     ot_classes_leave(p->tree);
-    ot_gc_chain_leave(&p->tree->tracked);
+    p->tree->acyclic = is_acyclic(p);
+    ot_gc_chain_depart(&p->tree->tracked);
     p->receipt.pickled = (size_t)foreigners(p);
     p->tree->bare = is_bare(p->tree);
 }

@@ -91,6 +91,7 @@ typedef struct {
     PyObject *root;               /* owned */
     ot_gc_chain_t tracked;        /* what the receiver's collector shall track */
     bool bare;                    /* set at commit */
+    bool acyclic;                 /* set at commit: no cycle can go through its containers */
     OT_VEC(uintptr_t) containers; /* those with more needs: PyObject * | OT_NEEDS_* */
     OT_VEC(ot_tree_class_t) classes;
     OT_VEC(ot_fix_t) fixes;

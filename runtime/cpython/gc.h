@@ -9,6 +9,7 @@
 
 #include <internal/pycore_interp.h>
 #include <internal/pycore_pystate.h>
+#include <limits.h>
 
 /* Whether this version's young generation is a plain list that others may be spliced into. The
  * incremental collector of early 3.14 marked its members; 3.14.10 has plain lists again. */
@@ -119,6 +120,34 @@ ot_gc_chain_leave(ot_gc_chain_t *chain)
     chain->uncounted = 0;
 }
 
+/* The same at the end of a send: who gives objects away need not collect because it made them. */
+static inline void
+ot_gc_chain_depart(ot_gc_chain_t *chain)
+{
+    ot_gc_chain_leave(chain);
+#if OT_GC_SPLICES
+    int *count = &PyInterpreterState_Get()->gc.generations[0].count;
+    *count = *count > chain->len ? *count - (int)chain->len : 0;
+#endif
+}
+
+#if OT_GC_SPLICES
+/* Appends the chain, which is not empty, to one of the collector's lists; it is empty afterwards. */
+static inline void
+ot_gc_chain_splice(ot_gc_chain_t *chain, PyGC_Head *list)
+{
+    PyGC_Head *before = (PyGC_Head *)list->_gc_prev;
+    _PyGCHead_SET_NEXT(before, chain->first);
+    _PyGCHead_SET_PREV(chain->first, before);
+    _PyGCHead_SET_NEXT(chain->last, list);
+    list->_gc_prev = (uintptr_t)chain->last;
+#if OT_GC_COUNTS
+    PyInterpreterState_Get()->gc.heap_size += chain->len;
+#endif
+    *chain = (ot_gc_chain_t){0};
+}
+#endif
+
 /* Has the current interpreter's collector track the whole chain, which is empty afterwards. One
  * splice, where the version allows it, however long the chain is. */
 static inline void
@@ -129,23 +158,48 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
         return;
     }
 #if OT_GC_SPLICES
-    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
-    PyGC_Head *young = gc->generation0, *before = (PyGC_Head *)young->_gc_prev;
-    _PyGCHead_SET_NEXT(before, chain->first);
-    _PyGCHead_SET_PREV(chain->first, before);
-    _PyGCHead_SET_NEXT(chain->last, young);
-    young->_gc_prev = (uintptr_t)chain->last;
-#if OT_GC_COUNTS
-    gc->heap_size += chain->len;
-#endif
+    ot_gc_chain_splice(chain, PyInterpreterState_Get()->gc.generation0);
 #else
     for (PyGC_Head *gc = chain->first, *next; gc != NULL; gc = next) {
         next = _PyGCHead_NEXT(gc);
         gc->_gc_next = 0;
         ot_gc_track(_Py_FROM_GC(gc));
     }
-#endif
     *chain = (ot_gc_chain_t){0};
+#endif
+}
+
+enum { OT_GC_MANY = 1000 };
+
+/* The same of what arrives: the collector counts it as what the interpreter allocates itself, so that
+ * it runs in time. A large chain without cycles goes to the oldest generation instead, as long-lived
+ * objects that wait for a full collection: a young collection would only find all of it alive. */
+static inline void
+ot_gc_chain_arrive(ot_gc_chain_t *chain, bool acyclic)
+{
+#if OT_GC_SPLICES
+    ot_gc_chain_leave(chain);
+    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
+    if (acyclic && chain->len > OT_GC_MANY && !gc->collecting) {
+        gc->long_lived_pending += chain->len;
+        ot_gc_chain_splice(chain, &gc->generations[2].head);
+        return;
+    }
+    struct gc_generation *young = &gc->generations[0];
+    int room = INT_MAX - 1 - young->count;
+    young->count += chain->len < room ? (int)chain->len : room;
+    ot_gc_chain_track(chain);
+    if (young->threshold != 0 && young->count > young->threshold) {
+        /* Only an allocation looks at the count, and a receiver may make none. A cell is never taken from
+         * a free list. The collection is put off to the next bytecode. */
+        PyObject *error = PyErr_GetRaisedException();
+        Py_XDECREF(PyCell_New(NULL));
+        PyErr_SetRaisedException(error); /* no memory for a cell: the next allocation looks */
+    }
+#else
+    (void)acyclic;
+    ot_gc_chain_track(chain);
+#endif
 }
 
 /* How many containers the current interpreter's collector thinks it has, which decides when it
