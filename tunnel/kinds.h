@@ -178,11 +178,6 @@ extern const ot_c_type_t ot_c_type_array, ot_c_type_deque, ot_c_type_defaultdict
 int ot_odict_check(void);
 int ot_mappingproxy_check(void);
 
-/* timedelta(0), of which the process has one, and the type tzinfo: static objects, known when a row
- * of datetime's is used. Borrowed. */
-PyObject *ot_timedelta_zero(void);
-PyTypeObject *ot_tzinfo_type(void);
-
 /* The tzinfo of an aware time or datetime, else NULL; o is of one of datetime's types. Borrowed. */
 PyObject *ot_tzinfo_of(PyObject *o);
 

@@ -1,7 +1,7 @@
 /* slot.c: see slot.h.
  *
  * Main invariant: a placeholder is static or NULL, so nobody counts references to it.
- * Threading: no state.
+ * Threading: see slot.h.
  */
 #include "tunnel/slot.h"
 
@@ -12,6 +12,21 @@
 
 #include <datetime.h>
 
+static PyObject *_Atomic timedelta_zero;
+static PyTypeObject *_Atomic tzinfo_type;
+
+void
+ot_slot_know_zero(PyObject *zero)
+{
+    timedelta_zero = zero;
+}
+
+void
+ot_slot_know_tzinfo(PyTypeObject *type)
+{
+    tzinfo_type = type;
+}
+
 PyObject *
 ot_slot_placeholder(ot_slot_t slot)
 {
@@ -21,7 +36,7 @@ ot_slot_placeholder(ot_slot_t slot)
     case OT_SLOT_TIMEZONE_NAME:
         return NULL;
     case OT_SLOT_TIMEZONE_OFFSET:
-        return ot_timedelta_zero();
+        return timedelta_zero;
     default:
         return Py_None;
     }
@@ -35,12 +50,12 @@ ot_slot_takes(ot_slot_t slot, PyObject *o)
     case OT_SLOT_ODICT_DICT:
         return PyDict_Check(o);
     case OT_SLOT_TIMEZONE_OFFSET:
-        return PyObject_TypeCheck(o, Py_TYPE(ot_timedelta_zero()));
+        return PyObject_TypeCheck(o, Py_TYPE(timedelta_zero));
     case OT_SLOT_TIMEZONE_NAME:
         return PyUnicode_Check(o);
     case OT_SLOT_TIME_TZINFO:
     case OT_SLOT_DATETIME_TZINFO:
-        return o == Py_None || PyObject_TypeCheck(o, ot_tzinfo_type());
+        return o == Py_None || PyObject_TypeCheck(o, tzinfo_type);
     default:
         return true;
     }

@@ -6,7 +6,7 @@
  * expects there, and what unpickling yields for it is looked at before it is stored.
  *
  * The rows tell of such a place by ot_visit_typed and ot_fill_slot (kinds.h).
- * Threading: no state.
+ * Threading: what is known of datetime is atomic, and written with the same values each time.
  */
 #ifndef OT_TUNNEL_SLOT_H
 #define OT_TUNNEL_SLOT_H
@@ -26,6 +26,11 @@ typedef enum {
 /* What stands in the place as long as the receiver has not filled it: immortal and of the place's
  * type, or NULL where C code takes that for "nothing". Borrowed. */
 PyObject *ot_slot_placeholder(ot_slot_t slot);
+
+/* timedelta(0), of which the process has one, and the type tzinfo: static objects of datetime's, whose
+ * rows tell of them before a place of theirs is asked about. */
+void ot_slot_know_zero(PyObject *timedelta_zero);
+void ot_slot_know_tzinfo(PyTypeObject *type);
 
 /* Whether the place may hold o. */
 bool ot_slot_takes(ot_slot_t slot, PyObject *o);

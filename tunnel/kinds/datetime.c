@@ -15,19 +15,6 @@
 
 /* timezone.utc and its offset, of which the process has one each. */
 static PyObject *_Atomic utc, *_Atomic zero;
-static PyTypeObject *_Atomic tzinfo_type;
-
-PyObject *
-ot_timedelta_zero(void)
-{
-    return zero;
-}
-
-PyTypeObject *
-ot_tzinfo_type(void)
-{
-    return tzinfo_type;
-}
 
 bool
 ot_is_module_static(PyObject *o)
@@ -277,7 +264,7 @@ note_tzinfo(void)
         PyErr_Clear();
         return false;
     }
-    tzinfo_type = api->TZInfoType;
+    ot_slot_know_tzinfo(api->TZInfoType);
     return !PyType_HasFeature(api->TZInfoType, Py_TPFLAGS_HEAPTYPE);
 }
 
@@ -348,6 +335,7 @@ timezone_check(PyTypeObject *type)
         if (good) {
             utc = o;
             zero = offset;
+            ot_slot_know_zero(offset);
         }
     }
     Py_XDECREF(zone);
