@@ -483,10 +483,15 @@ remove_unless_claimed(ot_map_t *map, ot_entry_t *e)
     return word;
 }
 
+/* What came since the clear began (seq >= end) stays: else a clear that meets a key again, in a second
+ * pass or behind the entry that it has just removed, would remove what another had added meanwhile, and
+ * so act twice on one key. Each key is then as if it alone had been discarded at some moment. */
+
 /* Some, in a guard of their own: what they were is freed before the next ones go. From `hash` on, if
  * the cursor is under way. 1: there may be more; 0: those were the last; -1: exception. */
 static int
-clear_some(PyObject *self, ot_map_cursor_t *cursor, uint64_t *hash, ot_entry_t **claimed)
+clear_some(PyObject *self, uint64_t end, ot_map_cursor_t *cursor, uint64_t *hash,
+           ot_entry_t **claimed)
 {
     ot_map_t *map = ot_ldict_map(self);
     if (!ot_epoch_reserve(2 * CLEARED) || !ot_epoch_enter()) {
@@ -503,6 +508,9 @@ clear_some(PyObject *self, ot_map_cursor_t *cursor, uint64_t *hash, ot_entry_t *
             break;
         }
         *hash = e->hash;
+        if (atomic_load_explicit(&e->seq, memory_order_relaxed) >= end) {
+            continue;
+        }
         ot_word_t word = remove_unless_claimed(map, e);
         if (!ot_word_is_claim(word)) {
             ot_ldict_retire(word);
@@ -521,14 +529,14 @@ clear_some(PyObject *self, ot_map_cursor_t *cursor, uint64_t *hash, ot_entry_t *
 /* One pass; *claimed is then a key that is checked out, if there is one. Memory can run out before the
  * first keys are gone, and later only if somebody reads for so long that they pile up. */
 static int
-clear_unclaimed(PyObject *self, ot_entry_t **claimed)
+clear_unclaimed(PyObject *self, uint64_t end, ot_entry_t **claimed)
 {
     ot_map_cursor_t cursor = {0, NULL};
     uint64_t hash = 0;
     int more;
     *claimed = NULL;
     do {
-        more = clear_some(self, &cursor, &hash, claimed);
+        more = clear_some(self, end, &cursor, &hash, claimed);
     } while (more > 0);
     return more;
 }
@@ -538,9 +546,10 @@ ot_ldict_clear(PyObject *self, PyObject *unused)
 {
     (void)unused;
     size_t before = ot_map_len(ot_ldict_map(self));
+    uint64_t end = atomic_load(&ot_ldict_map(self)->next_seq);
     for (;;) {
         ot_entry_t *claimed;
-        int rc = clear_unclaimed(self, &claimed);
+        int rc = clear_unclaimed(self, end, &claimed);
         if (claimed == NULL) {
             if (before >= MANY) {
                 malloc_trim(
