@@ -99,7 +99,7 @@ def test_a_failed_update_with_has_the_tree_in_its_checkout():
 
 
 def test_two_threads_that_share_a_checkout(fast_switching):
-    d = LockingDict(k=0)
+    d = LockingDict(k=[])
     shared = d.checkout("k")
     stop = threading.Event()
     errors = []
