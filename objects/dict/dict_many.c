@@ -483,12 +483,12 @@ remove_unless_claimed(ot_map_t *map, ot_entry_t *e)
     return word;
 }
 
-/* What came since the clear began (seq >= end) stays: else a clear that meets a key again, in a second
- * pass or behind the entry that it has just removed, would remove what another had added meanwhile, and
- * so act twice on one key. Each key is then as if it alone had been discarded at some moment. */
-
-/* Some, in a guard of their own: what they were is freed before the next ones go. From `hash` on, if
- * the cursor is under way. 1: there may be more; 0: those were the last; -1: exception. */
+/* Removes some, in a guard of their own: what they were is freed before the next ones go. From `hash`
+ * on, if the cursor is under way. 1: there may be more; 0: those were the last; -1: exception.
+ *
+ * What came since the clear began (seq >= end) stays. A clear can meet a key again, in a second pass or
+ * behind the entry that it has just removed. Without this it would act twice on one key, and remove what
+ * another had added meanwhile. */
 static int
 clear_some(PyObject *self, uint64_t end, ot_map_cursor_t *cursor, uint64_t *hash,
            ot_entry_t **claimed)
@@ -552,8 +552,8 @@ ot_ldict_clear(PyObject *self, PyObject *unused)
         int rc = clear_unclaimed(self, end, &claimed);
         if (claimed == NULL) {
             if (before >= MANY) {
-                malloc_trim(
-                    0); /* the shards' entries lie among each other: pages are free only now */
+                /* The shards' entries lie among each other: pages are free only now. */
+                malloc_trim(0);
             }
             return rc < 0 ? NULL : Py_NewRef(Py_None);
         }
