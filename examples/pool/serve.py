@@ -37,13 +37,17 @@ async def serve(reader, writer, pool):
         await writer.drain()
     writer.write_eof()  # a forked worker may hold the connection open, too
     writer.close()
+    await writer.wait_closed()
 
 
 async def ask(port, lines):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"".join(line + b"\n" for line in lines))
     writer.write_eof()
-    return (await reader.read()).decode()
+    text = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return text
 
 
 async def main(pool):
