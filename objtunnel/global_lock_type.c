@@ -11,6 +11,7 @@
 
 #include "include/objtunnel_global.h"
 #include "runtime/clock.h"
+#include "runtime/timeout.h"
 #include "runtime/worker.h"
 
 typedef struct {
@@ -141,7 +142,7 @@ lock_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *timeout = NULL;
     int64_t deadline;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", names, &blocking, &timeout) ||
-        ot_deadline_from(timeout, &deadline) < 0) {
+        ot_deadline_from(timeout, OT_NEGATIVE_REFUSED, &deadline) < 0) {
         return NULL;
     }
     int got = acquire_until(as_lock(self), blocking ? deadline : OT_DONT_WAIT);

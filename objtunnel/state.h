@@ -46,7 +46,4 @@ PyObject *ot_tunnel_steal(void *context, ot_channel_t *ch);
 /* Borrowed channel of a Tunnel. */
 ot_channel_t *ot_tunnel_channel(PyObject *tunnel);
 
-/* Seconds (None: for ever) to a deadline; -1 with TypeError or ValueError set. */
-int ot_deadline_from(PyObject *timeout, int64_t *deadline);
-
 #endif

@@ -6,40 +6,16 @@
  */
 #include "objtunnel/tunnel.h"
 
-#include <math.h>
-
 #include "runtime/clock.h"
+#include "runtime/timeout.h"
 #include "runtime/worker.h"
 #include "tunnel/stuck.h"
-
-int
-ot_deadline_from(PyObject *timeout, int64_t *deadline)
-{
-    *deadline = OT_FOREVER;
-    if (timeout == NULL || timeout == Py_None) {
-        return 0;
-    }
-    double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(seconds) || seconds < 0) {
-        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds, 0 or more");
-        return -1;
-    }
-    if (seconds == 0) {
-        *deadline = OT_DONT_WAIT;
-    } else if (seconds < 9e9) { /* 285 years and more are for ever */
-        *deadline = ot_clock_now() + (int64_t)(seconds * 1e9);
-    }
-    return 0;
-}
 
 int
 ot_tunnel_patience_from(PyObject *timeout, ot_tunnel_patience_t *patience)
 {
     patience->timed = timeout != NULL && timeout != Py_None;
-    return ot_deadline_from(timeout, &patience->deadline);
+    return ot_deadline_from(timeout, OT_NEGATIVE_REFUSED, &patience->deadline);
 }
 
 /* After a wait that a signal or a poke ended: 0 to wait on, -1 with an exception set. */

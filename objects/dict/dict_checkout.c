@@ -5,6 +5,7 @@
  * Threading: the GIL of the checkout's interpreter; the claim's owner is the thread that acquired.
  */
 #include "objects/dict/dict_checkout.h"
+#include "runtime/timeout.h"
 
 /* ---- acquire ---------------------------------------------------------------------------------- */
 
@@ -129,7 +130,8 @@ ot_checkout_acquire(ot_checkout_t *c, PyObject *otherwise)
         PyErr_Format(PyExc_RuntimeError, "%R is checked out by this very checkout", c->key);
         return -1;
     }
-    if (ot_timeout_from(c->timeout, &deadline) < 0 || ot_pykey_init(&k, c->key) < 0) {
+    if (ot_deadline_from(c->timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0 ||
+        ot_pykey_init(&k, c->key) < 0) {
         return -1;
     }
     int rc = acquire(c, &k.key, deadline, otherwise);
@@ -222,7 +224,7 @@ ot_ldict_checkout(PyObject *self, PyObject *args, PyObject *kwargs)
     int64_t deadline;
     ot_pykey_t k;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:checkout", names, &key, &timeout) ||
-        ot_timeout_from(timeout, &deadline) < 0) {
+        ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
         return NULL;
     }
     if (deadline == OT_DONT_WAIT && PyFloat_AsDouble(timeout) < 0) {

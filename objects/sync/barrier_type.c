@@ -5,6 +5,7 @@
  * Threading: the GIL of the handle's interpreter, which is let go of while waiting.
  */
 #include "objects/sync/sync_type.h"
+#include "runtime/timeout.h"
 
 typedef struct {
     ot_handle_t handle;
@@ -124,7 +125,7 @@ barrier_wait(PyObject *self, PyObject *args, PyObject *kwargs)
         (timeout = seconds = PyFloat_FromDouble(barrier->timeout)) == NULL) {
         return NULL;
     }
-    int rc = ot_timeout_from(timeout, &deadline);
+    int rc = ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline);
     Py_XDECREF(seconds);
     if (rc < 0) {
         return NULL;

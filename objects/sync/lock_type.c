@@ -5,6 +5,7 @@
  */
 #include "objects/box/box.h"
 #include "objects/sync/sync_type.h"
+#include "runtime/timeout.h"
 
 static ot_condition_t *
 condition_of(PyObject *self)
@@ -280,7 +281,7 @@ condition_wait(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *timeout = Py_None;
     int64_t deadline;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait", names, &timeout) ||
-        ot_timeout_from(timeout, &deadline) < 0) {
+        ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
         return NULL;
     }
     ot_sync_result_t result = wait_until(self, deadline);
@@ -294,7 +295,7 @@ condition_wait_for(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *predicate, *timeout = Py_None;
     int64_t deadline;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:wait_for", names, &predicate, &timeout) ||
-        ot_timeout_from(timeout, &deadline) < 0) {
+        ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
         return NULL;
     }
     for (ot_sync_result_t waited = OT_SYNC_OK;;) {

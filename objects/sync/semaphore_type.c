@@ -3,6 +3,7 @@
  * Threading: the GIL of the handle's interpreter, which is let go of while waiting.
  */
 #include "objects/sync/sync_type.h"
+#include "runtime/timeout.h"
 
 static ot_semaphore_t *
 semaphore_of(PyObject *self)
@@ -152,7 +153,7 @@ event_wait(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *timeout = Py_None;
     int64_t deadline;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait", names, &timeout) ||
-        ot_timeout_from(timeout, &deadline) < 0) {
+        ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
         return NULL;
     }
     ot_patience_t now = {.deadline = OT_DONT_WAIT};

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "runtime/timeout.h"
 #include "runtime/worker.h"
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -104,45 +105,6 @@ ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline, const char *m
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
-static int64_t
-deadline_in(double seconds)
-{
-    if (seconds <= 0) {
-        return OT_DONT_WAIT;
-    }
-    /* 285 years and more are for ever. */
-    return seconds < 9e9 ? ot_clock_now() + (int64_t)(seconds * 1e9) : OT_FOREVER;
-}
-
-static int
-seconds_from(PyObject *timeout, double *seconds)
-{
-    *seconds = PyFloat_AsDouble(timeout);
-    if (*seconds == -1.0 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(*seconds)) {
-        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds");
-        return -1;
-    }
-    return 0;
-}
-
-int
-ot_timeout_from(PyObject *timeout, int64_t *deadline)
-{
-    double seconds;
-    *deadline = OT_FOREVER;
-    if (timeout == NULL || timeout == Py_None) {
-        return 0;
-    }
-    if (seconds_from(timeout, &seconds) < 0) {
-        return -1;
-    }
-    *deadline = deadline_in(seconds);
-    return 0;
-}
-
 static int
 parse_acquire(PyObject *args, PyObject *kwargs, int *blocking, PyObject **timeout)
 {
@@ -167,7 +129,7 @@ ot_parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
     PyObject *timeout;
     double seconds = -1;
     if (parse_acquire(args, kwargs, &blocking, &timeout) < 0 ||
-        (timeout != NULL && timeout != Py_None && seconds_from(timeout, &seconds) < 0)) {
+        (timeout != NULL && timeout != Py_None && ot_seconds_from(timeout, &seconds) < 0)) {
         return -1;
     }
     if (!blocking) {
@@ -182,7 +144,7 @@ ot_parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
         PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1;
     }
-    *deadline = seconds == -1 ? OT_FOREVER : deadline_in(seconds);
+    *deadline = seconds == -1 ? OT_FOREVER : ot_deadline_in(seconds);
     return 0;
 }
 
@@ -198,7 +160,7 @@ ot_parse_semaphore_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline)
         *deadline = OT_DONT_WAIT;
         return timeout == NULL || timeout == Py_None ? 0 : no_timeout_without_blocking();
     }
-    return ot_timeout_from(timeout, deadline);
+    return ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, deadline);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

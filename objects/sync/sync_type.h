@@ -32,9 +32,6 @@ ot_sync_result_t ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t dea
 ot_sync_result_t ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline,
                                  const char *message);
 
-/* Seconds (None: for ever; negative: not at all) to a deadline; -1 with an exception set. */
-int ot_timeout_from(PyObject *timeout, int64_t *deadline);
-
 /* The arguments of acquire of locks (timeout -1: for ever, other negative ones are refused), and of
  * semaphores (None: for ever); -1 with an exception set. */
 int ot_parse_acquire(PyObject *args, PyObject *kwargs, int64_t *deadline);
