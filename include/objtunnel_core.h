@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -184,6 +185,61 @@ ot_core_drop_users_locked(ot_global_t *g)
     g->entries = 0;
 }
 
+/* ---- invariants ----------------------------------------------------------------------------- */
+
+/* What is wrong with g between two operations; NULL: nothing. */
+static inline const char *
+ot_core_fault_locked(const ot_global_t *g)
+{
+    long entries = 0;
+    int listed = 0, busy = g->state == OT_GLOBAL_STARTING || g->state == OT_GLOBAL_EXITING;
+    for (const ot_user_t *user = g->users; user != NULL; user = user->next) {
+        if (user->count <= 0) {
+            return "a user without an entry";
+        }
+        entries += user->count;
+    }
+    for (const ot_global_t *other = ot_domain.globals; other != NULL; other = other->next) {
+        listed += other == g;
+    }
+    if (entries != g->entries) {
+        return "entries are not the sum of the users'";
+    }
+    if (listed != (g->state != OT_GLOBAL_EMPTY)) {
+        return "listed, though empty, or not listed";
+    }
+    if (busy != (g->owner != 0)) {
+        return "an owner where nobody is at it, or none";
+    }
+    if (entries != 0 && (g->state == OT_GLOBAL_EMPTY || g->state == OT_GLOBAL_EXITING)) {
+        return "users of what is not there";
+    }
+    for (const ot_waiter_t *w = ot_domain.sleepers; w != NULL; w = w->next) {
+        if (w->global == g && !busy) {
+            return "somebody sleeps for what is over";
+        }
+    }
+    return NULL;
+}
+
+/* Aborts if there is a fault. The operations end with it in objtunnel's own builds with OT_CHECKS. */
+static inline void
+ot_core_check_locked(const ot_global_t *g)
+{
+    const char *fault = ot_core_fault_locked(g);
+    if (fault != NULL) {
+        fprintf(stderr, "objtunnel: an invariant does not hold: global %s: %s\n",
+                g->name == NULL ? "?" : g->name, fault);
+        abort();
+    }
+}
+
+#ifdef OT_CHECKS
+#define OT_CORE_CHECK(g) ot_core_check_locked(g)
+#else
+#define OT_CORE_CHECK(g) ((void)0)
+#endif
+
 /* ---- fork ----------------------------------------------------------------------------------- */
 
 /* In the child the forking thread is alone: nobody else waits, and what another thread was about
@@ -315,6 +371,7 @@ ot_core_enter(ot_global_t *g, int64_t interp, const void *holder, ot_waiter_t *w
     pthread_once(&ot_domain.once, ot_core_watch_forks);
     ot_core_lock();
     ot_enter_result_t result = ot_core_enter_locked(g, interp, holder, &fresh, waiter);
+    OT_CORE_CHECK(g);
     ot_core_unlock();
     free(fresh);
     return result;
@@ -332,6 +389,7 @@ ot_core_started(ot_global_t *g, int success)
         ot_core_drop_users_locked(g);
         ot_core_set_locked(g, OT_GLOBAL_EMPTY, 0, -1);
     }
+    OT_CORE_CHECK(g);
     ot_core_unlock();
 }
 
@@ -388,6 +446,7 @@ ot_core_leave(ot_global_t *g, int64_t interp, const void *holder)
         ot_core_uncount_locked(g, link, 1);
         result = ot_core_left_locked(g, interp) ? OT_LEAVE_EXIT : OT_LEFT;
     }
+    OT_CORE_CHECK(g);
     ot_core_unlock();
     return result;
 }
@@ -398,6 +457,7 @@ ot_core_exited(ot_global_t *g)
 {
     ot_core_lock();
     ot_core_set_locked(g, OT_GLOBAL_EMPTY, 0, -1);
+    OT_CORE_CHECK(g);
     ot_core_unlock();
 }
 
@@ -426,6 +486,7 @@ ot_core_settle(int64_t interp, long *entries, int *last)
             if (g->entry != NULL) {
                 g->entry->pins++;
             }
+            OT_CORE_CHECK(g);
             break;
         }
     }

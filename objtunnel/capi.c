@@ -7,6 +7,8 @@
  */
 #include "objtunnel/state.h"
 
+#include "runtime/checks.h" /* first: it decides whether the header below checks */
+
 #include "include/objtunnel_global.h"
 
 #include "include/objtunnel_api.h"

@@ -9,6 +9,8 @@
 
 #include <unistd.h>
 
+#include "runtime/checks.h" /* first: it decides whether the header below checks */
+
 #include "include/objtunnel_global.h"
 #include "runtime/clock.h"
 #include "runtime/timeout.h"

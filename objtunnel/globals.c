@@ -10,6 +10,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "runtime/checks.h" /* first: it decides whether the header below checks */
+
 #include "include/objtunnel_global.h"
 
 /* ---- process_global --------------------------------------------------------------------------- */

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/checks.h"
+
 enum { GRAIN = 2 << 20 }; /* a huge page */
 
 typedef struct extent {
@@ -72,6 +74,26 @@ gap_end_locked(const extent_t *next)
     return next == NULL ? high : next->start;
 }
 
+static void
+check_locked(void)
+{
+    uintptr_t end = low;
+    for (const extent_t *e = first; e != NULL; e = e->next) {
+        OT_MUST(e->start >= end);
+        OT_MUST(e->size > 0 && e->size % GRAIN == 0);
+        OT_MUST(e->size <= high - e->start);
+        end = e->start + e->size;
+    }
+}
+
+void
+ot_big_check(void)
+{
+    pthread_mutex_lock(&lock);
+    check_locked();
+    pthread_mutex_unlock(&lock);
+}
+
 void *
 ot_big_alloc(size_t size)
 {
@@ -93,6 +115,7 @@ ot_big_alloc(size_t size)
         e->next = *link;
         *link = e;
     }
+    OT_CHECK(check_locked());
     pthread_mutex_unlock(&lock);
     if (!fits) {
         free(e);
@@ -119,6 +142,7 @@ ot_big_free(void *block)
     extent_t **link = find_locked(block), *e = *link;
     release_pages(e->start, e->size);
     *link = e->next;
+    OT_CHECK(check_locked());
     pthread_mutex_unlock(&lock);
     free(e);
 }
@@ -151,6 +175,7 @@ ot_big_resize(void *block, size_t size)
     if (done) {
         e->size = size;
     }
+    OT_CHECK(check_locked());
     pthread_mutex_unlock(&lock);
     return done;
 }

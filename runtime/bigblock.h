@@ -31,4 +31,8 @@ size_t ot_big_size(const void *block);
 /* Grows or shrinks the block where it is; false if that cannot be, and nothing has changed. */
 bool ot_big_resize(void *block, size_t size);
 
+/* Aborts if the blocks overlap, are out of order or lie elsewhere. Every operation ends with it where
+ * OT_CHECKS is on. */
+void ot_big_check(void);
+
 #endif

@@ -16,6 +16,13 @@
 #define OT_CHECKS 1
 #endif
 
+/* The call of a check where its invariant holds: nothing where OT_CHECKS is off. */
+#ifdef OT_CHECKS
+#define OT_CHECK(call) (call)
+#else
+#define OT_CHECK(call) ((void)0)
+#endif
+
 /* Also where NDEBUG is set: what calls it has decided to check. */
 #define OT_MUST(condition) ((condition) ? (void)0 : ot_must_failed(#condition, __FILE__, __LINE__))
 

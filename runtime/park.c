@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "runtime/checks.h"
+
 static _Thread_local ot_pokeable_t *pokeable;
 
 void
@@ -63,7 +65,17 @@ ot_park(ot_parker_t *p, int64_t deadline)
         result = sleep_until(p, deadline);
     }
     /* After this nobody posts to p on our behalf. */
-    return publish(self, NULL) ? OT_PARK_INTERRUPTED : result;
+    result = publish(self, NULL) ? OT_PARK_INTERRUPTED : result;
+    OT_CHECK(ot_pokeable_check_awake(self));
+    return result;
+}
+
+void
+ot_pokeable_check_awake(ot_pokeable_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    OT_MUST(self->parked == NULL);
+    pthread_mutex_unlock(&self->lock);
 }
 
 void
@@ -77,6 +89,7 @@ ot_pokeable_init(ot_pokeable_t *self)
 void
 ot_pokeable_destroy(ot_pokeable_t *self)
 {
+    OT_CHECK(ot_pokeable_check_awake(self));
     pthread_mutex_destroy(&self->lock);
 }
 

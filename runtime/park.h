@@ -53,6 +53,9 @@ void ot_pokeable_enter(ot_pokeable_t *self);
 /* Ends the thread's present or next ot_park with OT_PARK_INTERRUPTED, once. */
 void ot_poke(ot_pokeable_t *self);
 
+/* Aborts if it looks as if the thread slept: for who knows that it does not (itself, and who frees it). */
+void ot_pokeable_check_awake(ot_pokeable_t *self);
+
 /* Forgets a poke that nobody has slept through yet. */
 void ot_unpoke(ot_pokeable_t *self);
 

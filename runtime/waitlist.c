@@ -3,6 +3,19 @@
 
 #include <stdatomic.h>
 
+#include "runtime/checks.h"
+
+void
+ot_waitlist_check_locked(const ot_waitlist_t *list)
+{
+    const ot_waiter_t *before = NULL;
+    for (const ot_waiter_t *w = list->first; w != NULL; before = w, w = w->next) {
+        OT_MUST(w->prev == before);
+        OT_MUST(w->outcome == 0);
+    }
+    OT_MUST(list->last == before);
+}
+
 void
 ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front)
 {
@@ -12,6 +25,7 @@ ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front)
     w->next = at_front ? list->first : NULL;
     *(w->prev ? &w->prev->next : &list->first) = w;
     *(w->next ? &w->next->prev : &list->last) = w;
+    OT_CHECK(ot_waitlist_check_locked(list));
 }
 
 static void
@@ -44,6 +58,7 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
         result = OT_WAIT_WOKEN;
     }
     ot_parker_destroy(&w->parker);
+    OT_CHECK(ot_waitlist_check_locked(list));
     return result;
 }
 
@@ -65,6 +80,7 @@ ot_wake_one_locked(ot_waitlist_t *list, int outcome)
     remove_locked(list, w);
     w->outcome = outcome;
     ot_unpark(&w->parker);
+    OT_CHECK(ot_waitlist_check_locked(list));
     return true;
 }
 

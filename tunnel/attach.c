@@ -239,7 +239,6 @@ make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
     if (tree->keys.len > 0) {
         settle_keys(tree, here, intern);
     }
-    ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
 }
 
 /* One handle per channel that a slot refers to; -1 with an exception set. */
@@ -386,6 +385,8 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
     fill_fixes(tree, objects, handles, false);
     make_whole(tree, arrivals, here, true);
     fill_fixes(tree, objects, handles, true);
+    OT_CHECK(ot_tree_check(tree, objects, handles, channels));
+    ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
     tree->fixes.len = 0;
     root = tree->root;
     *message = NULL;
@@ -449,6 +450,7 @@ static PyObject *
 unwrap(ot_tree_t *tree)
 {
     PyObject *root = tree->root;
+    OT_CHECK(ot_tree_check(tree, NULL, NULL, 0));
     ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
     ot_tree_free(tree);
     return root;
@@ -479,6 +481,7 @@ settle_for_disposal(const ot_interp_t *interp, ot_tree_t *tree)
                  (arrivals == NULL || ot_classes_plan(arrivals) == 0);
     if (ready) {
         make_whole(tree, arrivals, here, false);
+        ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
     }
     ot_arrivals_free(arrivals);
     free_array(here, few_here);

@@ -55,6 +55,22 @@ forget(ot_known_class_t *k)
     Py_CLEAR(k->qualname);
 }
 
+void
+ot_class_cache_check(const ot_class_cache_t *cache)
+{
+    ot_ptrmap_check(&cache->index);
+    OT_MUST(cache->index.len == cache->known.len);
+    for (size_t i = 0; i < cache->known.len; i++) {
+        const ot_known_class_t *k = &cache->known.items[i];
+        const uint32_t *at = ot_ptrmap_get(&cache->index, k->type);
+        OT_MUST(at != NULL && *at == i);
+        OT_MUST((k->kind == NULL) == (k->module == NULL) &&
+                (k->module == NULL) == (k->qualname == NULL));
+        PyObject *target = k->weakref == NULL ? NULL : ot_weakref_target(k->weakref);
+        OT_MUST(target == NULL || target == Py_None || target == (PyObject *)k->type);
+    }
+}
+
 /* Classes come and go: drops the dead. 0, or -1 without an exception. */
 static int
 sweep(ot_class_cache_t *cache)
@@ -80,6 +96,7 @@ sweep(ot_class_cache_t *cache)
     cache->known.len = kept;
     ot_ptrmap_free(&cache->index);
     cache->index = index;
+    OT_CHECK(ot_class_cache_check(cache));
     return 0;
 }
 
@@ -93,6 +110,7 @@ remember_steal(ot_class_cache_t *cache, const ot_known_class_t *k)
         ot_known_class_t old = cache->known.items[*at];
         cache->known.items[*at] = *k;
         forget(&old);
+        OT_CHECK(ot_class_cache_check(cache));
         return 0;
     }
     if (cache->known.len >= SWEEP_EVERY && cache->known.len % SWEEP_EVERY == 0 &&
@@ -109,6 +127,7 @@ remember_steal(ot_class_cache_t *cache, const ot_known_class_t *k)
         PyErr_NoMemory();
         return -1;
     }
+    OT_CHECK(ot_class_cache_check(cache));
     return 0;
 }
 

@@ -382,6 +382,7 @@ commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     commit_entries(p);
     ot_classes_leave(p->tree);
     p->tree->acyclic = is_acyclic(p);
+    p->tree->shares = p->share != OT_SHARE_NOTHING;
     ot_gc_chain_depart(&p->tree->tracked);
     p->receipt.pickled = (size_t)foreigners(p);
     p->tree->bare = is_bare(p->tree);

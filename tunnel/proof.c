@@ -228,3 +228,45 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
     }
     return copy;
 }
+
+/* ---- invariants ------------------------------------------------------------------------------ */
+
+/* One whose content is the tree's has all of its references there. A typed slot's owner may be inside
+ * and refer to what is not. */
+static void
+check_entry(const ot_proof_t *p, const ot_entry_t *e)
+{
+    bool taken = e->verdict == OT_INSIDE || e->verdict == OT_REHOMED;
+    OT_MUST(e->verdict != OT_PENDING);
+    OT_MUST(0 <= e->key_edges && e->key_edges <= e->edges && e->edges <= Py_REFCNT(e->obj));
+    OT_MUST(!taken || e->edges == Py_REFCNT(e->obj) || ot_proof_shares(p, e->obj, e->kind));
+    OT_MUST((e->copy != NULL) == (e->verdict == OT_REHOMED || e->verdict == OT_ROOT));
+    OT_MUST(e->kind != NULL || e->verdict == OT_FOREIGN || e->verdict == OT_HANDLE);
+}
+
+void
+ot_proof_check(const ot_proof_t *p)
+{
+    Py_ssize_t edges = 0, keys = 0;
+    ot_ptrmap_check(&p->index);
+    ot_ptrmap_check(&p->number_index);
+    OT_MUST(p->stack.len == 0 && p->depth == 0);
+    for (size_t i = 0; i < p->entries.len; i++) {
+        const ot_entry_t *e = &p->entries.items[i];
+        const uint32_t *at = ot_ptrmap_get(&p->index, e->obj);
+        check_entry(p, e);
+        OT_MUST(at == NULL ? e->edges == 1 : *at == i); /* by one reference it is met once */
+        edges += e->edges;
+        keys += e->key_edges;
+    }
+    OT_MUST((size_t)(edges - keys) == p->edges.len);
+    for (size_t i = 0; i < p->edges.len; i++) {
+        const ot_edge_t *edge = &p->edges.items[i];
+        OT_MUST(edge->entry < p->entries.len);
+        OT_MUST(*edge->slot == p->entries.items[edge->entry].obj);
+    }
+    for (size_t i = 0; i < p->numbers.len; i++) {
+        const ot_number_t *n = &p->numbers.items[i];
+        OT_MUST(0 < n->edges && n->edges <= Py_REFCNT(n->obj));
+    }
+}

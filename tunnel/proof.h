@@ -194,6 +194,10 @@ Py_ssize_t ot_proof_foreigner(ot_proof_t *p, PyObject *o);
 /* Index of a handle's channel in the tree, taking a reference; -1 with MemoryError set. */
 Py_ssize_t ot_proof_channel(ot_proof_t *p, PyObject *handle);
 
+/* Aborts if the tables contradict each other or the objects. At the end of ot_prove, before anything is
+ * copied or changed; where OT_CHECKS is on ot_prove ends with it. */
+void ot_proof_check(const ot_proof_t *p);
+
 /* Finds out what the tree under `shell` (which lists the root's content) owns, and untracks its
  * containers. Changes nothing else. */
 int ot_prove(ot_proof_t *p, PyObject *shell, bool tracked);

@@ -468,5 +468,9 @@ ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
         }
     }
     p->receipt.moved += p->visitor.leaves;
-    return ot_numbers_count(p);
+    int rc = ot_numbers_count(p);
+    if (rc == 0) {
+        OT_CHECK(ot_proof_check(p));
+    }
+    return rc;
 }

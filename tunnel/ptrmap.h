@@ -7,6 +7,7 @@
 #ifndef OT_TUNNEL_PTRMAP_H
 #define OT_TUNNEL_PTRMAP_H
 
+#include "runtime/checks.h"
 #include "runtime/cpython/version.h"
 
 typedef struct {
@@ -92,6 +93,20 @@ ot_ptrmap_add(ot_ptrmap_t *m, const void *key, uint32_t value)
     *ot_ptrmap_slot(m, key) = (ot_ptrmap_slot_t){key, value};
     m->len++;
     return 0;
+}
+
+/* Aborts if the invariant does not hold, or a key would not be found. */
+static inline void
+ot_ptrmap_check(const ot_ptrmap_t *m)
+{
+    size_t taken = 0;
+    OT_MUST((m->slots == NULL) == (m->cap == 0) && (m->cap & (m->cap - 1)) == 0);
+    OT_MUST(m->len <= m->cap / 2);
+    for (size_t i = 0; i < m->cap; i++) {
+        taken += m->slots[i].key != NULL;
+        OT_MUST(m->slots[i].key == NULL || ot_ptrmap_slot(m, m->slots[i].key) == &m->slots[i]);
+    }
+    OT_MUST(taken == m->len);
 }
 
 static inline void

@@ -92,6 +92,7 @@ typedef struct {
     ot_gc_chain_t tracked;        /* what the receiver's collector shall track */
     bool bare;                    /* set at commit */
     bool acyclic;                 /* set at commit: no cycle can go through its containers */
+    bool shares;                  /* set at commit: the sender may go on referring to some of it */
     OT_VEC(uintptr_t) containers; /* those with more needs: PyObject * | OT_NEEDS_* */
     OT_VEC(ot_tree_class_t) classes;
     OT_VEC(ot_fix_t) fixes;
@@ -192,6 +193,18 @@ void ot_tree_leave_chain(ot_node_t *chain);
 /* Has each dict of a tree in transit own strs of the message's as keys, where it has addresses of the
  * sender's. 0, or -1 with MemoryError. Runs: m. */
 int ot_tree_own_keys(ot_tree_t *tree);
+
+/* Aborts if an object of a tree that has just arrived, before anything else refers to it, has not as
+ * many references as the tree has edges to it or lies outside of the shared heap, or if the chain for the
+ * collector is broken. `unpickled` (a list) and the handles, of which any
+ * may be NULL, are what the receiver put in: they are not looked into. Where OT_CHECKS is on
+ * ot_tree_attach calls it before the collector gets the tree. Runs: -. Without memory it looks at
+ * nothing. */
+void ot_tree_check(const ot_tree_t *tree, PyObject *unpickled, PyObject *const *handles, size_t n);
+
+/* A number for a tree of built-in types, which changes with its objects' addresses and refcounts; 0
+ * without memory. Needs no thread state. The caller is alone with it. */
+uint64_t ot_tree_digest(PyObject *root);
 
 /* Drops the tree's own references to channels. Returns the messages of those that died. */
 ot_node_t *ot_tree_release_channels(ot_tree_t *tree);

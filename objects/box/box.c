@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "objects/sync/sync_type.h"
+#include "runtime/checks.h"
 
 typedef struct {
     ot_handle_t handle; /* first */
@@ -34,6 +35,17 @@ static ot_objects_t *
 home_of(PyObject *self)
 {
     return ot_as_handle(self)->home;
+}
+
+void
+ot_box_check(PyObject *handle)
+{
+    const ot_box_t *box = box_of(handle);
+    ot_lock_state_t state = ot_lock_state(&box_of(handle)->lock);
+    if (as_box(handle)->out != NULL) {
+        OT_MUST(state.depth > 0 && state.interp == home_of(handle)->interp_id);
+        OT_MUST(box->content == NULL);
+    }
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -133,6 +145,7 @@ acquire(PyObject *self, int64_t deadline)
     }
     box->content = NULL;
     as_box(self)->out = out;
+    OT_CHECK(ot_box_check(self));
     return out;
 }
 
@@ -195,6 +208,7 @@ put_back(PyObject *self, PyObject *tree)
         PyErr_SetString(PyExc_RuntimeError, "release of a box that this handle has not acquired");
         return -1;
     }
+    OT_CHECK(ot_box_check(self));
     as_box(self)->out = NULL; /* another thread may call while this one is pickling */
     ot_value_t *content = tree == NULL || tree == out ? leave_tree(home_of(self), out)
                                                       : enter_tree(home_of(self), tree);

@@ -19,6 +19,11 @@ typedef struct {
 
 extern const ot_shared_kind_t ot_box_kind;
 
+/* Aborts if the invariant does not hold, as seen by a handle: it has the tree exactly if its interpreter
+ * holds the lock, and then the box is empty. acquire and release call it where OT_CHECKS is on.
+ * Needs: the GIL of the handle's interpreter, and that no other thread of it uses the handle. */
+void ot_box_check(PyObject *handle);
+
 /* Adds the type Box. 0, or -1 with an exception set. */
 int ot_box_type_add(ot_objects_t *home);
 

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/checks.h"
+
 enum {
     SPARE_ROOM = 1 << 20, /* an empty buffer larger than that is given back */
     LOOK_UP_EVERY = 100,  /* ms */
@@ -72,6 +74,33 @@ ot_bytes_free(ot_bytes_t *bytes)
     *bytes = (ot_bytes_t){0};
 }
 
+/* ---- invariants ------------------------------------------------------------------------------ */
+
+static void
+check_bytes(const ot_bytes_t *bytes)
+{
+    OT_MUST(bytes->at <= bytes->len && bytes->len <= bytes->cap);
+    OT_MUST((bytes->data == NULL) == (bytes->cap == 0));
+}
+
+void
+ot_file_check_locked(const ot_file_t *file)
+{
+    check_bytes(&file->in);
+    check_bytes(&file->out);
+    OT_MUST(!file->how.seekable || file->in.at == file->in.len || file->out.at == file->out.len);
+    for (const held_t *held = file->held; held != NULL; held = held->next) {
+        check_bytes(&held->text);
+        OT_MUST(held->thread != 0);
+        for (const held_t *other = held->next; other != NULL; other = other->next) {
+            OT_MUST(other->thread != held->thread);
+        }
+    }
+    if (file->closed) {
+        OT_MUST(file->held == NULL && file->in.cap == 0 && file->out.cap == 0);
+    }
+}
+
 /* ---- the lock -------------------------------------------------------------------------------- */
 
 int
@@ -112,6 +141,7 @@ ot_file_enter(ot_file_t *file, ot_file_caller_t by)
 int
 ot_file_leave(ot_file_t *file, int rc)
 {
+    OT_CHECK(ot_file_check_locked(file));
     file->busy = false;
     ot_file_unlock(file);
     return rc;

@@ -66,6 +66,10 @@ typedef struct {
     struct ot_held_line *held;
 } ot_file_t;
 
+/* Aborts if the buffers or the held lines are not as they are between two operations. Every operation
+ * ends with it where OT_CHECKS is on. */
+void ot_file_check_locked(const ot_file_t *file);
+
 extern const ot_shared_kind_t ot_file_kind;
 
 /* Takes over fd (if closefd) and the strings, which are malloc's. NULL without memory: nothing was

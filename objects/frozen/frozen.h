@@ -21,9 +21,14 @@ typedef struct {
     ot_shared_t head;
     ot_value_t *content; /* owned: a LEAF or a TREE without Tunnels */
     uint64_t secret;     /* of this region: proves that an address in a pickle is one of ours */
+    uint64_t digest;     /* of the tree as it was frozen, where OT_CHECKS is on; 0: not known */
 } ot_frozen_t;
 
 extern const ot_shared_kind_t ot_frozen_kind;
+
+/* Aborts if something of the tree, which nobody reads now, was written to since `digest` was taken. A
+ * region's end begins with it where OT_CHECKS is on. */
+void ot_frozen_check(const ot_frozen_t *region);
 
 typedef enum {
     OT_FROZEN_LIST,

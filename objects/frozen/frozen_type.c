@@ -8,21 +8,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "runtime/checks.h"
 #include "tunnel/kinds.h"
 #include "tunnel/path.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/rest_copy.h"
 
 /* ---- the region ------------------------------------------------------------------------------- */
-
-static void
-frozen_free(ot_shared_t *self)
-{
-    ot_value_unref(((ot_frozen_t *)self)->content);
-    free(self);
-}
-
-const ot_shared_kind_t ot_frozen_kind = {"Frozen", frozen_free, NULL, NULL};
 
 /* Borrowed; NULL for a scalar. */
 static PyObject *
@@ -33,6 +25,23 @@ root_in(const ot_value_t *v)
                                                 : NULL;
     return root == NULL ? NULL : ot_frozen_behind(root);
 }
+
+void
+ot_frozen_check(const ot_frozen_t *region)
+{
+    uint64_t now = region->digest == 0 ? 0 : ot_tree_digest(root_in(region->content));
+    OT_MUST(now == 0 || now == region->digest);
+}
+
+static void
+frozen_free(ot_shared_t *self)
+{
+    OT_CHECK(ot_frozen_check((ot_frozen_t *)self));
+    ot_value_unref(((ot_frozen_t *)self)->content);
+    free(self);
+}
+
+const ot_shared_kind_t ot_frozen_kind = {"Frozen", frozen_free, NULL, NULL};
 
 static PyObject *
 root_of(const ot_frozen_t *region)
@@ -198,6 +207,7 @@ new_region(ot_objects_t *home, ot_value_t *content)
         free(region);
         return PyErr_SetFromErrno(PyExc_OSError);
     }
+    OT_CHECK(region->digest = ot_tree_digest(root_in(content)));
     ot_shared_init(&region->head, &ot_frozen_kind);
     return make(home, &region->head, Py_None);
 }

@@ -7,6 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/checks.h"
+
+/* Of a long list the ends are looked at, where changes that count wrong go wrong. */
+void
+ot_list_check_locked(const ot_list_t *list)
+{
+    enum { LOOKED_AT = 32 };
+    OT_MUST(list->len <= list->cap);
+    OT_MUST((list->items == NULL) == (list->cap == 0));
+    for (size_t i = 0; i < list->len && i < LOOKED_AT; i++) {
+        OT_MUST(list->items[i] != NULL && list->items[list->len - 1 - i] != NULL);
+    }
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void
@@ -135,6 +149,7 @@ ot_list_splice_locked(ot_list_t *list, size_t start, size_t n, const ot_items_t 
     list->len = list->len - n + in->len;
     list->version++;
     give_back_room(list);
+    OT_CHECK(ot_list_check_locked(list));
     return true;
 }
 
@@ -154,6 +169,7 @@ ot_list_remove_stepped_locked(ot_list_t *list, size_t start, size_t step, size_t
     list->len -= n;
     list->version++;
     give_back_room(list);
+    OT_CHECK(ot_list_check_locked(list));
     return true;
 }
 
@@ -166,6 +182,7 @@ ot_list_exchange_stepped_locked(ot_list_t *list, size_t start, ptrdiff_t step, o
         in->items[i] = old;
     }
     list->version++;
+    OT_CHECK(ot_list_check_locked(list));
 }
 
 bool
@@ -193,6 +210,7 @@ ot_list_repeat_locked(ot_list_t *list, size_t n)
         ot_ref_inc(list->items[list->len]);
     }
     list->version++;
+    OT_CHECK(ot_list_check_locked(list));
     return true;
 }
 
@@ -205,6 +223,7 @@ ot_list_reverse_locked(ot_list_t *list)
         list->items[j] = item;
     }
     list->version++;
+    OT_CHECK(ot_list_check_locked(list));
 }
 
 /* Along the cycles of the permutation: needs no memory, so it cannot fail half-way. */
@@ -224,4 +243,5 @@ ot_list_permute_locked(ot_list_t *list, size_t *order)
         order[i] = i;
     }
     list->version++;
+    OT_CHECK(ot_list_check_locked(list));
 }

@@ -31,6 +31,9 @@ typedef struct ot_list {
     struct ot_list *doomed; /* next to be freed */
 } ot_list_t;
 
+/* Aborts if the invariant does not hold. Every change ends with it where OT_CHECKS is on. */
+void ot_list_check_locked(const ot_list_t *list);
+
 extern const ot_shared_kind_t ot_list_kind;
 
 /* An empty list; NULL without memory. */

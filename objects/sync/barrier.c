@@ -7,7 +7,24 @@
 
 #include <stdlib.h>
 
+#include "runtime/checks.h"
+
 enum { PASSED = 1, BROKE = 2 };
+
+void
+ot_barrier_check_locked(const ot_barrier_t *barrier)
+{
+    OT_MUST(barrier->broken || barrier->acting || barrier->count < barrier->parties);
+    ot_waitlist_check_locked(&barrier->waiters);
+    ot_waitlist_check_locked(&barrier->entrants);
+}
+
+static void
+unlock_guard(ot_barrier_t *barrier)
+{
+    OT_CHECK(ot_barrier_check_locked(barrier));
+    pthread_mutex_unlock(&barrier->guard);
+}
 
 static void
 barrier_free(ot_shared_t *self)
@@ -24,7 +41,7 @@ barrier_fork(ot_shared_t *self, ot_fork_stage_t stage)
     if (stage == OT_BEFORE_FORK) {
         pthread_mutex_lock(&barrier->guard);
     } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(&barrier->guard);
+        unlock_guard(barrier);
     } else {
         pthread_mutex_init(&barrier->guard, NULL);
         barrier->waiters = barrier->entrants = (ot_waitlist_t){NULL, NULL};
@@ -115,7 +132,7 @@ ot_barrier_arrive(ot_barrier_t *barrier, const ot_patience_t *patience, ot_arriv
             result = wait_for_the_rest_locked(barrier, patience);
         }
     }
-    pthread_mutex_unlock(&barrier->guard);
+    unlock_guard(barrier);
     return result;
 }
 
@@ -130,7 +147,7 @@ ot_barrier_open(ot_barrier_t *barrier, uint64_t round)
     } else {
         ot_wake_all_locked(&barrier->entrants, 1);
     }
-    pthread_mutex_unlock(&barrier->guard);
+    unlock_guard(barrier);
     return good ? OT_SYNC_OK : OT_SYNC_BROKEN;
 }
 
@@ -139,7 +156,7 @@ ot_barrier_abort(ot_barrier_t *barrier)
 {
     pthread_mutex_lock(&barrier->guard);
     break_locked(barrier);
-    pthread_mutex_unlock(&barrier->guard);
+    unlock_guard(barrier);
 }
 
 void
@@ -148,7 +165,7 @@ ot_barrier_reset(ot_barrier_t *barrier)
     pthread_mutex_lock(&barrier->guard);
     barrier->broken = false;
     end_round_locked(barrier, BROKE);
-    pthread_mutex_unlock(&barrier->guard);
+    unlock_guard(barrier);
 }
 
 uint64_t
@@ -156,7 +173,7 @@ ot_barrier_waiting(ot_barrier_t *barrier)
 {
     pthread_mutex_lock(&barrier->guard);
     uint64_t n = barrier->broken || barrier->acting ? 0 : barrier->count;
-    pthread_mutex_unlock(&barrier->guard);
+    unlock_guard(barrier);
     return n;
 }
 
@@ -165,6 +182,6 @@ ot_barrier_is_broken(ot_barrier_t *barrier)
 {
     pthread_mutex_lock(&barrier->guard);
     bool broken = barrier->broken;
-    pthread_mutex_unlock(&barrier->guard);
+    unlock_guard(barrier);
     return broken;
 }

@@ -7,6 +7,31 @@
 
 #include <stdlib.h>
 
+#include "runtime/checks.h"
+
+static bool
+is_recursive(const ot_lock_t *lock)
+{
+    return lock->head.kind == &ot_rlock_kind;
+}
+
+void
+ot_lock_check_locked(const ot_lock_t *lock)
+{
+    OT_MUST(lock->depth == 0 || lock->thread != 0);
+    OT_MUST(lock->depth <= 1 || is_recursive(lock));
+    OT_MUST(!lock->abandoned || lock->depth > 0);
+    OT_MUST(!lock->abandoned || lock->waiters.first == NULL);
+    ot_waitlist_check_locked(&lock->waiters);
+}
+
+static void
+unlock_guard(ot_lock_t *lock)
+{
+    OT_CHECK(ot_lock_check_locked(lock));
+    pthread_mutex_unlock(&lock->guard);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 void
@@ -58,12 +83,6 @@ ot_lock_new(const ot_shared_kind_t *kind)
     return lock;
 }
 
-static bool
-is_recursive(const ot_lock_t *lock)
-{
-    return lock->head.kind == &ot_rlock_kind;
-}
-
 /* ---- acquire --------------------------------------------------------------------------------- */
 
 static void
@@ -108,7 +127,7 @@ ot_lock_acquire_all(ot_lock_t *lock, int64_t interp, uint64_t depth, const ot_pa
 {
     pthread_mutex_lock(&lock->guard);
     ot_sync_result_t result = acquire_locked(lock, interp, depth, patience);
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
     return result;
 }
 
@@ -123,7 +142,7 @@ ot_lock_acquire(ot_lock_t *lock, int64_t interp, const ot_patience_t *patience)
     } else {
         result = acquire_locked(lock, interp, 1, patience);
     }
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
     return result;
 }
 
@@ -152,7 +171,7 @@ release(ot_lock_t *lock, uint64_t levels, uint64_t *had)
             ot_wake_one_locked(&lock->waiters, 1);
         }
     }
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
     return result;
 }
 
@@ -179,7 +198,7 @@ ot_lock_brief_begin(ot_lock_t *lock)
         return OT_SYNC_OK;
     }
     ot_sync_result_t result = lock->abandoned ? OT_SYNC_ABANDONED : OT_SYNC_TIMEOUT;
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
     return result;
 }
 
@@ -192,7 +211,7 @@ ot_lock_look_begin(ot_lock_t *lock)
 void
 ot_lock_brief_end(ot_lock_t *lock)
 {
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
 }
 
 /* ---- holders that are gone ------------------------------------------------------------------- */
@@ -206,7 +225,7 @@ abandon(ot_shared_t *self, void *interp)
         lock->abandoned = true;
         ot_wake_all_locked(&lock->waiters, 1);
     }
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
 }
 
 void
@@ -230,7 +249,7 @@ ot_lock_recover(ot_lock_t *lock, int64_t interp)
     if (recovered) {
         take_locked(lock, interp, 1);
     }
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
     return recovered;
 }
 
@@ -241,7 +260,7 @@ ot_lock_reset(ot_lock_t *lock)
     lock->depth = 0;
     lock->abandoned = false;
     ot_wake_one_locked(&lock->waiters, 1);
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
 }
 
 ot_lock_state_t
@@ -254,6 +273,6 @@ ot_lock_state(ot_lock_t *lock)
         .mine = lock->depth > 0 && !lock->abandoned && lock->thread == ot_thread_token(),
         .abandoned = lock->abandoned,
     };
-    pthread_mutex_unlock(&lock->guard);
+    unlock_guard(lock);
     return state;
 }

@@ -7,7 +7,23 @@
 
 #include <stdlib.h>
 
+#include "runtime/checks.h"
+
 /* ---- semaphore ------------------------------------------------------------------------------- */
+
+void
+ot_semaphore_check_locked(const ot_semaphore_t *semaphore)
+{
+    OT_MUST(semaphore->value <= semaphore->bound);
+    ot_waitlist_check_locked(&semaphore->waiters);
+}
+
+static void
+unlock_semaphore(ot_semaphore_t *semaphore)
+{
+    OT_CHECK(ot_semaphore_check_locked(semaphore));
+    pthread_mutex_unlock(&semaphore->guard);
+}
 
 static void
 semaphore_free(ot_shared_t *self)
@@ -23,7 +39,7 @@ semaphore_fork(ot_shared_t *self, ot_fork_stage_t stage)
     if (stage == OT_BEFORE_FORK) {
         pthread_mutex_lock(&semaphore->guard);
     } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(&semaphore->guard);
+        unlock_semaphore(semaphore);
     } else {
         pthread_mutex_init(&semaphore->guard, NULL);
         semaphore->waiters = (ot_waitlist_t){NULL, NULL};
@@ -78,7 +94,7 @@ ot_semaphore_acquire(ot_semaphore_t *semaphore, const ot_patience_t *patience)
 {
     pthread_mutex_lock(&semaphore->guard);
     ot_sync_result_t result = acquire_locked(semaphore, patience);
-    pthread_mutex_unlock(&semaphore->guard);
+    unlock_semaphore(semaphore);
     return result;
 }
 
@@ -94,7 +110,7 @@ ot_semaphore_release(ot_semaphore_t *semaphore, uint64_t n)
             n--;
         }
     }
-    pthread_mutex_unlock(&semaphore->guard);
+    unlock_semaphore(semaphore);
     return result;
 }
 
@@ -103,11 +119,25 @@ ot_semaphore_value(ot_semaphore_t *semaphore)
 {
     pthread_mutex_lock(&semaphore->guard);
     uint64_t value = semaphore->value;
-    pthread_mutex_unlock(&semaphore->guard);
+    unlock_semaphore(semaphore);
     return value;
 }
 
 /* ---- event ----------------------------------------------------------------------------------- */
+
+void
+ot_event_check_locked(const ot_event_t *event)
+{
+    OT_MUST(!event->is_set || event->waiters.first == NULL);
+    ot_waitlist_check_locked(&event->waiters);
+}
+
+static void
+unlock_event(ot_event_t *event)
+{
+    OT_CHECK(ot_event_check_locked(event));
+    pthread_mutex_unlock(&event->guard);
+}
 
 static void
 event_free(ot_shared_t *self)
@@ -123,7 +153,7 @@ event_fork(ot_shared_t *self, ot_fork_stage_t stage)
     if (stage == OT_BEFORE_FORK) {
         pthread_mutex_lock(&event->guard);
     } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(&event->guard);
+        unlock_event(event);
     } else {
         pthread_mutex_init(&event->guard, NULL);
         event->waiters = (ot_waitlist_t){NULL, NULL};
@@ -149,7 +179,7 @@ ot_event_set(ot_event_t *event)
     pthread_mutex_lock(&event->guard);
     event->is_set = true;
     ot_wake_all_locked(&event->waiters, 1);
-    pthread_mutex_unlock(&event->guard);
+    unlock_event(event);
 }
 
 void
@@ -157,7 +187,7 @@ ot_event_clear(ot_event_t *event)
 {
     pthread_mutex_lock(&event->guard);
     event->is_set = false;
-    pthread_mutex_unlock(&event->guard);
+    unlock_event(event);
 }
 
 bool
@@ -165,7 +195,7 @@ ot_event_is_set(ot_event_t *event)
 {
     pthread_mutex_lock(&event->guard);
     bool is_set = event->is_set;
-    pthread_mutex_unlock(&event->guard);
+    unlock_event(event);
     return is_set;
 }
 
@@ -183,6 +213,6 @@ ot_event_wait(ot_event_t *event, const ot_patience_t *patience)
                                                       patience);
         }
     }
-    pthread_mutex_unlock(&event->guard);
+    unlock_event(event);
     return result;
 }

@@ -50,6 +50,10 @@ typedef struct {
     bool abandoned;
 } ot_lock_state_t;
 
+/* Aborts if that does not hold. Every change ends with it where OT_CHECKS is on; so do those of the other
+ * objects below with theirs. */
+void ot_lock_check_locked(const ot_lock_t *lock);
+
 extern const ot_shared_kind_t ot_lock_kind, ot_rlock_kind;
 
 /* NULL without memory. The kind says whether its holder may acquire it again. */
@@ -121,6 +125,7 @@ size_t ot_condition_waiters(ot_condition_t *condition);
 
 /* ---- semaphore ------------------------------------------------------------------------------- */
 
+/* Invariant (under guard): value <= bound. */
 typedef struct {
     ot_shared_t head;
     uint64_t bound; /* of the value; UINT64_MAX: none */
@@ -128,6 +133,8 @@ typedef struct {
     ot_waitlist_t waiters;
     uint64_t value;
 } ot_semaphore_t;
+
+void ot_semaphore_check_locked(const ot_semaphore_t *semaphore);
 
 extern const ot_shared_kind_t ot_semaphore_kind, ot_bounded_semaphore_kind;
 
@@ -144,12 +151,15 @@ uint64_t ot_semaphore_value(ot_semaphore_t *semaphore);
 
 /* ---- event ----------------------------------------------------------------------------------- */
 
+/* Invariant (under guard): while it is set nobody waits. */
 typedef struct {
     ot_shared_t head;
     pthread_mutex_t guard;
     ot_waitlist_t waiters;
     bool is_set;
 } ot_event_t;
+
+void ot_event_check_locked(const ot_event_t *event);
 
 extern const ot_shared_kind_t ot_event_kind;
 
@@ -174,6 +184,8 @@ typedef struct {
     uint64_t count, round;
     bool broken, acting;
 } ot_barrier_t;
+
+void ot_barrier_check_locked(const ot_barrier_t *barrier);
 
 extern const ot_shared_kind_t ot_barrier_kind;
 

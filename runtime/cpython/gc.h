@@ -5,6 +5,7 @@
 #ifndef OT_RUNTIME_CPYTHON_GC_H
 #define OT_RUNTIME_CPYTHON_GC_H
 
+#include "runtime/checks.h"
 #include "runtime/cpython/object.h"
 
 #include <internal/pycore_interp.h>
@@ -129,6 +130,21 @@ ot_gc_chain_depart(ot_gc_chain_t *chain)
     int *count = &PyInterpreterState_Get()->gc.generations[0].count;
     *count = *count > chain->len ? *count - (int)chain->len : 0;
 #endif
+}
+
+/* Aborts if the chain, which has no run, is broken. */
+static inline void
+ot_gc_chain_check(const ot_gc_chain_t *chain)
+{
+    PyGC_Head *before = NULL;
+    Py_ssize_t n = 0;
+    for (PyGC_Head *gc = chain->first; gc != NULL; before = gc, gc = _PyGCHead_NEXT(gc)) {
+        OT_MUST(before == NULL || _PyGCHead_PREV(gc) == before);
+        OT_MUST(Py_REFCNT(_Py_FROM_GC(gc)) > 0);
+        n++;
+    }
+    OT_MUST(chain->last == before);
+    OT_MUST(chain->len == n && chain->run_first == NULL && chain->run_len == 0);
 }
 
 #if OT_GC_SPLICES

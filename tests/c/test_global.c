@@ -3,6 +3,8 @@
  * What takes two threads is arranged step by step, so that it happens every time.
  */
 #define OT_WITHOUT_PYTHON 1
+#include "check_world.h" /* before the headers, which check if OT_CHECKS is on */
+
 #include "include/objtunnel_core.h"
 #include "include/objtunnel_locks.h"
 
@@ -194,7 +196,7 @@ Test(global, wait_can_time_out)
     cr_assert_eq(ot_core_leave(&one, 2, NULL), OT_LEAVE_EXIT);
     ot_core_exited(&one);
     /* Somebody else's init that takes for ever. */
-    one.state = OT_GLOBAL_STARTING;
+    ot_core_set_locked(&one, OT_GLOBAL_STARTING, 1, 3);
     ot_waiter_t waiter;
     cr_assert_eq(ot_core_enter(&one, 1, NULL, &waiter), OT_ENTER_WAIT);
     cr_assert_eq(ot_core_sleep(&waiter, 1000), OT_SLEEP_TIMEOUT);
@@ -317,6 +319,58 @@ Test(global, snapshot_has_a_row_for_each_user)
     cr_assert_eq(rows[2].interp, 1);
     cr_assert_eq(rows[2].global, &one);
     ot_core_free_rows(rows, n);
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static void
+enter_and_check(void)
+{
+    CHECK(enter(&one, 0) == OT_ENTER_INIT);
+    ot_core_started(&one, 1);
+    ot_core_check_locked(&one);
+}
+
+static void
+entries_that_nobody_has(void)
+{
+    enter_and_check();
+    one.entries = 5;
+    BY(enter(&one, 0), ot_core_check_locked(&one));
+}
+
+static void
+ready_and_not_listed(void)
+{
+    enter_and_check();
+    ot_core_unlist_locked(&one);
+    ot_core_check_locked(&one);
+}
+
+static void
+ready_and_somebody_at_it(void)
+{
+    enter_and_check();
+    one.owner = 7;
+    ot_core_check_locked(&one);
+}
+
+static void
+ready_and_waited_for(void)
+{
+    enter_and_check();
+    static ot_waiter_t waiter;
+    waiter.global = &one;
+    ot_domain.sleepers = &waiter;
+    ot_core_check_locked(&one);
+}
+
+Test(global, broken_ones_are_reported)
+{
+    reports(entries_that_nobody_has, "sum");
+    reports(ready_and_not_listed, "listed");
+    reports(ready_and_somebody_at_it, "owner");
+    reports(ready_and_waited_for, "sleeps");
 }
 
 /* ---- locks ----------------------------------------------------------------------------------- */
