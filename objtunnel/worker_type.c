@@ -245,6 +245,36 @@ worker_interrupt(PyObject *self, PyObject *arg)
 }
 
 static PyObject *
+worker_interrupts(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(ot_worker_interrupts(worker_of(self)));
+}
+
+/* sys.unraisablehook of a worker. In C: a hook in Python would be what the new interrupt ends. */
+static PyObject *
+worker_unraisable(PyObject *self, PyObject *unraisable)
+{
+    PyObject *type = PyObject_GetAttrString(unraisable, "exc_type");
+    if (type == NULL) {
+        return NULL;
+    }
+    bool is_interrupt = type == PyExc_KeyboardInterrupt;
+    Py_DECREF(type);
+    if (is_interrupt && ot_worker_interrupt_again(worker_of(self))) {
+        Py_RETURN_NONE;
+    }
+    PyObject *hook = PySys_GetObject("__unraisablehook__"); /* borrowed */
+    if (hook == NULL) {
+        return PyErr_Format(PyExc_RuntimeError, "there is no sys.__unraisablehook__");
+    }
+    Py_INCREF(hook);
+    PyObject *result = PyObject_CallOneArg(hook, unraisable);
+    Py_DECREF(hook);
+    return result;
+}
+
+static PyObject *
 worker_fail(PyObject *self, PyObject *arg)
 {
     const char *text = PyUnicode_AsUTF8(arg);
@@ -290,6 +320,9 @@ static PyMethodDef worker_methods[] = {
      "everything else in the process waits, too."},
     {"interrupt", worker_interrupt, METH_O,
      "Raise KeyboardInterrupt in job n if it runs; 0: in whatever runs. Whether it runs."},
+    {"interrupts", worker_interrupts, METH_NOARGS, "How often the job that runs was interrupted."},
+    {"unraisable", worker_unraisable, METH_O,
+     "Worker thread: a sys.unraisablehook by which an interrupt that is lost in a destructor comes again."},
     {"fail", worker_fail, METH_O, "Worker thread: say why jobs are not done any more."},
     {NULL, NULL, 0, NULL},
 };

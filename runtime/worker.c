@@ -28,6 +28,7 @@ struct ot_worker {
     int64_t interp_id;
     unsigned long thread_id; /* as PyThread_get_thread_ident has it */
     uint64_t running, interrupted;
+    uint64_t interrupts; /* of `running`, so far */
     ot_pokeable_t pokeable;
 };
 
@@ -198,6 +199,7 @@ ot_worker_begin(ot_worker_t *w, uint64_t job)
 {
     pthread_mutex_lock(&w->lock);
     w->running = job;
+    w->interrupts = 0;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -236,6 +238,7 @@ ot_worker_interrupt(ot_worker_t *w, uint64_t job)
     bool runs = w->interp != NULL && w->running != 0 && (job == 0 || job == w->running);
     if (runs) {
         w->interrupted = w->running;
+        w->interrupts++;
         ot_worker_ref(w);
         /* Under our lock, so that the interpreter is not ended meanwhile. Its list being full
          * means that it is about to look; the poke below is not lost in any case. */
@@ -266,6 +269,28 @@ ot_worker_check_interrupt(void)
     /* Delivered already, but not raised yet: by another thread of the interpreter, or by this one
      * at the last bytecode before the call that waits. */
     return ot_py_raise_async_exc();
+}
+
+uint64_t
+ot_worker_interrupts(ot_worker_t *w)
+{
+    pthread_mutex_lock(&w->lock);
+    uint64_t n = w->interrupts;
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
+bool
+ot_worker_interrupt_again(ot_worker_t *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool due = w == self && w->running != 0 && w->interrupts != 0;
+    unsigned long thread_id = w->thread_id;
+    pthread_mutex_unlock(&w->lock);
+    if (due) {
+        PyThreadState_SetAsyncExc(thread_id, PyExc_KeyboardInterrupt);
+    }
+    return due;
 }
 
 bool

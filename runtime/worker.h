@@ -46,6 +46,14 @@ size_t ot_worker_coming_and_going(void);
  * a blocked tunnel operation. Job 0: in whatever runs. Returns whether it runs. */
 bool ot_worker_interrupt(ot_worker_t *w, uint64_t job);
 
+/* How often the job that runs was interrupted. */
+uint64_t ot_worker_interrupts(ot_worker_t *w);
+
+/* Called where a KeyboardInterrupt got lost (in a destructor, say): raises it again at the thread's next
+ * bytecode if the calling thread is the worker and its job was interrupted. Whether it does. Needs:
+ * attached. */
+bool ot_worker_interrupt_again(ot_worker_t *w);
+
 /* Called by the worker's own thread around each job, attached; numbers begin with 1. After end no
  * interrupt for the job arrives any more. */
 void ot_worker_begin(ot_worker_t *w, uint64_t job);

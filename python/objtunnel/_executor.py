@@ -15,7 +15,6 @@ import concurrent.futures.thread
 import itertools
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -23,15 +22,15 @@ import types
 import weakref
 from collections import deque
 
-from objtunnel import _functions, _main, _setup
+from objtunnel import _exit, _functions, _main, _setup
 from objtunnel._core import LockingDict, SharedArray, Tunnel, start_worker
 from objtunnel._errors import TunnelClosed, TunnelEmpty
 from objtunnel._future import SETTLED, PoolFuture
 from objtunnel._pool_worker import CANCELLED, CHUNK, PAGE, PLAIN, SHIFT
 from objtunnel._worker import rename_path
 
-_GRACE = 5.0  # seconds that an interrupted job has to end before the process ends without it
 _BATCH = 512  # answers that are settled in one go
+_AGAIN = 0.1  # seconds between two interrupts of a job that is to be killed
 _LOOK = 0.5  # seconds between two looks at workers that may have died without a word
 
 
@@ -126,11 +125,14 @@ class InterpreterPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         """Cancel what is queued and interrupt what runs (KeyboardInterrupt in the job); the futures
         of these jobs raise BrokenInterpreterPool at once, and the pool takes no more calls.
 
-        A job inside C code ends when that returns: an interpreter cannot be killed.
+        A job that catches KeyboardInterrupt may go on. One inside C code ends when that returns: an
+        interpreter cannot be killed.
         """
-        self._pool.terminate()
+        self._pool.terminate("the workers were terminated")
 
-    kill_workers = terminate_workers
+    def kill_workers(self):
+        """As terminate_workers(), but jobs are interrupted again and again until they have ended."""
+        self._pool.terminate("the workers were killed", again=True)
 
     def __exit__(self, exc_type, exc_value, traceback):
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
@@ -232,6 +234,7 @@ class _Pool:
         self.leaving = []  # _Members that have said goodbye, but whose interpreter may still end
         self.broken = None  # why, as text
         self.closed = False
+        self.killing = False  # the manager interrupts what runs, until nothing does
         self.lock = threading.Lock()
         self.manager = None
         self._rest = deque()  # the manager's: answers that have come, but are not settled
@@ -415,11 +418,13 @@ class _Pool:
         """The answers that are there; waits for the first one."""
         if timeout is None and (self.futures or self.closed or not all(
                 m.up for m in list(self.members.values()))):
-            timeout = _LOOK
+            timeout = _LOOK if not self.killing else _AGAIN
         try:
             batch = [self.answers.recv(timeout)]
         except TunnelEmpty:
             self._look_for_dead()
+            if self.killing:
+                self._interrupt()
             return []
         more = self.answers.recv_nowait
         try:
@@ -559,7 +564,7 @@ class _Pool:
         """Ctrl-C: drop what is queued, interrupt what runs; wait a little. Whether all has ended."""
         self.close(cancel_futures=True)
         self._interrupt()
-        end = time.monotonic() + _GRACE
+        end = time.monotonic() + _exit.GRACE
         manager = self.manager
         while manager is not None and manager.is_alive():
             manager.join(0.2)
@@ -576,9 +581,10 @@ class _Pool:
         for member in list(self.members.values()):
             member.worker.interrupt(0)
 
-    def terminate(self):
+    def terminate(self, why, again=False):
+        self.killing |= again
         self.close(cancel_futures=True)
-        self.broken = "the workers were terminated"
+        self.broken = why
         for number, future in list(self.futures.items()):
             if self.futures.pop(number, None) is not None:
                 future._settle_error(BrokenInterpreterPool(self.broken))
@@ -592,13 +598,12 @@ _pools = set()  # whose manager runs
 _exiting = False
 
 
-def _exit():
+def _finish():
     """Before the interpreter waits for its threads: as the standard library, finish what was
     submitted; but not if Ctrl-C is what ends the program."""
     global _exiting
     _exiting = True
-    last = getattr(sys, "last_exc", None)
-    interrupted = isinstance(last, KeyboardInterrupt) and not hasattr(sys, "ps1")
+    interrupted = _exit.by_ctrl_c()
     stuck = False
     for pool in list(_pools):
         pool.close(cancel_futures=interrupted)
@@ -609,26 +614,11 @@ def _exit():
                 continue
             except KeyboardInterrupt:
                 interrupted = True
+                _exit.note_ctrl_c()
         stuck |= not pool.abort()
-    if stuck and threading.current_thread() is threading.main_thread():
-        _die()
-
-
-def _die():
-    """A job sits in C code that nothing can interrupt, and the user wants an end: what Python does
-    last after Ctrl-C, done now."""
-    import atexit
-
-    sys.stderr.write(f"objtunnel: a job did not end within {_GRACE:.0f} s after Ctrl-C (it is inside C "
-                     f"code); the process ends without it\n")
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # closed or broken: nothing is left to flush it for
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
+    if stuck:
+        _exit.die(f"a job did not end within {_exit.GRACE:.0f} s after Ctrl-C (it is inside C code); "
+                  f"the process ends without it")
 
 
 def _after_fork():
@@ -636,5 +626,5 @@ def _after_fork():
     _pools.clear()
 
 
-threading._register_atexit(_exit)
+threading._register_atexit(_finish)
 os.register_at_fork(after_in_child=_after_fork)

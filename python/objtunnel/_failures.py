@@ -6,7 +6,8 @@ each as a record of a list, so that cycles and sharing are kept. A record has th
 that gives an equal exception back, and else its class, arguments and attributes one by one; a
 part that cannot be pickled is replaced by its text.
 
-Main invariant: pack() returns, whatever the code of the exception's class raises.
+Main invariant: pack() returns, whatever the code of the exception's class raises. If the job is interrupted
+meanwhile, pack() runs no more of that code.
 """
 
 from objtunnel import _pickling
@@ -21,11 +22,19 @@ def pack(error, is_own_frame):
     """[records, text]: the exception's description, and its traceback as it would be printed.
 
     is_own_frame(code): whether the traceback's outermost frames with this code are to be left out."""
-    text = _quietly(_format, error, is_own_frame)
-    records = _quietly(_Packer().pack, error)
-    if records is None:  # no memory, say
-        records = [_bare_record(error)]
-    return [records, text if type(text) is str else _name_of(type(error))]
+    try:
+        text = _quietly(_format, error, is_own_frame)
+        records = _quietly(_Packer().pack, error)
+        if records is None:  # no memory, say
+            records = [_bare_record(error)]
+        return [records, text if type(text) is str else _name_of(type(error))]
+    except _Interrupted:
+        return pack_bare(error)
+
+
+def count_interrupts():
+    """How often this worker's job was interrupted; _worker.py puts the real one in its place."""
+    return 0
 
 
 def pack_bare(error):
@@ -33,11 +42,19 @@ def pack_bare(error):
     return [[_bare_record(error)], _name_of(type(error))]
 
 
+class _Interrupted(KeyboardInterrupt):
+    """The job was interrupted in code that _quietly called, whatever that code made of it."""
+
+
 def _quietly(fn, *args):
+    before = count_interrupts()
     try:
-        return fn(*args)
+        result = fn(*args)
     except BaseException:  # SystemExit and KeyboardInterrupt of users' code, too
-        return None
+        result = None
+    if count_interrupts() != before:
+        raise _Interrupted
+    return result
 
 
 def _format(error, is_own_frame):
@@ -46,11 +63,11 @@ def _format(error, is_own_frame):
     tb = error.__traceback__
     while tb is not None and tb.tb_next is not None and is_own_frame(tb.tb_frame.f_code):
         tb = tb.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, tb))
-    except BaseException:  # its notes or its __str__ are to blame
-        lines = ["Traceback (most recent call last):\n", *traceback.format_tb(tb)]
-        return "".join(lines) + f"{_name_of(type(error))}: {_text_of(error)}\n"
+    lines = _quietly(traceback.format_exception, type(error), error, tb)
+    if lines is None:  # its notes or its __str__ are to blame
+        lines = ["Traceback (most recent call last):\n", *traceback.format_tb(tb),
+                 f"{_name_of(type(error))}: {_text_of(error)}\n"]
+    return "".join(lines)
 
 
 def _name_of(cls):
@@ -67,7 +84,13 @@ def _text_of(error):
 
 
 def _bare_record(error):
-    return {"name": _name_of(type(error)), "text": ""}
+    cls = type(error)
+    record = {"name": _name_of(cls), "text": ""}
+    if not cls.__flags__ & _HEAPTYPE:  # goes by name, and runs no code of anybody's
+        data = _quietly(_pickling.dumps, cls)
+        if data is not None:
+            record["class"], record["fields"] = data, []
+    return record
 
 
 class _Packer:

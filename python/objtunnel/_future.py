@@ -13,7 +13,6 @@ waits for another condition's.
 
 import sys
 import threading
-import time
 from concurrent.futures import Future, InvalidStateError
 from typing import NamedTuple
 
@@ -101,13 +100,10 @@ class PoolFuture(Future):
         return not self.done() and self._pool.owner(self._number) > 0
 
     def _interrupt(self):
-        """Tunnel.until's: raise KeyboardInterrupt in the call, if it runs. A worker takes a job a moment
-        before it begins with it."""
-        for _ in range(1000):
-            member = self._pool.members.get(self._pool.owner(self._number))
-            if self.done() or member is None or member.worker.interrupt(self._number):
-                return
-            time.sleep(0.001)
+        """Tunnel.until's: raise KeyboardInterrupt in the call, if it runs."""
+        member = self._pool.members.get(self._pool.owner(self._number))
+        if member is not None:
+            member.worker.interrupt(self._number)
 
     @property
     def receipt(self):

@@ -9,14 +9,13 @@ import concurrent.futures
 import contextlib
 import itertools
 import os
-import signal
 import sys
 import threading
 import time
 import warnings
 import weakref
 
-from objtunnel import _failures, _functions, _main, _setup
+from objtunnel import _exit, _failures, _functions, _main, _setup
 from objtunnel._core import Tunnel, start_worker
 from objtunnel._errors import InterpreterClosed, TunnelClosed, TunnelEmpty
 from objtunnel._worker import drop_jobs, rename_path
@@ -308,10 +307,11 @@ class _Remote:
                           f"could not be interrupted (it is inside C code, say); the interpreter "
                           f"ends when the job does", ResourceWarning, stacklevel=3)
 
-    def abort(self):
-        """At exit: drop what is queued, interrupt what runs, wait for the end."""
-        self._drop_and_interrupt(None)
+    def abort(self, timeout):
+        """At exit: drop what is queued, interrupt what runs, wait for the end. Whether it has come."""
+        ended = self._drop_and_interrupt(timeout)
         _forget(self)
+        return ended
 
     def _drop_and_interrupt(self, timeout):
         """Whether the worker has ended in time. A job may catch one interrupt and go on."""
@@ -412,26 +412,24 @@ def _register_exit():
 
 
 def _shut_down():
+    """What runs is waited for; but not for long if Ctrl-C is what ends the program."""
     global _exiting
     with _lock:
         _exiting = True
         remotes = list(_open)
     try:
+        end = time.monotonic() + _exit.GRACE if _exit.by_ctrl_c() else None
         for remote in remotes:
-            remote.abort()
+            if not remote.abort(None if end is None else max(_AGAIN, end - time.monotonic())):
+                _exit.die(f"a job did not end within {_exit.GRACE:.0f} s after Ctrl-C (it is inside C "
+                          f"code); the process ends without it")
+                remote.abort(None)
     except KeyboardInterrupt:
-        _end_at_once()
+        _exit.note_ctrl_c()
+        _exit.die("ended by Ctrl-C while a job was still running")
+        raise
     if _mailbox is not None:
         _mailbox.close()
-
-
-def _end_at_once():
-    """Ctrl-C while the process waits, at its end, for a job that cannot be interrupted."""
-    sys.stderr.write("objtunnel: ended by Ctrl-C while a job was still running\n")
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(128 + signal.SIGINT)
 
 
 def _before_fork():

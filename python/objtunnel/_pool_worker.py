@@ -82,9 +82,12 @@ def _serve(worker, index, jobs, say, unpack, pages, max_tasks, strict):
     do, numbers, plain = worker.do, NUMBERS, not strict
     page_number, words = -1, None
 
-    def execute(job):
-        """The answer. All code of users runs within Worker.do, so that it can be interrupted."""
-        number, function, *args = job
+    def execute(number, job, words):
+        """The answer, None for a cancelled job. All code of users runs within Worker.do, so that it can be
+        interrupted, and so does the claim: a job that is claimed is one that an interrupt finds."""
+        if not words.compare_exchange(number & PAGE - 1, 0, index):
+            return None
+        _, function, *args = job
         job.clear()
         try:
             if type(function) is int:
@@ -102,12 +105,14 @@ def _serve(worker, index, jobs, say, unpack, pages, max_tasks, strict):
         number = job[0]
         if number >> SHIFT != page_number:
             words, page_number = pages.get(number >> SHIFT), number >> SHIFT
-        if words is None or not words.compare_exchange(number & PAGE - 1, 0, index):
-            continue  # cancelled
+        if words is None:
+            continue  # cancelled, long ago
         try:
-            answer = do(number, execute, job)
+            answer = do(number, execute, number, job, words)
         except BaseException as error:  # an interrupt, or no memory
-            answer = _describe(number, error)
+            answer = _describe(number, error) if _is_ours(words, number, index) else None
+        if answer is None:
+            continue
         say(answer)
         job = answer = None
         if max_tasks:
@@ -115,6 +120,12 @@ def _serve(worker, index, jobs, say, unpack, pages, max_tasks, strict):
             if not max_tasks:
                 return True
     return False
+
+
+def _is_ours(words, number, index):
+    """Whether the job is claimed by this worker, or can be."""
+    place = number & PAGE - 1
+    return words[place] == index or words.compare_exchange(place, 0, index)
 
 
 def _do_packed(payload, unpack):

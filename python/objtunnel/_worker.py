@@ -32,6 +32,8 @@ from objtunnel._errors import TunnelClosed, TunnelEmpty
 def main(worker, inbox, status):
     """The thread's whole life. Called once, by the C side."""
     atexit.register(_forget_this_thread)
+    sys.unraisablehook = worker.unraisable
+    _failures.count_interrupts = worker.interrupts
     setup, *pool = inbox.recv()
     jobs = setup.get("jobs") or inbox
     _setup.apply(setup)

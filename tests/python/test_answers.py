@@ -190,11 +190,36 @@ def test_what_hangs_while_an_exception_is_shown_can_be_interrupted(worker, cls):
     begun = Tunnel()
     future = worker.submit(failures.raise_hanging, cls.__name__, begun)
     begun.recv(WAIT)
-    while not future.done():  # it is shown several times
-        worker.interrupt()
-        time.sleep(0.02)
-    assert future.exception(WAIT) is not None
+    worker.interrupt()  # once, although an exception is shown in several ways
+    error = future.exception(WAIT)
+    assert type(error) is RemoteError and error.type_name == f"failures.{cls.__name__}"
     assert worker.call(len, [1]) == 1
+
+
+@pytest.mark.parametrize("job", [failures.spin_in_destructors, failures.spin_in_weakref_callbacks])
+def test_one_interrupt_is_enough_although_it_comes_in_a_destructor(worker, job, capfd):
+    for _ in range(30):
+        begun = Tunnel()
+        future = worker.submit(job, begun)
+        begun.recv(WAIT)
+        assert worker.interrupt() is True
+        assert type(future.exception(WAIT)) is KeyboardInterrupt
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+
+
+def test_interrupts_while_an_interrupt_is_shown(worker):
+    for _ in range(100):
+        begun = Tunnel()
+        future = worker.submit(failures.spin, begun)
+        begun.recv(WAIT)
+        while not future.done():
+            worker.interrupt()
+        assert type(future.exception(WAIT)) is KeyboardInterrupt
+
+
+def test_what_else_a_destructor_raises_is_shown(worker, capfd):
+    worker.run("class A:\n def __del__(self): raise KeyboardInterrupt('mine')\nA()")
+    assert "KeyboardInterrupt: mine" in capfd.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -409,23 +409,95 @@ CTRL_C = """
 """
 
 
-@pytest.mark.parametrize("wait", ["jobs[0].result()", "pass", "time.sleep(100)", "a.call(spin)",
-                                  "[j.result() for j in jobs]", "t2 = objtunnel.Tunnel(); t2.recv()"])
-def test_one_ctrl_c_ends_a_program_with_running_jobs(tmp_path, wait):
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(CTRL_C).replace("{wait}", wait))
-    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, env=ENV,
+def interrupt_when_ready(script, *options, again_after=None):
+    """Runs a script that prints "ready", sends it Ctrl-C; (return code, stderr)."""
+    process = subprocess.Popen([sys.executable, *options, script], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env=ENV,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     try:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
+        if again_after is not None:
+            time.sleep(again_after)
+            process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode in (-signal.SIGINT, 130)
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("wait", ["jobs[0].result()", "pass", "time.sleep(100)", "a.call(spin)",
+                                  "[j.result() for j in jobs]", "t2 = objtunnel.Tunnel(); t2.recv()"])
+def test_one_ctrl_c_ends_a_program_with_running_jobs(tmp_path, wait):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(CTRL_C).replace("{wait}", wait))
+    code, err = interrupt_when_ready(script)
+    assert code == -signal.SIGINT
     assert err.count("Traceback") == 1 and err.rstrip().endswith("KeyboardInterrupt"), err
+
+
+WITHOUT_A_BLOCK = """
+    import time
+    import objtunnel
+    def job(t):
+        import dataclasses, traceback  # both call eval() or exec(), and so does the job
+        t.send(1)
+        exec("while True: pass")
+    def sleep(t):
+        t.send(1)
+        time.sleep(60)
+    if __name__ == "__main__":
+        t = objtunnel.Tunnel()
+        worker = objtunnel.Interpreter()
+        future = worker.submit({job}, t)
+        t.recv()
+        print("ready", flush=True)
+        {wait}
+"""
+
+
+@pytest.mark.parametrize("job", ["job", "sleep"])
+@pytest.mark.parametrize("wait", ["future.result()", "time.sleep(100)", "worker.call(len, [])"])
+def test_ctrl_c_without_a_with_block(tmp_path, wait, job):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(WITHOUT_A_BLOCK).replace("{wait}", wait).replace("{job}", job))
+    begin = time.monotonic()
+    code, err = interrupt_when_ready(script)
+    assert code == -signal.SIGINT
+    assert err.count("Traceback") == 1 and ("\nKeyboardInterrupt\n" in err), err
+    assert ("a job did not end within 5 s" in err) == (job == "sleep")
+    assert time.monotonic() - begin < 30
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(WITHOUT_A_BLOCK).replace("{wait}", "time.sleep(100)").replace(
+        "{job}", "sleep"))
+    begin = time.monotonic()
+    code, err = interrupt_when_ready(script, again_after=1)
+    assert code == -signal.SIGINT and "ended by Ctrl-C while a job was still running" in err
+    assert time.monotonic() - begin < 6
+
+
+@pytest.mark.parametrize("end, code", [("", 0), ("sys.exit(3)", 3), ("raise ValueError", 1)])
+def test_an_interrupt_in_a_worker_is_not_the_programs_end(run_script, end, code):
+    """CPython takes a KeyboardInterrupt that ends exec() of a str for the end of the script."""
+    result = run_script(f"""
+        import sys, time
+        import objtunnel
+        if __name__ == "__main__":
+            worker = objtunnel.Interpreter()
+            for _ in range(2):  # the modules that the first one imports call exec()
+                future = worker.submit(exec, "while True: pass")
+                while not future.running(): time.sleep(0.001)
+                time.sleep(0.1)
+                worker.interrupt()
+                assert type(future.exception(30)) is KeyboardInterrupt
+            worker.close()
+            {end}
+        """, env=ENV, check=False)
+    assert result.returncode == code, result.stderr
 
 
 def test_gevents_patches(run_script):

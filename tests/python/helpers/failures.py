@@ -275,5 +275,35 @@ class ReduceHangs(Exception):
         _hang(self.args[0])
 
 
+class SlowToDie:
+    def __del__(self):
+        for _ in range(2000):
+            pass
+
+
+def spin_in_destructors(begun):
+    begun.send(None)
+    while True:
+        SlowToDie()
+
+
+def spin_in_weakref_callbacks(begun):
+    import weakref
+
+    def spin(_):
+        for _ in range(2000):
+            pass
+
+    class Thing:
+        pass
+
+    begun.send(None)
+    while True:
+        thing = Thing()
+        ref = weakref.ref(thing, spin)
+        del thing  # its callback runs while ref lives
+        del ref
+
+
 def raise_hanging(name, begun):
     raise globals()[name](begun)

@@ -52,6 +52,19 @@ def spin(started):
         pass
 
 
+def catch_interrupts(started, times, caught):
+    """Ends at the interrupt number `times`."""
+    started.set()
+    while True:
+        try:
+            while True:
+                pass
+        except KeyboardInterrupt:
+            caught[0] += 1
+            if caught[0] == times:
+                return
+
+
 def block_in_tunnel(started):
     started.set()
     objtunnel.Tunnel().recv()

@@ -1,0 +1,75 @@
+"""How the process ends after Ctrl-C: by SIGINT, as Python does, so that a shell sees why.
+
+CPython remembers in one flag of the process that KeyboardInterrupt ended the script. Each eval() or exec()
+of a str sets or clears the flag, in any interpreter (collections.namedtuple calls eval()). So a
+worker that imports something meanwhile clears it, and a job that is interrupted within exec() sets it.
+settle_flag() puts it right when all workers have ended.
+
+Main invariant: only the main interpreter touches the flag.
+Threading: the thread that ends the interpreter.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+
+GRACE = 5.0  # seconds that an interrupted job has to end before the process ends without it
+
+_interrupted = False  # Ctrl-C came while the end waited for jobs
+
+
+def by_ctrl_c():
+    """Whether KeyboardInterrupt is what ends the program."""
+    last = getattr(sys, "last_exc", None)
+    return not hasattr(sys, "ps1") and (_interrupted or type(last) is KeyboardInterrupt)
+
+
+def note_ctrl_c():
+    """Ctrl-C came while the end of the program waits for jobs."""
+    global _interrupted
+    _interrupted = True
+
+
+def settle_flag():
+    """At exit, when no worker runs any more."""
+    if not _is_main_interpreter() or hasattr(sys, "ps1"):
+        return
+    try:
+        exec("raise KeyboardInterrupt" if by_ctrl_c() else "")
+    except KeyboardInterrupt:
+        pass
+
+
+def die(why):
+    """End the process although a job runs that nothing can interrupt: what Python does last, done now.
+
+    why: a line for stderr. Returns if only the main thread could do it, and this is another one."""
+    if threading.current_thread() is not threading.main_thread() or not _is_main_interpreter():
+        return
+    _write(f"objtunnel: {why}\n")
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # closed or broken: nothing is left to flush it for
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _write(text):
+    try:
+        sys.stderr.write(text)
+    except Exception:
+        pass  # there is no stderr to say it on
+
+
+def _is_main_interpreter():
+    import _interpreters  # the C module, which 3.13 has too
+
+    return _interpreters.get_current()[0] == _interpreters.get_main()[0]
+
+
+atexit.register(settle_flag)
