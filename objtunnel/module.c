@@ -5,7 +5,10 @@
  */
 #include "objects/objects.h"
 #include "objtunnel/state.h"
+#include "runtime/checks.h"
 #include "runtime/control.h"
+
+#include "include/objtunnel_api.h" /* after the headers that must come before Python.h */
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
@@ -87,6 +90,21 @@ immovable_base(PyObject *module, PyObject *type)
 }
 
 static PyObject *
+build_info(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+#ifdef OT_CHECKS
+    PyObject *checks = Py_True;
+#else
+    PyObject *checks = Py_False;
+#endif
+    return Py_BuildValue("{s:s,s:s,s:I,s:n,s:O}", "python", PY_VERSION, "compiler", __VERSION__,
+                         "api_version", OT_API_VERSION, "api_size", (Py_ssize_t)sizeof(ot_api_t),
+                         "checks", checks);
+}
+
+static PyObject *
 live_tunnels(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -108,6 +126,8 @@ static PyMethodDef functions[] = {
     {"_owns", owns, METH_O, "Whether the object's block lies in the shared heap (for tests)."},
     {"_immovable_base", immovable_base, METH_O,
      "The base in C that keeps instances of a class from moving; None if they can move."},
+    {"_build_info", build_info, METH_NOARGS,
+     "How this extension was built (for `python -m objtunnel info`)."},
     {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
     {"spin_control", spin_control, METH_VARARGS,
      "spin_control(threads, rounds)\n--\n\n"

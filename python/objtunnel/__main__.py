@@ -17,7 +17,8 @@ demo    Two real jobs on all cores: n-body and spectral-norm, then parsing JSON 
         long they take in one interpreter and in one per core, the results handed over by tunnel
         and by pickle, and verifies them. PATH: JSON files and folders of them instead of those
         of Debian's iso-codes.
-info    Versions, the allocator that serves Python objects, the GIL that this thread holds.
+info    What a bug report needs: versions, builds and settings, the processor, the allocator that
+        serves Python objects, the GIL that this thread holds.
 SCRIPT, -m MODULE
         Runs the program as python itself does, in a process whose objects come from one
         allocator for all interpreters from the start (PYTHONMALLOC=mimalloc, or malloc in a
@@ -74,11 +75,23 @@ def _run_command(options):
 
 def _print_info():
     import objtunnel
+    from objtunnel import _core
     heap = objtunnel.heap_info()
     print(f"objtunnel    {objtunnel.__version__}, {os.path.dirname(objtunnel.__file__)}")
-    print(f"Python       {platform.python_version()} ({platform.python_compiler()}), "
+    build = _core._build_info()
+    print(f"extension    {os.path.basename(_core.__file__)}, for Python {build['python']}, C API "
+          f"{build['api_version']} ({build['api_size']} bytes), checks {'on' if build['checks'] else 'off'}, "
+          f"compiler {build['compiler']}")
+    debug = ", debug build" if hasattr(sys, "gettotalrefcount") else ""
+    print(f"Python       {platform.python_version()} ({platform.python_compiler()}{debug}), "
           f"{sys.executable}")
-    print(f"cores        {len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")
+    print(f"configured   {sysconfig.get_config_var('CONFIG_ARGS') or 'unknown'}")
+    print(f"system       {platform.platform()}, {'-'.join(platform.libc_ver()) or 'unknown libc'}")
+    print(f"cores        {len(os.sched_getaffinity(0))} usable of {os.cpu_count()}, {_processor()}")
+    settings = [f"{name}={value}" for name, value in sorted(os.environ.items())
+                if name.startswith(("PYTHON", "OBJTUNNEL_"))]
+    print(f"environment  {' '.join(settings) or 'no PYTHON... or OBJTUNNEL_...'}")
+    print(f"cloudpickle  {_version_of('cloudpickle')}, NumPy {_version_of('numpy')}")
     version = f" {heap.version}" if heap.installed else ""
     span = f", {heap.span / 2**30:.0f} GiB of addresses reserved" if heap.installed else ""
     print(f"objects from {heap.allocator}{version}{span}")
@@ -87,6 +100,24 @@ def _print_info():
     print(f"memory used  {in_use}")
     print(f"GIL          {objtunnel.current_gil()!r}")
     return 0
+
+
+def _processor():
+    """The processor's name, as the kernel has it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            names = [line.partition(":")[2].strip() for line in f if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.machine()
+
+
+def _version_of(distribution):
+    from importlib import metadata
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 # ---- programs -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from array import array
 import pytest
 
 from objtunnel import __main__ as command_line
-from objtunnel import demo
+from objtunnel import _core, demo
 from objtunnel.demo import nbody, numeric, parsing, spectral
 from objtunnel.demo.compare import Comparison
 from objtunnel.demo.errors import BadInput, WrongResult
@@ -240,7 +241,14 @@ def test_ignored_environment_is_refused(tmp_path):
 
 def test_info_and_help():
     info = run_python("-m", "objtunnel", "info")
-    assert info.returncode == 0 and "objects from" in info.stdout and "GIL" in info.stdout
+    assert info.returncode == 0, info.stderr
+    facts = dict(line.split(maxsplit=1) for line in info.stdout.splitlines())
+    assert facts["extension"].startswith(os.path.basename(_core.__file__))
+    assert f"for Python {platform.python_version()}," in facts["extension"]
+    assert facts["Python"].startswith(platform.python_version()) and sys.executable in facts["Python"]
+    assert {"objtunnel", "system", "configured", "environment", "objects", "GIL"} <= facts.keys()
+    changed = run_python("-m", "objtunnel", "info", PYTHONHASHSEED="7")
+    assert "PYTHONHASHSEED=7" in changed.stdout
     help_text = run_python("-m", "objtunnel", "--help")
     assert help_text.returncode == 0
     for word in ("demo", "info", "SCRIPT", "-m MODULE", "PYTHONMALLOC", "mimalloc"):
