@@ -1,7 +1,7 @@
 /* kinds.c: finding a type's row (see kinds.h).
  *
  * Main invariant: a row is chosen by the exact type; a subclass is never mistaken for its base.
- * Threading: the GIL of the type's interpreter. `c_marks` is atomic, for all interpreters.
+ * Threading: the GIL of the type's interpreter. an ot_c_type_t's `mark` is atomic, for all interpreters.
  */
 #include "tunnel/class.h"
 
@@ -41,15 +41,9 @@ ot_kind_static(PyTypeObject *t)
 
 /* ---- types of modules -------------------------------------------------------------------- */
 
-static const ot_c_type_t *const c_types[] = {
-    &ot_c_type_array,    &ot_c_type_deque,  &ot_c_type_defaultdict, &ot_c_type_decimal,
-    &ot_c_type_date,     &ot_c_type_time,   &ot_c_type_datetime,    &ot_c_type_timedelta,
-    &ot_c_type_timezone, &ot_c_type_tzinfo, &ot_c_type_ndarray,
-};
-
-/* How those are recognised that were looked at and found as expected: a static type by itself,
- * the heap types that each interpreter has for one by their tp_dealloc. Written with one value. */
-static _Atomic(void *) c_marks[sizeof c_types / sizeof *c_types];
+/* The section that OT_C_TYPE fills; the linker defines both ends. */
+extern ot_c_type_t *const __start_ot_c_types[] __attribute__((visibility("hidden")));
+extern ot_c_type_t *const __stop_ot_c_types[] __attribute__((visibility("hidden")));
 
 static void *
 mark_of(PyTypeObject *type)
@@ -61,22 +55,25 @@ const ot_kind_t *
 ot_kind_of_base(PyTypeObject *base)
 {
     const ot_kind_t *kind = ot_kind_static(base);
-    for (size_t i = 0; kind == NULL && i < Py_ARRAY_LENGTH(c_types); i++) {
-        if (c_marks[i] == mark_of(base)) {
-            kind = c_types[i]->kind;
+    if (kind != NULL) {
+        return kind;
+    }
+    for (ot_c_type_t *const *at = __start_ot_c_types; at < __stop_ot_c_types; at++) {
+        if ((*at)->mark == mark_of(base)) {
+            return (*at)->kind;
         }
     }
-    return kind != NULL ? kind : ot_kind_registered(base);
+    return ot_kind_registered(base);
 }
 
 static int
 learn_c_type(PyTypeObject *type)
 {
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(c_types); i++) {
-        if (c_marks[i] == NULL && strcmp(type->tp_name, c_types[i]->tp_name) == 0) {
-            int rc = c_types[i]->check(type);
+    for (ot_c_type_t *const *at = __start_ot_c_types; at < __stop_ot_c_types; at++) {
+        if ((*at)->mark == NULL && strcmp(type->tp_name, (*at)->tp_name) == 0) {
+            int rc = (*at)->check(type);
             if (rc > 0) {
-                c_marks[i] = mark_of(type);
+                (*at)->mark = mark_of(type);
             }
             return rc < 0 ? -1 : 0;
         }
@@ -87,14 +84,14 @@ learn_c_type(PyTypeObject *type)
 PyObject *
 ot_c_type_here(const void *mark, PyTypeObject *built_in)
 {
-    size_t i = 0;
-    while (i < Py_ARRAY_LENGTH(c_types) && c_marks[i] != mark) {
-        i++;
+    const ot_c_type_t *found = NULL;
+    for (ot_c_type_t *const *at = __start_ot_c_types; at < __stop_ot_c_types; at++) {
+        found = (*at)->mark == mark && mark != NULL ? *at : found;
     }
-    if (i == Py_ARRAY_LENGTH(c_types)) {
+    if (found == NULL) {
         return Py_XNewRef((PyObject *)built_in);
     }
-    const char *name = c_types[i]->tp_name, *dot = strrchr(name, '.');
+    const char *name = found->tp_name, *dot = strrchr(name, '.');
     PyObject *module_name = PyUnicode_FromStringAndSize(name, dot - name);
     PyObject *module = module_name == NULL ? NULL : PyImport_Import(module_name);
     PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, dot + 1);

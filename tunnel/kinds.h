@@ -167,11 +167,19 @@ typedef struct {
     /* Looks at a known object through the row's eyes: 1 if it looks as expected, 0 if not, -1
      * with an exception. Runs: e. */
     int (*check)(PyTypeObject *type);
+    /* How the type is recognised once check has found it as expected, NULL before: a static type by
+     * itself, the heap types that each interpreter has for one by their tp_dealloc. Only kinds.c
+     * uses it; it is written with one value. */
+    _Atomic(void *) mark;
 } ot_c_type_t;
 
-extern const ot_c_type_t ot_c_type_array, ot_c_type_deque, ot_c_type_defaultdict, ot_c_type_decimal,
-    ot_c_type_date, ot_c_type_time, ot_c_type_datetime, ot_c_type_timedelta, ot_c_type_tzinfo,
-    ot_c_type_timezone, ot_c_type_ndarray;
+/* Makes a row known to kinds.c: the linker gathers the pointers of all files in one section, so that
+ * a new kind is one new file in kinds/. At file level. */
+#define OT_C_TYPE(name, tp_name, kind, check)                                                      \
+    static ot_c_type_t ot_c_type_##name = {(tp_name), (kind), (check), NULL};                      \
+    __attribute__((used,                                                                           \
+                   section("ot_c_types"))) static ot_c_type_t *const ot_c_type_##name##_listed =   \
+        &ot_c_type_##name
 
 /* Whether OrderedDict and mappingproxy, which are built in, look as their rows expect: as a check
  * does. */

@@ -110,8 +110,8 @@ add_fields(frame_t *f, PyObject *o, PyTypeObject *base)
     if (kind == &ot_kind_defaultdict) {
         return add_named(f, "default_factory", ((ot_defaultdict_t *)o)->default_factory);
     }
-    if (kind == &ot_kind_odict) {
-        return add_dict(f, ((ot_odict_t *)o)->inst_dict);
+    if (base->tp_dictoffset > 0) { /* OrderedDict, SimpleNamespace */
+        return add_dict(f, *(PyObject **)((char *)o + base->tp_dictoffset));
     }
     if (kind == &ot_kind_mappingproxy) {
         return add_named(f, "", ((ot_mappingproxy_t *)o)->mapping);

@@ -34,7 +34,7 @@ def register_movable(cls):
     they are and runs none of __reduce__, __reduce_ex__, __getstate__, __setstate__, __new__,
     __getnewargs__. Register a class if that is right for it, in the interpreter that sends.
     Raises TypeError for a class whose instances cannot move all the same: enums, and subclasses of
-    types in C that objtunnel does not know (exceptions, SimpleNamespace, partial).
+    types in C that objtunnel does not know (exceptions, partial).
 
     >>> @register_movable
     ... class Money:

@@ -509,7 +509,7 @@ Test(tree_from_before, the_sender_may_be_gone)
 
 Test(tree, the_sender_may_be_gone_before_the_receiver_begins)
 {
-    PyObject *root = python_eval("[" EVERY_KIND ", types.SimpleNamespace(a=1)]");
+    PyObject *root = python_eval("[" EVERY_KIND ", ValueError(1)]");
     char *text = python_repr(root);
     ot_tree_t *tree = detach_steal(root);
     end(&sender, receiver);
@@ -529,7 +529,7 @@ Test(tree, the_sender_may_be_gone_before_the_receiver_begins)
 Test(tree, is_disposed_of_by_an_interpreter_that_had_no_part_in_it)
 {
     python_run("outside = [f(1)]");
-    ot_tree_t *tree = detach_steal(python_eval("[" EVERY_KIND ", outside, types.SimpleNamespace(),"
+    ot_tree_t *tree = detach_steal(python_eval("[" EVERY_KIND ", outside, ValueError(),"
                                                " array.array('d', [1]), objtunnel.Tunnel()]"));
     cr_assert_eq(ot_channel_count(), 1);
     end(&sender, bystander);
@@ -543,7 +543,7 @@ Test(tree, is_disposed_of_by_an_interpreter_that_had_no_part_in_it)
 
 /* A message in a tunnel in a message. */
 static const char fill_tunnels[] = "inner, outer = objtunnel.Tunnel(), objtunnel.Tunnel()\n"
-                                   "inner.send([" EVERY_KIND ", types.SimpleNamespace(a=1)])\n"
+                                   "inner.send([" EVERY_KIND ", ValueError(1)])\n"
                                    "outer.send([inner, " EVERY_KIND ", {'inner': inner}])\n"
                                    "outer.send({'key': [f(1)]})\n"
                                    "del inner";

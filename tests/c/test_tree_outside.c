@@ -172,7 +172,7 @@ Test(tree_outside, strict_lets_an_exclusive_tree_pass)
 Test(tree_outside, an_unknown_object_is_pickled_in_its_place)
 {
     python_run("def make():\n"
-               "    n = types.SimpleNamespace(a=1, b=[f(1)])\n"
+               "    n = ValueError(); n.a = 1; n.b = [f(1)]\n"
                "    return [[n, f(2)], {s(1): n}, (n,)]");
     transfer("make()");
     cr_assert(python_true("x[0][0] is x[1]['text-1'] and x[0][0] is x[2][0]"));

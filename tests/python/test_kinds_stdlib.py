@@ -6,7 +6,7 @@ import weakref
 from collections import OrderedDict, defaultdict, deque
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
@@ -437,3 +437,31 @@ def test_pickling_what_was_received():
              and "Zone" not in repr(MAKERS[name]())]
     got, _ = sent([MAKERS[name]() for name in names])
     trees.assert_same(pickle.loads(pickle.dumps(got)), [MAKERS[name]() for name in names])
+
+
+# ---- SimpleNamespace ------------------------------------------------------------------------------
+
+def test_namespaces_in_a_circle(worker):
+    a = SimpleNamespace(name=text(1))
+    a.me, a.list = a, [a]
+    t = Tunnel()
+    t.send([a])  # copied: `a` refers to it
+    got = t.recv()[0]
+    assert got is not a and got.me is got and got.list[0] is got and a.me is a
+    t.send([vars(got)["list"], got.me])
+    assert worker.call(stdlib_kinds.use_circle, t) == text(1)
+
+
+def test_the_path_into_a_namespace():
+    with pytest.raises(TypeError, match=r"^\$\[0\]\.rows\[1\]: cannot send this generator"):
+        Tunnel().send([SimpleNamespace(rows=[1, (i for i in ())])])
+
+
+def test_the_husk_of_a_namespace_is_not_to_be_found():
+    """CPython's methods for namespaces insist on a dict."""
+    t = Tunnel()
+    t.send(SimpleNamespace(a=[1]))
+    for o in gc.get_objects():
+        if type(o) is SimpleNamespace:
+            assert repr(o) and o.__reduce__()
+    assert t.recv() == SimpleNamespace(a=[1])

@@ -46,8 +46,9 @@ def test_patterns(worker):
 # ---- what knows more than pickle ----------------------------------------------------------
 
 def test_inside_of_what_is_pickled():
-    o = types.SimpleNamespace(proxy=types.MappingProxyType({"a": 1}), module=types,
-                              view=memoryview(b"abcd").cast("H"))
+    o = ValueError()  # exceptions are pickled
+    o.proxy, o.module = types.MappingProxyType({"a": 1}), types
+    o.view = memoryview(b"abcd").cast("H")
     got = sent([o])[0]
     assert type(got.proxy) is types.MappingProxyType and got.proxy == {"a": 1}
     assert got.module is types and got.view.tolist() == o.view.tolist()

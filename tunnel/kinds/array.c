@@ -151,4 +151,4 @@ const ot_kind_t ot_kind_array = {
     .clear = array_clear,
 };
 
-const ot_c_type_t ot_c_type_array = {"array.array", &ot_kind_array, array_check};
+OT_C_TYPE(array, "array.array", &ot_kind_array, array_check);

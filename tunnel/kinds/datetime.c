@@ -373,9 +373,9 @@ ot_tzinfo_of(PyObject *o)
     return tzinfo == NULL ? NULL : *tzinfo;
 }
 
-const ot_c_type_t ot_c_type_date = {"datetime.date", &kind_date, date_check};
-const ot_c_type_t ot_c_type_time = {"datetime.time", &kind_time, time_check};
-const ot_c_type_t ot_c_type_datetime = {"datetime.datetime", &kind_datetime, datetime_check};
-const ot_c_type_t ot_c_type_timedelta = {"datetime.timedelta", &kind_timedelta, timedelta_check};
-const ot_c_type_t ot_c_type_tzinfo = {"datetime.tzinfo", &kind_tzinfo, tzinfo_check};
-const ot_c_type_t ot_c_type_timezone = {"datetime.timezone", &kind_timezone, timezone_check};
+OT_C_TYPE(date, "datetime.date", &kind_date, date_check);
+OT_C_TYPE(time, "datetime.time", &kind_time, time_check);
+OT_C_TYPE(datetime, "datetime.datetime", &kind_datetime, datetime_check);
+OT_C_TYPE(timedelta, "datetime.timedelta", &kind_timedelta, timedelta_check);
+OT_C_TYPE(tzinfo, "datetime.tzinfo", &kind_tzinfo, tzinfo_check);
+OT_C_TYPE(timezone, "datetime.timezone", &kind_timezone, timezone_check);

@@ -113,4 +113,4 @@ const ot_kind_t ot_kind_decimal = {
     .fill = decimal_fill,
 };
 
-const ot_c_type_t ot_c_type_decimal = {"decimal.Decimal", &ot_kind_decimal, decimal_check};
+OT_C_TYPE(decimal, "decimal.Decimal", &ot_kind_decimal, decimal_check);

@@ -95,5 +95,4 @@ const ot_kind_t ot_kind_defaultdict = {
     .clear = defaultdict_clear,
 };
 
-const ot_c_type_t ot_c_type_defaultdict = {"collections.defaultdict", &ot_kind_defaultdict,
-                                           defaultdict_check};
+OT_C_TYPE(defaultdict, "collections.defaultdict", &ot_kind_defaultdict, defaultdict_check);

@@ -294,4 +294,4 @@ const ot_kind_t ot_kind_deque = {
     .clear = deque_clear,
 };
 
-const ot_c_type_t ot_c_type_deque = {"collections.deque", &ot_kind_deque, deque_check};
+OT_C_TYPE(deque, "collections.deque", &ot_kind_deque, deque_check);

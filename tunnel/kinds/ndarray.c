@@ -230,4 +230,4 @@ static const ot_kind_t kind_ndarray = {
     .fill = ndarray_fill,
 };
 
-const ot_c_type_t ot_c_type_ndarray = {"numpy.ndarray", &kind_ndarray, ndarray_check};
+OT_C_TYPE(ndarray, "numpy.ndarray", &kind_ndarray, ndarray_check);

@@ -7,7 +7,7 @@ import zoneinfo
 from collections import OrderedDict, defaultdict, deque
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import trees
 
@@ -56,6 +56,14 @@ class Zone(tzinfo):
 
     def tzname(self, dt):
         return "zone"
+
+
+class Space(SimpleNamespace):
+    pass
+
+
+class SlottedSpace(SimpleNamespace):
+    __slots__ = ("extra", "__weakref__")
 
 
 class Plain(dict):
@@ -129,6 +137,10 @@ MAKERS = {
     "OrderedDict subclass": lambda: with_attributes(
         reordered(Ordered((text(i), number(i)) for i in range(9))), note=[text(2)]),
     "slotted OrderedDict": lambda: with_attributes(SlottedOrdered({text(1): 1}), extra=[text(2)]),
+    "SimpleNamespace": lambda: SimpleNamespace(a=[number(1)], b=SimpleNamespace(c=text(2))),
+    "empty SimpleNamespace": SimpleNamespace,
+    "SimpleNamespace subclass": lambda: Space(a=[number(1)], b=text(2)),
+    "slotted SimpleNamespace": lambda: with_attributes(SlottedSpace(a=text(1)), extra=[text(2)]),
     "Decimal": lambda: Decimal("12345.678"),
     "long Decimal": lambda: Decimal("7" * 200 + ".5"),
     "Decimal infinity": lambda: Decimal("-Infinity"),
@@ -202,6 +214,17 @@ def receive_and_use(tunnel, names):
 def receive_modules(tunnel):
     """In a worker: the names of modules that are the worker's own."""
     return [m.__name__ for m in tunnel.recv(timeout=60) if sys.modules[m.__name__] is m]
+
+
+def use_circle(tunnel):
+    """In a worker: a list with a namespace that refers to itself and to the list."""
+    circle, space = tunnel.recv(timeout=60)
+    assert circle[0] is space is space.me and space.list is circle
+    space.more = [space] * 100
+    name = space.name
+    del circle, space
+    gc.collect()
+    return name
 
 
 def use_arrays(tunnel):
