@@ -197,6 +197,14 @@ import_attr(const char *module, const char *name, PyObject **where)
     return *where == NULL ? -1 : 0;
 }
 
+/* The standard library's, and not what a user's file of that name calls so. */
+static bool
+is_array_type(PyObject *o)
+{
+    return PyType_Check(o) && ot_type_solid_base((PyTypeObject *)o) == (PyTypeObject *)o &&
+           strcmp(((PyTypeObject *)o)->tp_name, "array.array") == 0;
+}
+
 int
 ot_class_cache_init(ot_class_cache_t *cache)
 {
@@ -207,11 +215,14 @@ ot_class_cache_init(ot_class_cache_t *cache)
         import_attr("array", "array", &cache->array) < 0) {
         return -1;
     }
-    if (!PyType_Check(cache->array)) {
+    if (!is_array_type(cache->array)) {
         PyErr_Format(PyExc_ImportError,
-                     "objtunnel: array.array is not a type: a module `array` of yours hides the "
-                     "standard library's");
+                     "objtunnel: array.array is not the type in C: a module `array` of yours hides "
+                     "the standard library's");
         return -1;
+    }
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
+        ot_ndarray_know_array((PyTypeObject *)cache->array);
     }
     return ot_class_learn(cache, (PyTypeObject *)cache->array);
 }

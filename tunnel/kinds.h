@@ -159,6 +159,9 @@ int ot_kind_register(PyTypeObject *type, const ot_type_spec_t *spec);
  * one if there is nothing by that mark. Runs: e. */
 PyObject *ot_c_type_here(const void *mark, PyTypeObject *built_in);
 
+/* The main interpreter's array.array, borrowed: its class cache owns it. Call once, at import. */
+void ot_ndarray_know_array(PyTypeObject *type);
+
 /* A C type of the standard library that each interpreter has its own object for, or that is in a
  * module which must be imported. */
 typedef struct {

@@ -67,16 +67,6 @@ set_array_type(ot_rest_t *rest, PyTypeObject *type)
     }
 }
 
-/* This interpreter's array.array. A new reference. */
-static PyTypeObject *
-array_type_here(void)
-{
-    PyObject *module = PyImport_ImportModule("array");
-    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "array");
-    Py_XDECREF(module);
-    return (PyTypeObject *)type;
-}
-
 PyObject *
 ot_rest_root(const ot_rest_t *rest)
 {
@@ -186,7 +176,7 @@ typedef struct {
     ot_ptrmap_t memo;          /* original -> index into copies */
     OT_VEC(PyObject *) copies; /* owned: of what has several references */
     OT_VEC(job_t) jobs;
-    PyTypeObject *array_type; /* owned; NULL where there are no arrays */
+    PyTypeObject *array_type; /* borrowed: this interpreter's */
     PyObject *failed; /* owned: a copy that could not be remembered. Dropped only when what is in
                        * made.tracked is on the collector's list, as every copy that is freed */
 } copying_t;
@@ -315,11 +305,11 @@ do_jobs(copying_t *c)
 PyObject *
 ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part)
 {
-    copying_t c = {.copier = {.copy = copy_reference, .part = add_part}};
+    copying_t c = {
+        .copier = {.copy = copy_reference, .part = add_part},
+        .array_type = (PyTypeObject *)interp->classes->array,
+    };
     PyObject *root = NULL;
-    if (rest->has_arrays && (c.array_type = array_type_here()) == NULL) {
-        return NULL;
-    }
     bool good = rest->tree->bare || copy_special(&c, interp, rest) == 0;
     if (good) {
         root = copy_reference(&c.copier, part, &root);
@@ -333,7 +323,6 @@ ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *pa
         Py_CLEAR(root);
     }
     Py_XDECREF(c.failed);
-    Py_XDECREF(c.array_type);
     for (size_t i = 0; i < c.copies.len; i++) {
         Py_DECREF(c.copies.items[i]);
     }

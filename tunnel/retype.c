@@ -285,7 +285,10 @@ find_undertaker(const ot_interp_t *interp, const ot_tree_class_t *c)
     if (o == NULL) {
         return NULL;
     }
-    ot_layout_of((PyTypeObject *)o, &layout);
+    memset(&layout, 0, sizeof layout);
+    if (PyType_Check(o)) { /* a base that somebody else called so may have a metaclass */
+        ot_layout_of((PyTypeObject *)o, &layout);
+    }
     layout.slots = c->layout.slots; /* other names, the same places */
     if (memcmp(&layout, &c->layout, sizeof layout) != 0) {
         PyErr_Format(PyExc_SystemError, "objtunnel: no stand-in for %U.%U", c->module, c->qualname);

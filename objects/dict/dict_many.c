@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "objects/core/hidden.h"
 #include "objects/core/repr.h"
 #include "objects/dict/dict.h"
 
@@ -74,7 +75,7 @@ key_of(const ot_entry_t *e)
 
 /* ---- snapshots -------------------------------------------------------------------------------- */
 
-/* Two lists side by side. values[i] NULL: to be fetched by its key. */
+/* Two lists side by side, hidden. values[i] NULL: to be fetched by its key. */
 typedef struct {
     PyObject *keys, *values;
 } lists_t;
@@ -114,8 +115,9 @@ fill(PyObject *self, lists_t *lists, bool values)
         return -1;
     }
     int rc = -1;
-    lists->keys = PyList_New((Py_ssize_t)all.n);
-    lists->values = values && lists->keys != NULL ? PyList_New((Py_ssize_t)all.n) : NULL;
+    lists->keys = ot_hidden(PyList_New((Py_ssize_t)all.n));
+    lists->values =
+        values && lists->keys != NULL ? ot_hidden(PyList_New((Py_ssize_t)all.n)) : NULL;
     if (lists->keys != NULL && (!values || lists->values != NULL)) {
         rc = 0;
         for (size_t i = 0; i < all.n && rc == 0; i++) {
@@ -193,7 +195,7 @@ ot_ldict_keys(PyObject *self, PyObject *unused)
 {
     (void)unused;
     lists_t lists;
-    return take_snapshot(self, &lists, false) < 0 ? NULL : lists.keys;
+    return take_snapshot(self, &lists, false) < 0 ? NULL : ot_hidden_show(lists.keys);
 }
 
 PyObject *
@@ -205,7 +207,7 @@ ot_ldict_values(PyObject *self, PyObject *unused)
         return NULL;
     }
     Py_DECREF(lists.keys);
-    return lists.values;
+    return ot_hidden_show(lists.values);
 }
 
 PyObject *
@@ -225,7 +227,7 @@ ot_ldict_items(PyObject *self, PyObject *unused)
         }
     }
     Py_DECREF(lists.keys);
-    return lists.values;
+    return ot_hidden_show(lists.values);
 }
 
 PyObject *
@@ -600,7 +602,7 @@ PyObject *
 ot_ldict_popitem(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    PyObject *item = PyTuple_New(2), *key = NULL, *value;
+    PyObject *item = ot_hidden(PyTuple_New(2)), *key = NULL, *value;
     ot_word_t word;
     ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), ot_ldict_home(self)->interp_id);
     int rc = 0;
@@ -627,5 +629,5 @@ ot_ldict_popitem(PyObject *self, PyObject *unused)
     }
     PyTuple_SET_ITEM(item, 0, key);
     PyTuple_SET_ITEM(item, 1, value);
-    return item;
+    return ot_hidden_show(item);
 }

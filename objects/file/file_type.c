@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "objects/core/hidden.h"
+
 /* ---- results --------------------------------------------------------------------------------- */
 
 PyObject *
@@ -211,7 +213,7 @@ static PyObject *
 printed(PyObject *args, PyObject *sep, PyObject *end)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(args);
-    PyObject *parts = PyList_New(n);
+    PyObject *parts = ot_hidden(PyList_New(n));
     for (Py_ssize_t i = 0; parts != NULL && i < n; i++) {
         PyObject *part = PyObject_Str(PyTuple_GET_ITEM(args, i));
         if (part == NULL) {

@@ -5,6 +5,8 @@
  */
 #include "objects/list/list_type.h"
 
+#include "objects/core/hidden.h"
+
 _Static_assert(offsetof(ot_value_t, ref) == 0, "list.c knows values by their refcount");
 
 static ot_objects_t *
@@ -119,7 +121,7 @@ ot_list_look(PyObject *self, ot_items_t *items)
 PyObject *
 ot_items_copy(ot_objects_t *home, const ot_items_t *items)
 {
-    PyObject *list = PyList_New((Py_ssize_t)items->len);
+    PyObject *list = ot_hidden(PyList_New((Py_ssize_t)items->len));
     for (size_t i = 0; list != NULL && i < items->len; i++) {
         PyObject *o = ot_value_copy(home, (ot_value_t *)items->items[i]);
         if (o == NULL) {
@@ -128,7 +130,7 @@ ot_items_copy(ot_objects_t *home, const ot_items_t *items)
             PyList_SET_ITEM(list, (Py_ssize_t)i, o);
         }
     }
-    return list;
+    return ot_hidden_show(list);
 }
 
 PyObject *

@@ -10,7 +10,7 @@ import copyreg
 import importlib
 import sys
 
-from objtunnel import _main
+from objtunnel import _main, _standard
 from objtunnel._hashes import hash_stays
 
 # Classes of the standard library that customise pickling only to say what a move does anyway; that
@@ -93,19 +93,19 @@ def _moves_as_it_is(cls, base):
 
 
 def _enum_type():
-    enum = sys.modules.get("enum")
-    return enum.EnumType if enum is not None else ()
+    return getattr(_standard.module_of("enum"), "EnumType", ())
 
 
 def _is_namedtuple_function(f):
     """One that collections.namedtuple made for the class."""
-    module = getattr(f, "__globals__", {}).get("__name__", "")
-    return module == "collections" or module.startswith("namedtuple_")
+    namespace = getattr(f, "__globals__", {})
+    return _standard.is_of(f, "collections") or (
+        "_tuple_new" in namespace and namespace.get("__builtins__") == {})
 
 
 def _is_dataclass_function(f):
     """One that @dataclass(slots=True) made: it copies the fields, as a move does."""
-    return getattr(f, "__module__", None) == "dataclasses"
+    return _standard.is_of(f, "dataclasses")
 
 
 def _never(f):
@@ -127,7 +127,7 @@ _HOOKS = {
 def _same(cls, base, name, is_plain):
     owner, mine = _lookup(cls, name)
     return (mine is _lookup(base, name)[1] or is_plain(getattr(mine, "__func__", mine))
-            or (owner.__module__, owner.__qualname__) in _STANDARD)
+            or _standard.is_class(owner, _STANDARD))
 
 
 def _lookup(cls, name):

@@ -10,6 +10,8 @@ their objects are in the tree, too.
 import builtins
 import sys
 
+from objtunnel import _standard
+
 _Function = type(lambda: None)
 _SlotWrapper = type(object.__hash__)
 _SlotMember = type(type("", (), {"__slots__": ("x",)}).x)
@@ -95,21 +97,15 @@ def _is_compiled_from(code, expression):
 def _is_standard(cls, function):
     for at, c in enumerate(cls.__mro__):
         if c.__dict__.get("__hash__") is function:
-            return _is_known(c) and function.__module__ == c.__module__ and \
+            return _standard.is_class(c, _STANDARD) and function.__module__ == c.__module__ and \
                 function.__qualname__ == f"{c.__qualname__}.__hash__" and \
                 all(_leaves_alone(sub, c) for sub in cls.__mro__[:at])
     return False
 
 
-def _is_known(c):
-    module = sys.modules.get(c.__module__)
-    return (c.__module__, c.__qualname__) in _STANDARD and \
-        getattr(module, c.__qualname__, None) is c
-
-
 def _leaves_alone(sub, base):
     """Whether a subclass says nothing anew of what the base's code may ask for."""
     if sub.__module__.partition(".")[0] == base.__module__.partition(".")[0] and \
-            getattr(sys.modules.get(sub.__module__), sub.__qualname__, None) is sub:
-        return True  # of the same module or package of the standard library
+            _standard.is_class(sub, {(sub.__module__, sub.__qualname__)}):
+        return True  # of the same module or package
     return all(name in _HARMLESS or not hasattr(base, name) for name in sub.__dict__)

@@ -7,7 +7,7 @@ makes an array.array of it. This module is imported where NumPy has been.
 
 import sys
 
-from objtunnel._pickling import rebuild_view
+from objtunnel._pickling import _HEAPTYPE, rebuild_view
 
 
 _built_in = {}  # the part of the table that stays the same
@@ -16,13 +16,21 @@ _built_in = {}  # the part of the table that stays the same
 def reducers():
     """Pickle's dispatch table for the NumPy types that there are now."""
     numpy = sys.modules["numpy"]
-    if getattr(numpy.__spec__, "_initializing", False):
+    if getattr(getattr(numpy, "__spec__", None), "_initializing", False):
         return {}  # is being imported: there are no arrays to send yet
+    if not _is_real(numpy):
+        return {}
     if not _built_in:
         _built_in.update(dict.fromkeys(_subclasses(numpy.generic), _reduce_scalar))
         _built_in.update(dict.fromkeys((numpy.dtype, *_subclasses(numpy.dtype)), _reduce_dtype))
         _built_in[numpy.ndarray] = _reduce_array
     return _built_in | dict.fromkeys(_subclasses(numpy.ndarray), _reduce_subclass)
+
+
+def _is_real(numpy):
+    """Not None, which blocks the import, and not a module of the user's own that has the name."""
+    ndarray = getattr(numpy, "ndarray", None)
+    return type(ndarray) is type and not ndarray.__flags__ & _HEAPTYPE and ndarray.__module__ == "numpy"
 
 
 def _subclasses(cls):

@@ -69,7 +69,7 @@ def test_nothing_behind_none_is_touched(dict_of, received):
         t, tree = Tunnel(), [with_dict(Plain, dict_of)]
         t.send(tree)
         if received:
-            assert t.recv()[0].x == [1]
+            assert getattr(t.recv()[0], "x") == [1]
         del t
     assert words_behind_none() == before
     others.clear()
@@ -243,6 +243,7 @@ def test_random_trees(worker, recipe, outside, received):
         got = t.recv()
         assert shape(got) == expected
         assert worker.call(answer, got) == expected
-    assert [o.number for o in kept if hasattr(o, "number")] == [
+    # getattr: o.number aborts debug builds of CPython (docs/upstream.md), if so drawn.
+    assert [getattr(o, "number") for o in kept if hasattr(o, "number")] == [
         i % len(recipe) for i in outside if recipe[i % len(recipe)][0] != "datetime"]
     gc.collect()

@@ -273,7 +273,7 @@ time_check(PyTypeObject *type)
 {
     PyObject *o = PyObject_CallFunction((PyObject *)type, "iiii", 1, 2, 3, 456789);
     static const unsigned char bytes[] = {1, 2, 3, 456789 >> 16, 456789 >> 8 & 255, 456789 & 255};
-    if (o != NULL && (time_tzinfo(o) != NULL || !note_tzinfo())) {
+    if (o != NULL && (!Py_IS_TYPE(o, type) || time_tzinfo(o) != NULL || !note_tzinfo())) {
         Py_DECREF(o);
         return 0;
     }
@@ -286,7 +286,7 @@ datetime_check(PyTypeObject *type)
     PyObject *o = PyObject_CallFunction((PyObject *)type, "iiiiiii", 2024, 2, 29, 1, 2, 3, 456789);
     static const unsigned char bytes[] = {2024 >> 8,    2024 & 255,        2,           29, 1, 2, 3,
                                           456789 >> 16, 456789 >> 8 & 255, 456789 & 255};
-    if (o != NULL && (datetime_tzinfo(o) != NULL || !note_tzinfo())) {
+    if (o != NULL && (!Py_IS_TYPE(o, type) || datetime_tzinfo(o) != NULL || !note_tzinfo())) {
         Py_DECREF(o);
         return 0;
     }
@@ -324,12 +324,13 @@ timezone_check(PyTypeObject *type)
     /* Interned, for type caches keep the name that was asked for. */
     PyObject *o = name == NULL ? NULL : PyObject_GetAttr((PyObject *)type, name);
     Py_XDECREF(name);
-    bool good = o != NULL && type->tp_basicsize == sizeof(ot_timezone_t) && !PyType_IS_GC(type);
+    bool good = o != NULL && Py_IS_TYPE(o, type) && type->tp_basicsize == sizeof(ot_timezone_t) &&
+                !PyType_IS_GC(type);
     if (good) {
         PyObject *offset = ((ot_timezone_t *)o)->offset;
         delta = PyObject_CallFunction((PyObject *)Py_TYPE(offset), "ii", 0, 3600);
         zone = delta == NULL ? NULL : PyObject_CallFunction((PyObject *)type, "Os", delta, "name");
-        good = zone != NULL && ((ot_timezone_t *)zone)->offset == delta &&
+        good = zone != NULL && Py_IS_TYPE(zone, type) && ((ot_timezone_t *)zone)->offset == delta &&
                PyUnicode_CompareWithASCIIString(((ot_timezone_t *)zone)->name, "name") == 0 &&
                is_part_of_a_library(o) && is_part_of_a_library(offset);
         if (good) {

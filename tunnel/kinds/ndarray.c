@@ -14,7 +14,7 @@
 
 static const char typecodes[] = "bBhHiIlLqQfd";
 static const void *descriptors[sizeof typecodes - 1]; /* array.array's, static in its module */
-static PyTypeObject *array_type; /* the main interpreter's; its class cache keeps it */
+static PyTypeObject *array_type; /* the main interpreter's; its class cache owns it */
 static bool data_can_move;
 
 /* NumPy's PyArrayObject_fields (ndarraytypes.h), the same from 1.22 to 2.x; looked at only if a
@@ -187,12 +187,19 @@ check_fields(PyTypeObject *type)
     return good;
 }
 
-/* Takes note of array.array, too. */
+void
+ot_ndarray_know_array(PyTypeObject *type)
+{
+    array_type = type;
+}
+
+/* Takes note of array.array's descriptors, too. */
 static int
 ndarray_check(PyTypeObject *type)
 {
     if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ||
-        PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyInterpreterState_Get() != PyInterpreterState_Main() ||
+        ot_kind_of_base(array_type) != &ot_kind_array) {
         return 0;
     }
     int fields = ot_heap.takes_malloc ? check_fields(type) : 0;
@@ -200,21 +207,15 @@ ndarray_check(PyTypeObject *type)
         return -1;
     }
     data_can_move = fields == 1;
-    PyObject *module = PyImport_ImportModule("array");
-    PyObject *array = module == NULL ? NULL : PyObject_GetAttrString(module, "array");
-    Py_XDECREF(module);
-    for (int i = 0; array != NULL && typecodes[i] != '\0'; i++) {
-        PyObject *o = PyObject_CallFunction(array, "C", typecodes[i]);
+    for (int i = 0; typecodes[i] != '\0'; i++) {
+        PyObject *o = PyObject_CallFunction((PyObject *)array_type, "C", typecodes[i]);
         if (o == NULL) {
-            Py_CLEAR(array);
-        } else {
-            descriptors[i] = ((ot_array_t *)o)->ob_descr;
-            Py_DECREF(o);
+            return -1;
         }
+        descriptors[i] = ((ot_array_t *)o)->ob_descr;
+        Py_DECREF(o);
     }
-    array_type = (PyTypeObject *)array;
-    Py_XDECREF(array);
-    return array == NULL ? -1 : 1;
+    return 1;
 }
 
 static const ot_kind_t kind_ndarray = {
