@@ -116,8 +116,7 @@ fill(PyObject *self, lists_t *lists, bool values)
     }
     int rc = -1;
     lists->keys = ot_hidden(PyList_New((Py_ssize_t)all.n));
-    lists->values =
-        values && lists->keys != NULL ? ot_hidden(PyList_New((Py_ssize_t)all.n)) : NULL;
+    lists->values = values && lists->keys != NULL ? ot_hidden(PyList_New((Py_ssize_t)all.n)) : NULL;
     if (lists->keys != NULL && (!values || lists->values != NULL)) {
         rc = 0;
         for (size_t i = 0; i < all.n && rc == 0; i++) {
