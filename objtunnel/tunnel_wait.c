@@ -186,7 +186,7 @@ wait_for_end(ot_channel_t *status, int64_t interp)
         if (result != OT_CHANNEL_TIMEOUT) {
             return result;
         }
-        uint64_t since = ot_stuck_since();
+        uint64_t since = ot_stuck_since(interp);
         if (since != 0 && since == stuck) {
             ot_stuck_give_up(interp);
         }

@@ -5,6 +5,7 @@
  * Threading: the GIL of the Worker's interpreter; nothing here blocks.
  */
 #include "objtunnel/tunnel.h"
+#include "runtime/cpython/interp.h"
 #include "runtime/worker.h"
 
 typedef struct {
@@ -348,7 +349,21 @@ static PyType_Spec worker_spec = {
     .slots = worker_slots,
 };
 
+static PyObject *
+end_by_sigint(PyObject *module, PyObject *yes)
+{
+    (void)module;
+    int is_true = PyObject_IsTrue(yes);
+    if (is_true < 0) {
+        return NULL;
+    }
+    ot_py_end_by_sigint(is_true);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"_end_by_sigint", end_by_sigint, METH_O,
+     "Whether the process ends by SIGINT, as after a KeyboardInterrupt that nobody caught."},
     {"start_worker", start_worker, METH_VARARGS,
      "start_worker(name, path, inbox, status): start an interpreter; return its Worker at once."},
     {NULL, NULL, 0, NULL},

@@ -3,7 +3,8 @@
  * Main invariant (under lock): a thread that is in the list and `asleep` changes no channel until
  * somebody wakes it. So if all threads are in the list and asleep, nobody is left to wake any. While
  * the lock is held nobody enters or leaves the list; who is in it and was woken may still do what
- * it waited for, but then it does not fall asleep again.
+ * it waited for, but then it does not fall asleep again. Threads that are not in the list are asleep if
+ * the kernel says so in two looks.
  *
  * Threading: lock order: lock, CPython's lock of its lists of threads; lock, a channel's locks.
  */
@@ -12,6 +13,7 @@
 #include <pthread.h>
 
 #include "runtime/cpython/interp.h"
+#include "runtime/sleepers.h"
 #include "runtime/worker.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -52,6 +54,7 @@ ot_wait_begin(ot_wait_t *wait)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_fork_handlers);
+    wait->thread = ot_thread_number();
     pthread_mutex_lock(&lock);
     wait->prev = NULL;
     wait->next = waits;
@@ -87,13 +90,39 @@ all_asleep_locked(void)
     return true;
 }
 
-uint64_t
-ot_stuck_since(void)
+static bool
+waits_in_a_channel_locked(int64_t interp)
 {
+    for (ot_wait_t *w = waits; w != NULL; w = w->next) {
+        if (w->interp == interp) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+is_in_list_locked(pid_t thread, void *unused)
+{
+    (void)unused;
+    for (ot_wait_t *w = waits; w != NULL; w = w->next) {
+        if (w->thread == thread) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t
+ot_stuck_since(int64_t interp)
+{
+    uint64_t others = 0;
     pthread_mutex_lock(&lock);
-    bool stuck = all_asleep_locked() && ot_worker_coming_and_going() == 0 &&
-                 ot_py_count_threads() == n_waits;
-    uint64_t since = stuck ? left : 0;
+    bool stuck =
+        waits_in_a_channel_locked(interp) && all_asleep_locked() &&
+        ot_worker_coming_and_going() == 0 &&
+        (ot_py_count_threads() == n_waits || ot_sleepers_look(is_in_list_locked, NULL, &others));
+    uint64_t since = stuck ? left + others : 0;
     pthread_mutex_unlock(&lock);
     return since;
 }

@@ -2,13 +2,17 @@
  *
  * Purpose: who waits for an interpreter to end while a job of it waits in a channel waits for ever
  * if nobody else can reach that channel. That is so, whoever holds handles, when each thread of
- * each interpreter in the process waits in a channel, without a deadline, and nobody has woken it.
- * Threads that wait for anything else (a lock, a socket, sleep) count as busy.
+ * each interpreter in the process waits in a channel, without a deadline, and nobody has woken it;
+ * or waits for a lock, without a deadline, that only another thread of the process can let go of
+ * (runtime/sleepers.h; as an idle thread of a ThreadPoolExecutor does). Threads that wait for anything
+ * else (a socket, sleep) count as busy.
  *
  * Which operations may run at once: all of them, from any thread, without a GIL.
  */
 #ifndef OT_TUNNEL_STUCK_H
 #define OT_TUNNEL_STUCK_H
+
+#include <sys/types.h>
 
 #include "tunnel/channel.h"
 
@@ -17,6 +21,7 @@ typedef struct ot_wait {
     ot_channel_t *ch;
     ot_stop_t *stop;
     int64_t interp; /* the id of the thread's interpreter */
+    pid_t thread;
     struct ot_wait *next, *prev;
 } ot_wait_t;
 
@@ -24,9 +29,10 @@ typedef struct ot_wait {
 void ot_wait_begin(ot_wait_t *wait);
 void ot_wait_end(ot_wait_t *wait);
 
-/* Not 0 if everybody waits; the same number again if nobody has ceased to since. A thread that a
- * signal or a poke has roused may be taken for one that waits: ask twice, with a pause. */
-uint64_t ot_stuck_since(void);
+/* Not 0 if everybody waits, and somebody of this interpreter in a channel; the same number again if nobody
+ * has ceased to since. A thread that a signal or a poke has roused may be taken for one that waits: ask
+ * twice, with a pause. */
+uint64_t ot_stuck_since(int64_t interp);
 
 /* Ends all waits of this interpreter's threads, but those that wait for another one to end. */
 void ot_stuck_give_up(int64_t interp);

@@ -1,9 +1,9 @@
 """How the process ends after Ctrl-C: by SIGINT, as Python does, so that a shell sees why.
 
-CPython remembers in one flag of the process that KeyboardInterrupt ended the script. Each eval() or exec()
+CPython remembers in one flag of the process that KeyboardInterrupt ended the script. On 3.13 each eval() or exec()
 of a str sets or clears the flag, in any interpreter (collections.namedtuple calls eval()). So a
 worker that imports something meanwhile clears it, and a job that is interrupted within exec() sets it.
-settle_flag() puts it right when all workers have ended.
+settle_flag() puts it right when all workers have ended. Ctrl-C that comes while the end waits for jobs counts, too.
 
 Main invariant: only the main interpreter touches the flag.
 Threading: the thread that ends the interpreter.
@@ -14,6 +14,8 @@ import os
 import signal
 import sys
 import threading
+
+from objtunnel import _core
 
 GRACE = 5.0  # seconds that an interrupted job has to end before the process ends without it
 
@@ -34,12 +36,8 @@ def note_ctrl_c():
 
 def settle_flag():
     """At exit, when no worker runs any more."""
-    if not _is_main_interpreter() or hasattr(sys, "ps1"):
-        return
-    try:
-        exec("raise KeyboardInterrupt" if by_ctrl_c() else "")
-    except KeyboardInterrupt:
-        pass
+    if _is_main_interpreter() and not hasattr(sys, "ps1"):
+        _core._end_by_sigint(by_ctrl_c())
 
 
 def die(why):

@@ -59,6 +59,13 @@ ot_py_raise_async_exc(void)
     return true;
 }
 
+/* Whether Py_RunMain ends the process by SIGINT, as after an unhandled KeyboardInterrupt. */
+static inline void
+ot_py_end_by_sigint(bool yes)
+{
+    _Py_atomic_store_int(&_PyRuntime.signals.unhandled_keyboard_interrupt, yes);
+}
+
 /* How many thread states there are in all interpreters of the process. Needs: no thread state attached,
  * or the lock of the lists would let go of its GIL. */
 static inline size_t

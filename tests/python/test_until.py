@@ -419,6 +419,79 @@ print("ended")
 """) == "[0]\nended\n"
 
 
+@pytest.mark.parametrize("beside", [
+    "ThreadPoolExecutor(1).submit(len, []).result()",
+    "thread = threading.Thread(target=threading.Event().wait, daemon=True); thread.start()",
+    "thread = threading.Thread(target=queue.Queue().get, daemon=True); thread.start()",
+    "lock = threading.Lock(); lock.acquire(); threading.Thread(target=lock.acquire, daemon=True).start()",
+    "own = objtunnel.Lock(); own.acquire(); threading.Thread(target=own.acquire, daemon=True).start()",
+])
+def test_a_consumer_that_leaves_beside_a_thread_that_waits_for_a_lock(run_script, beside):
+    """Nobody is left who could wake that thread."""
+    assert script(run_script, """
+import objtunnel, queue
+from concurrent.futures import ThreadPoolExecutor
+results = Tunnel(2)
+""" + beside + """
+with Interpreter() as a:
+    job = a.submit(produce, results)
+    for x in results:
+        break
+assert isinstance(job.exception(0), TunnelClosed)
+print("ended")
+import os, sys
+sys.stdout.flush(); os._exit(0)
+""") == "ended\n"
+
+
+@pytest.mark.parametrize("wait", ["time.sleep(1)", "threading.Event().wait(1)", "read.recv(1)", "os.read(pipe, 1)"])
+def test_a_thread_that_waits_for_something_else_is_waited_for(run_script, wait):
+    """Only then does it receive."""
+    assert script(run_script, """
+import os, socket
+results, got = Tunnel(2), []
+read, write = socket.socketpair()
+pipe, pipe_in = os.pipe()
+def slowly():
+    """ + wait + """
+    got.extend(results)
+thread = threading.Thread(target=slowly)
+thread.start()
+def wake():
+    time.sleep(1)
+    write.send(b"x")
+    os.write(pipe_in, b"x")
+threading.Thread(target=wake).start()
+with Interpreter() as a:
+    job = a.submit(produce, results, 30)
+assert job.exception(0) is None
+results.close()
+thread.join()
+print(len(got))
+""") == "30\n"
+
+
+def test_locks_that_go_round_are_waited_for(run_script):
+    """Two threads wake each other all the time; one of them receives in the end."""
+    assert script(run_script, """
+results, got, turns = Tunnel(2), [], [threading.Semaphore(1), threading.Semaphore(0)]
+def play(me):
+    for i in range(20_000):
+        turns[me].acquire()
+        turns[not me].release()
+    if me:
+        got.extend(results)
+threads = [threading.Thread(target=play, args=[i]) for i in (0, 1)]
+for thread in threads: thread.start()
+with Interpreter() as a:
+    job = a.submit(produce, results, 30)
+assert job.exception(0) is None
+results.close()
+for thread in threads: thread.join()
+print(len(got))
+""") == "30\n"
+
+
 def test_another_thread_still_receives(run_script):
     """Then nobody is woken, however slow it is: all results arrive."""
     assert script(run_script, """
