@@ -32,6 +32,7 @@
 #include "atomics/refcount.h"
 #include "runtime/park.h"
 #include "runtime/spin.h"
+#include "runtime/checks.h"
 
 typedef struct waiter {
     struct waiter *next, *prev;
@@ -118,9 +119,55 @@ lock_both(ot_channel_t *ch)
     pthread_mutex_lock(&ch->in.lock);
 }
 
+/* Lines of sleepers: linked both ways, and nobody in them was woken. */
+static void
+check_waiters_locked(const waitlist_t *list)
+{
+    const waiter_t *before = NULL;
+    for (const waiter_t *w = list->first; w != NULL; before = w, w = w->next) {
+        OT_MUST(w->prev == before && w->listed);
+    }
+    OT_MUST(list->last == before);
+    OT_MUST(list->first == NULL || atomic_load_explicit(&list->some, memory_order_relaxed));
+}
+
+/* Counts the messages of short queues; of others looks at the ends. */
+static void
+check_locked(const ot_channel_t *ch)
+{
+    enum { SHORT = 64 };
+    size_t committed = relaxed(&ch->news.committed), taken = relaxed(&ch->out.taken), n = 0;
+    OT_MUST(committed - taken <= PTRDIFF_MAX && committed - ch->in.taken_seen <= PTRDIFF_MAX);
+    OT_MUST((ch->in.first == NULL) == (ch->in.last == NULL));
+    OT_MUST(relaxed(&ch->in.reserved) <= PTRDIFF_MAX);
+    if (committed - taken <= SHORT) {
+        const ot_node_t *last = NULL;
+        for (const ot_node_t *m = ch->out.first; m != NULL && n <= SHORT; m = m->next) {
+            n++;
+        }
+        for (const ot_node_t *m = ch->in.first; m != NULL && n <= SHORT; last = m, m = m->next) {
+            n++;
+        }
+        OT_MUST(n == committed - taken);
+        OT_MUST(last == ch->in.last);
+    }
+    check_waiters_locked(&ch->waiting.receivers);
+    check_waiters_locked(&ch->waiting.senders);
+}
+
+void
+ot_channel_check(ot_channel_t *ch)
+{
+    lock_both(ch);
+    check_locked(ch);
+    pthread_mutex_unlock(&ch->in.lock);
+    pthread_mutex_unlock(&ch->out.lock);
+}
+
 static void
 unlock_both(ot_channel_t *ch)
 {
+    OT_CHECK(check_locked(ch));
     pthread_mutex_unlock(&ch->in.lock);
     pthread_mutex_unlock(&ch->out.lock);
 }

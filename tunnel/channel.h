@@ -105,6 +105,11 @@ ot_node_t *ot_channel_close(ot_channel_t *ch, bool discard);
 uint64_t ot_channel_id(const ot_channel_t *ch);
 size_t ot_channel_maxsize(const ot_channel_t *ch);
 size_t ot_channel_qsize(ot_channel_t *ch);
+
+/* Aborts if the main invariant (channel.c) does not hold. Takes both locks; what took both ends with it
+ * where OT_CHECKS is on. */
+void ot_channel_check(ot_channel_t *ch);
+
 bool ot_channel_is_closed(ot_channel_t *ch);
 
 /* How many channels live in the process, for leak tests. */

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "runtime/checks.h"
 #include "runtime/waitlist.h"
 
 enum { BUCKETS = 1024 }; /* ids are consecutive, so they spread evenly */
@@ -61,6 +62,37 @@ install_fork_handlers(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+/* ---- invariants ------------------------------------------------------------------------------ */
+
+static void
+check_object_locked(const ot_shared_t *o)
+{
+    OT_MUST(o->kind != NULL && 0 < o->id && o->id <= last_id);
+    OT_MUST(o->prev != NULL ? o->prev->next == o : buckets[o->id % BUCKETS] == o);
+    OT_MUST(o->next == NULL || o->next->prev == o);
+}
+
+static void
+check_locked(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (const ot_shared_t *o = buckets[i]; o != NULL; o = o->next, n++) {
+            OT_MUST(o->id % BUCKETS == i);
+            check_object_locked(o);
+        }
+    }
+    OT_MUST(n == live);
+}
+
+void
+ot_shared_check(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    check_locked();
+    pthread_mutex_unlock(&registry_lock);
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 void
@@ -80,6 +112,7 @@ ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind)
     }
     *bucket = self;
     live++;
+    OT_CHECK(check_object_locked(self));
     pthread_mutex_unlock(&registry_lock);
 }
 
@@ -111,6 +144,7 @@ ot_shared_unref(ot_shared_t *self)
         return;
     }
     pthread_mutex_lock(&registry_lock);
+    OT_CHECK(check_object_locked(self));
     *(self->prev ? &self->prev->next : &buckets[self->id % BUCKETS]) = self->next;
     if (self->next != NULL) {
         self->next->prev = self->prev;
@@ -158,6 +192,7 @@ size_t
 ot_shared_count(void)
 {
     pthread_mutex_lock(&registry_lock);
+    OT_CHECK(check_locked());
     size_t n = live;
     pthread_mutex_unlock(&registry_lock);
     return n;

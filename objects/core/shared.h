@@ -70,4 +70,8 @@ void ot_shared_visit(const ot_shared_kind_t *kind, void (*visit)(ot_shared_t *se
 /* Live objects in the process. */
 size_t ot_shared_count(void);
 
+/* Aborts if the registry is broken. ot_shared_count begins with it where OT_CHECKS is on, coming and going
+ * with a look at the object's neighbours. */
+void ot_shared_check(void);
+
 #endif

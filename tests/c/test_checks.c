@@ -6,6 +6,7 @@
 #include "objects/file/file.h"
 #include "objects/list/list.h"
 #include "objects/sync/sync.h"
+#include "tunnel/channel.h"
 #include "runtime/bigblock.h"
 #include "tunnel/ptrmap.h"
 
@@ -202,6 +203,77 @@ Test(checks, a_broken_list)
     reports(list_longer_than_its_room, "list->len <= list->cap");
     reports(list_with_a_hole, "list->items[i] != NULL");
     reports(list_with_room_for_nothing, "(list->cap == 0)");
+}
+
+/* ---- the registry, channels --------------------------------------------------------------------------- */
+
+static void
+object_under_another_number(void)
+{
+    ot_shared_check();
+    ot_list_new(drop_nothing)->head.id = 1;
+    ot_shared_check();
+}
+
+static void
+object_beside_nobody(void)
+{
+    static ot_shared_t gone;
+    ot_list_t *list = ot_list_new(drop_nothing);
+    list->head.prev = &gone;
+    BY(ot_shared_unref(&list->head), ot_shared_check());
+}
+
+Test(checks, a_broken_registry)
+{
+    reports(object_under_another_number, "id");
+    reports(object_beside_nobody, "o->prev");
+}
+
+static ot_channel_t *
+channel_of_two(ot_node_t *nodes)
+{
+    ot_channel_t *ch = ot_channel_new(0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(ot_channel_reserve(ch, OT_DONT_WAIT) == OT_CHANNEL_OK);
+        ot_channel_commit(ch, &nodes[i]);
+    }
+    ot_channel_check(ch);
+    return ch;
+}
+
+static void
+message_that_is_cut_off(void)
+{
+    static ot_node_t nodes[2];
+    ot_channel_t *ch = channel_of_two(nodes);
+    nodes[0].next = NULL;
+    BY(ot_channel_close(ch, false), ot_channel_check(ch));
+}
+
+static void
+message_that_is_there_twice(void)
+{
+    static ot_node_t nodes[2];
+    ot_channel_t *ch = channel_of_two(nodes);
+    nodes[1].next = &nodes[0];
+    BY(ot_channel_close(ch, false), ot_channel_check(ch));
+}
+
+static void
+end_that_is_not_the_last(void)
+{
+    static ot_node_t nodes[2], other;
+    ot_channel_t *ch = channel_of_two(nodes);
+    nodes[0].next = &other;
+    BY(ot_channel_close(ch, false), ot_channel_check(ch));
+}
+
+Test(checks, a_broken_channel)
+{
+    reports(message_that_is_cut_off, "n == committed - taken");
+    reports(message_that_is_there_twice, "n == committed - taken");
+    reports(end_that_is_not_the_last, "last == ch->in.last");
 }
 
 /* ---- files ----------------------------------------------------------------------------------------- */
