@@ -288,6 +288,21 @@ check-py: all extensions
 	@tools/run_tests $(BUILD) python
 export PYTEST_ARGS MODULE
 
+# Small faults are put in, one at a time: the test that is named for each must fail (tests/mutants/README.md).
+# Objects of their own, quickly compiled, and with the invariants checked. SAMPLE=N: only so many, others for
+# each commit. MUTANT=NAME: one.
+.PHONY: check-mutants mutants-base
+MUTANTS := $(BUILD)/mutants
+check-mutants: all
+	@$(MAKE) mutants-base OBJ=$(MUTANTS)/obj LIB=$(MUTANTS)/lib/objtunnel OPTIMISE=-O1
+	@$(VENV_PYTHON) tools/check_mutants $(BUILD) $(if $(SAMPLE),--sample $(SAMPLE)) $(MUTANT:%=--only %)
+# The commands for more of it, a name and a tab before each.
+mutants-base: all $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT)
+	@printf '%s\t%s\n' version '$(PY_VERSION)' core '$(notdir $(CORE))' objects '$(OBJECTS)' \
+		mimalloc '$(MIMALLOC_OBJECT)' compile '$(subst ','\'',$(COMPILE))' \
+		test_defines '$(subst ','\'',$(TEST_DEFINES))' test_libs '$(TEST_LIBS)' \
+		link '$(CC) $(SANITIZE_FLAGS) $(LDFLAGS)' > $(OBJ)/commands
+
 # An instrumented CPython, and ours on top of it. With PYTHONMALLOC=malloc AddressSanitizer sees
 # every object; the C tests that start Python with our own heap exercise that one as well.
 ASAN_PYTHON ?= $(CURDIR)/build/asan-python
@@ -362,6 +377,7 @@ help:
 	@echo "make test          all tests: C (Criterion), then Python (pytest); PYTEST_ARGS=..."
 	@echo "make check         the quick part of them; of one module: make check MODULE=box"
 	@echo "make check-c       the C tests          make check-py   the Python tests"
+	@echo "make check-mutants small faults are put in, each must be found by its test; SAMPLE=6 MUTANT=NAME"
 	@echo "make check-asan    under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "make check-tsan    the parts without Python under ThreadSanitizer"
 	@echo "make check-nogil   objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"

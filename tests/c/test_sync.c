@@ -2,6 +2,8 @@
  * other. No Python; tests/tsan/sync_stress.c has the crowd. */
 #include "support.h"
 
+#include <stdatomic.h>
+
 #include "objects/sync/sync.h"
 
 static const ot_patience_t now = {.deadline = OT_DONT_WAIT}, for_ever = {.deadline = OT_FOREVER};
@@ -118,6 +120,56 @@ Test(sync, a_recursive_lock_is_its_threads)
     cr_assert_eq(ot_lock_release(lock), OT_SYNC_NOT_HELD);
     cr_assert_eq(ot_lock_acquire_all(lock, 1, depth, &now), OT_SYNC_OK);
     cr_assert_eq(ot_lock_state(lock).depth, 2);
+    drop(lock);
+}
+
+static ot_sync_result_t
+briefly(void *lock, const ot_patience_t *patience)
+{
+    (void)patience;
+    ot_sync_result_t result = ot_lock_brief_begin(lock);
+    if (result == OT_SYNC_OK) {
+        ot_lock_brief_end(lock);
+    }
+    return result;
+}
+
+Test(sync, a_lock_that_is_held_keeps_brief_ones_out)
+{
+    ot_lock_t *lock = ot_lock_new(&ot_rlock_kind);
+    cr_assert_eq(in_other_thread(lock, briefly), OT_SYNC_OK);
+    cr_assert_eq(ot_lock_acquire(lock, 1, &now), OT_SYNC_OK);
+    cr_assert_eq(briefly(lock, &now), OT_SYNC_OK); /* it is ours */
+    cr_assert_eq(in_other_thread(lock, briefly), OT_SYNC_TIMEOUT);
+    cr_assert_eq(ot_lock_release(lock), OT_SYNC_OK);
+    cr_assert_eq(in_other_thread(lock, briefly), OT_SYNC_OK);
+    drop(lock);
+}
+
+static ot_sync_result_t
+acquire_and_note(void *lock, const ot_patience_t *patience)
+{
+    static atomic_int came;
+    ot_sync_result_t result = ot_lock_acquire(lock, 2, patience);
+    int place = atomic_fetch_add(&came, 1);
+    CHECK(result == OT_SYNC_OK && ot_lock_release(lock) == OT_SYNC_OK);
+    return (ot_sync_result_t)place;
+}
+
+Test(sync, waiters_are_woken_in_the_order_of_their_coming, .timeout = 60)
+{
+    ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
+    cr_assert_eq(ot_lock_acquire(lock, 1, &now), OT_SYNC_OK);
+    other_t others[3];
+    for (int i = 0; i < 3; i++) {
+        others[i] = (other_t){.patience = for_ever};
+        other_start(&others[i], lock, acquire_and_note);
+        test_wait_until(is_parked, &others[i]);
+    }
+    cr_assert_eq(ot_lock_release(lock), OT_SYNC_OK);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq((int)other_end(&others[i]), i);
+    }
     drop(lock);
 }
 

@@ -3,6 +3,8 @@
  */
 #include "tree_world.h"
 
+#include "runtime/cpython/instance.h"
+
 #include "runtime/cpython/gc.h"
 
 #include <stdlib.h>
@@ -580,6 +582,67 @@ Test(tree, is_disposed_of_when_python_ends)
     python_run(fill_tunnels);
     cr_assert_eq(ot_channel_count(), 2);
     /* close_world asserts that none is left. */
+}
+
+/* Moves: it is found by its name, in a module. */
+#define OUR_CLASS                                                                                  \
+    "import sys, types\n"                                                                          \
+    "class C: pass\n"                                                                              \
+    "C.__module__ = 'ours'\n"                                                                      \
+    "sys.modules['ours'] = types.ModuleType('ours')\n"                                             \
+    "sys.modules['ours'].C = C\n"
+
+/* Where an interpreter can make no stand-in for a class any more, another one frees the message. */
+Test(tree, an_orphan_is_freed_by_who_receives_next)
+{
+    python_run(OUR_CLASS "def make():\n"
+                         "    c = C()\n"
+                         "    c.x = f(1)\n"
+                         "    return [c, objtunnel.Tunnel()]");
+    ot_tree_t *tree = detach_steal(python_eval("make()")),
+              *next = detach_steal(python_eval("[f(1)]"));
+    cr_assert_null(tree->pickle);
+    enter(receiver);
+    ot_class_cache_t *classes = python_interp()->classes;
+    PyObject *stand_in = classes->stand_in;
+    classes->stand_in = (PyObject *)&PyLong_Type; /* raises TypeError */
+    ot_tree_dispose(python_interp(), tree);
+    classes->stand_in = stand_in;
+    cr_assert_eq(ot_channel_count(), 1);
+    enter(bystander);
+    Py_DECREF(attach(next));
+    cr_assert_eq(ot_channel_count(), 0);
+}
+
+/* Dicts that share their keys with the class hold references to these. */
+Test(tree, a_class_counts_the_users_of_its_keys)
+{
+    static const char source[] = OUR_CLASS "def make():\n"
+                                           "    c = C()\n"
+                                           "    c.a = 11 / 7\n"
+                                           "    vars(c)\n"
+                                           "    return [c]\n"
+                                           "make()";
+    enter(receiver);
+    python_run(source);
+    PyTypeObject *theirs = (PyTypeObject *)python_eval("C");
+    Py_ssize_t there = ot_type_shared_keys(theirs)->dk_refcnt;
+    enter(sender);
+    python_run(source);
+    PyTypeObject *ours = (PyTypeObject *)python_eval("C");
+    Py_ssize_t here = ot_type_shared_keys(ours)->dk_refcnt;
+    PyObject *root = python_eval("make()");
+    cr_assert_eq(ot_type_shared_keys(ours)->dk_refcnt, here + 1);
+    ot_tree_t *tree = detach_steal(root);
+    cr_assert_null(tree->pickle);
+    cr_assert_eq(ot_type_shared_keys(ours)->dk_refcnt, here);
+    Py_DECREF(ours);
+    enter(receiver);
+    root = attach(tree);
+    cr_assert_eq(ot_type_shared_keys(theirs)->dk_refcnt, there + 1);
+    Py_DECREF(root);
+    cr_assert_eq(ot_type_shared_keys(theirs)->dk_refcnt, there);
+    Py_DECREF(theirs);
 }
 
 Test(tree, a_cycle_through_a_tunnel_is_broken_by_close)

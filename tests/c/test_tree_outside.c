@@ -65,6 +65,41 @@ Test(tree_outside, an_outside_cycle_is_copied)
     python_run("probe.clear()");
 }
 
+/* All references to the inner list come from the tree and from what stays outside of it. */
+Test(tree_outside, what_an_outside_container_has_in_the_tree_is_copied)
+{
+    python_run("def make():\n"
+               "    global outside\n"
+               "    inner = [f(1)]\n"
+               "    outside = [inner]\n"
+               "    return [outside, inner]");
+    transfer("make()");
+    cr_assert(python_true("x[0][0] is x[1] and x[1] == [11 / 7]"));
+    enter(sender);
+    cr_assert(python_true("outside == [[f(1)]] and gc.is_tracked(outside[0])"));
+    enter(receiver);
+}
+
+/* The deque has one reference, but somebody can look into it: the cycle through it is not the tree's. */
+Test(tree_outside, a_cycle_through_what_stays_is_copied)
+{
+    python_run("import weakref\n"
+               "def make():\n"
+               "    global weak\n"
+               "    ring = [f(1)]\n"
+               "    stays = collections.deque([ring])\n"
+               "    ring.append(stays)\n"
+               "    weak = weakref.ref(stays)\n"
+               "    return [ring]");
+    transfer("make()");
+    cr_assert(python_true("x[0][1][0] is x[0] and x[0][0] == 11 / 7"));
+    enter(sender);
+    cr_assert(python_true("weak()[0][1] is weak() and weak()[0][0] == f(1)"));
+    cr_assert(python_true("gc.collect() > 0 and weak() is None"));
+    enter(receiver);
+    python_run("x[0][1].append(x)\ndel x\nimport gc\ngc.collect()");
+}
+
 Test(tree_outside, a_chain_below_an_outside_object_is_copied)
 {
     /* The inner list has one reference, but it comes from an object that stays. */
@@ -151,6 +186,18 @@ Test(tree_outside, an_object_that_cannot_be_pickled_changes_nothing)
 {
     fails_without_a_trace("ok = False\nstuck = __import__('_thread').allocate_lock()\n"
                           "def make(): return [" EVERY_KIND ", [stuck]]",
+                          false, PyExc_TypeError);
+}
+
+/* Lists that are no neighbours on the collector's list leave it one by one, and come back. */
+Test(tree_outside, a_failed_send_gives_the_collector_all_containers_back)
+{
+    fails_without_a_trace("ok = False\nstuck = __import__('_thread').allocate_lock()\n"
+                          "def make():\n"
+                          "    global between\n"
+                          "    many = [[f(n)] for n in range(30)]\n"
+                          "    between = many[::2]\n"
+                          "    return many[1::2] + [[stuck]]",
                           false, PyExc_TypeError);
 }
 

@@ -98,6 +98,17 @@ def test_lookups_agree_with_dicts(d, others):
         assert view.get(k, "no") == d.get(k, "no") and (k in view) == (k in d) == (k in keys)
 
 
+def test_keys_of_equal_hash_are_told_apart():
+    """-1 and -2 have one hash; so have numbers that are apart by 2**61 - 1."""
+    d = {-2: "two", -1: "one", 5: "five", 5 + 2**61 - 1: "far"}
+    frozen, elements = freeze(d), freeze(set(d))
+    assert all(frozen[key] == value for key, value in d.items())
+    assert all(key in elements for key in d)
+    first = freeze({-2: "two", 5: "five"})
+    assert -1 not in first and 5 + 2**61 - 1 not in first and first[-2] == "two"
+    assert -1 not in freeze({-2})
+
+
 def test_tables_with_holes_and_of_every_width():
     for n in (5, 100, 200, 40000):
         d = {f"k{i}": i for i in range(n)}

@@ -41,6 +41,12 @@ class WithProperty:
         self.__dict__["a"] = value
 
 
+class OfTwoKinds:
+    """Of test_layouts.py, whose worker has another one."""
+
+    __slots__ = ("one", "two")
+
+
 class Closed:
     """Attributes go into its dict only."""
 
