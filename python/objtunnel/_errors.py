@@ -33,8 +33,8 @@ class SharedReferenceError(ValueError):
     outside.
     """
 
-    path = None
-    count = None
+    path: str | None = None
+    count: int | None = None
 
 
 class InterpreterClosed(RuntimeError):
@@ -51,8 +51,8 @@ class RemoteError(RuntimeError):
     type_name: the class's module and name, a str. remote_args: the exception's args, a tuple.
     """
 
-    type_name = None
-    remote_args = ()
+    type_name: str | None = None
+    remote_args: tuple[object, ...] = ()
 
 
 class RemoteTraceback(Exception):

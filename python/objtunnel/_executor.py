@@ -12,6 +12,7 @@ callback runs and nobody waits under it.
 
 import concurrent.futures
 import concurrent.futures.thread
+import contextlib
 import itertools
 import logging
 import os
@@ -29,6 +30,7 @@ from objtunnel._future import SETTLED, PoolFuture
 from objtunnel._pool_worker import CANCELLED, CHUNK, PAGE, PLAIN, SHIFT
 from objtunnel._worker import rename_path
 
+_SMALL = 256  # larger ints are copied when they are sent
 _BATCH = 512  # answers that are settled in one go
 _AGAIN = 0.1  # seconds between two interrupts of a job that is to be killed
 _LOOK = 0.5  # seconds between two looks at workers that may have died without a word
@@ -234,6 +236,7 @@ class _Pool:
         self.leaving = []  # _Members that have said goodbye, but whose interpreter may still end
         self.broken = None  # why, as text
         self.closed = False
+        self.watched = False  # somebody waits for the workers' ends and tells the manager of them
         self.killing = False  # the manager interrupts what runs, until nothing does
         self.lock = threading.Lock()
         self.manager = None
@@ -266,6 +269,8 @@ class _Pool:
         if function and not kwargs and not kind and PLAIN.issuperset(map(type, box)) and (
                 not self._strict and sys.path == self._path):
             future = PoolFuture(self, number)
+            if function > _SMALL:
+                future._frame = function
             job = [number, function]
             job += box
             box = None  # nothing but the job refers to the arguments
@@ -416,9 +421,11 @@ class _Pool:
 
     def _take(self, timeout=None):
         """The answers that are there; waits for the first one."""
-        if timeout is None and (self.futures or self.closed or not all(
+        if timeout is None and self.killing:
+            timeout = _AGAIN
+        elif timeout is None and not self.watched and (self.futures or self.closed or not all(
                 m.up for m in list(self.members.values()))):
-            timeout = _LOOK if not self.killing else _AGAIN
+            timeout = _LOOK
         try:
             batch = [self.answers.recv(timeout)]
         except TunnelEmpty:
@@ -487,11 +494,15 @@ class _Pool:
 
     def _hear(self, index, what, text):
         if what == "up":
+            with contextlib.suppress(TunnelEmpty, TunnelClosed):
+                self.members[index].status.recv_nowait()  # its only message
             self.members[index].up = True
             return
         member = self.members.pop(index, None)
         if member is None:
             return
+        if what == "ended":  # and its last words would have come before this
+            what, text = "died", member.worker.error or "for no known reason"
         self.leaving = [m for m in self.leaving if not m.status.closed] + [member]
         if what == "initializer":
             logging.getLogger("concurrent.futures").critical("Exception in initializer:\n%s", text)
@@ -545,11 +556,26 @@ class _Pool:
         if manager is None or manager is threading.current_thread():
             return
         try:
+            self._wait_for_workers()
             manager.join()
             self._wait_for_interpreters(None)
         except KeyboardInterrupt:
             self.abort()
             raise
+
+    def _wait_for_workers(self):
+        """Until all have ended. As Interpreter.close(), it wakes jobs that wait in tunnels once everything
+        else in the process waits, too: also the manager, which needs no look at the workers meanwhile."""
+        self.watched = True
+        self._wake()
+        while self.members and self.manager.is_alive():
+            for index, member in list(self.members.items()):
+                while not member.up and not member.status.closed:
+                    time.sleep(0.005)  # until the manager knows; it is about to start
+                member.worker.wait_for_end(member.status)
+                self.answers.send([-index, "ended", None])
+                while index in self.members and self.manager.is_alive():
+                    time.sleep(0.001)  # until the manager has heard that; another one may take its place
 
     def _wait_for_interpreters(self, end):
         while self.leaving:
@@ -563,6 +589,8 @@ class _Pool:
     def abort(self):
         """Ctrl-C: drop what is queued, interrupt what runs; wait a little. Whether all has ended."""
         self.close(cancel_futures=True)
+        self.watched = False
+        self._wake()
         self._interrupt()
         end = time.monotonic() + _exit.GRACE
         manager = self.manager

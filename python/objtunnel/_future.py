@@ -59,7 +59,9 @@ class PoolFuture(Future):
         _result = _exception = None
 
     _sent = _received = None  # counts of what was sent, with its envelope; of what came
-    _frame = None  # what the envelope held beside the arguments: function, keywords, kind
+    # What the envelope held beside the arguments: function, keywords, kind; only the function's number if
+    # that is all, and None if that is a small one.
+    _frame = None
 
     def __init__(self, pool, number):
         if not _LEAN:
@@ -112,7 +114,9 @@ class PoolFuture(Future):
         frame = self._frame
         if self._sent is None:  # the arguments could not be sent
             return None
-        envelope = Tunnel().send([self._number, 1] if frame is None else
+        if frame is None:
+            frame = 1  # as cheap to send as any small number
+        envelope = Tunnel().send([self._number, frame] if type(frame) is int else
                                  [frame[0], [], dict.fromkeys(frame[1]), *frame[2:]])
         sent = Receipt(has - own for has, own in zip(self._sent, envelope))
         received = self._received
@@ -140,12 +144,17 @@ class PoolFuture(Future):
     def _open(self, answer):
         """Take over an answer that came by a tunnel of its own; if it cannot be rebuilt here, that
         is the outcome."""
+        error = None
         try:
             if len(answer) == 3:
-                raise _failures.unpack(answer[2].recv_nowait())
-            value = answer[1].recv_nowait().pop()
-            self._received = answer[2:]
-        except BaseException as error:
-            self._settle_error(error)
-        else:
+                error = _failures.unpack(answer[2].recv_nowait())
+            else:
+                value = answer[1].recv_nowait().pop()
+                self._received = answer[2:]
+        except BaseException as e:
+            self._settle_error(e)
+            return
+        if error is None:
             self._settle_result(value)
+        else:  # never raised here: its traceback would hold this frame, and so the future that holds it
+            self._settle_error(error)

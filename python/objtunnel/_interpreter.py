@@ -161,11 +161,14 @@ class _Future(concurrent.futures.Future):
     def _settle(self):
         """Take over the answer, which has come; if it cannot be rebuilt here, that is it."""
         try:
-            value = self._remote.open_answer(self._reply.recv_nowait)
-        except BaseException as error:
-            self._finish(self.set_exception, error)
-        else:
+            value, error = self._remote.open_answer(self._reply.recv_nowait)
+        except BaseException as e:
+            self._finish(self.set_exception, e)
+            return
+        if error is None:
             self._finish(self.set_result, value)
+        else:  # never raised here: its traceback would hold this frame, and so the future that holds it
+            self._finish(self.set_exception, error)
 
     def _finish(self, set_outcome, outcome):
         with contextlib.suppress(concurrent.futures.InvalidStateError):  # cancelled in time
@@ -222,14 +225,18 @@ class _Remote:
         reply = Tunnel()
         number, payload = self._post(work, reply, None)
         self.calls[number] = payload, reply
+        error = None
         try:
-            return self.open_answer(reply.recv)
+            value, error = self.open_answer(reply.recv)
+            if error is not None:
+                raise error
+            return value
         except KeyboardInterrupt:
-            if not _take_back(payload):
+            if error is None and not _take_back(payload):
                 self.worker.interrupt(number)
             raise
         finally:
-            del self.calls[number]
+            del self.calls[number], error  # which has this frame in its traceback
 
     def submit(self, work):
         reply = Tunnel()
@@ -266,14 +273,14 @@ class _Remote:
         return number, payload
 
     def open_answer(self, recv):
-        """The result, or raises what the job raised. recv() gives the answer."""
+        """(result, None), or (None, what the job raised). recv() gives the answer."""
         try:
             _, kind, value = recv()
         except TunnelClosed:
             raise InterpreterClosed(self._why_no_answer()) from None
         if kind == "value":
-            return value
-        raise _failures.unpack(value)
+            return value, None
+        return None, _failures.unpack(value)
 
     def _why_no_answer(self):
         why = self.worker.error

@@ -1,8 +1,7 @@
 """What runs in a worker interpreter: take a job, do it, answer, until the inbox is closed.
 
 The first message of the inbox is [setup], a dict (_setup.py says what is in it), or [setup, ...] for a
-worker of a pool, whose jobs are _pool_worker.py's. All others are jobs. setup["jobs"] may be another tunnel, from which several workers take jobs: an idle worker
-takes the next one.
+worker of a pool, whose jobs are _pool_worker.py's. All others are jobs.
 
 A job is an envelope [number, reply, payload, mailbox] of an int and tunnels (mailbox may be None),
 which always arrives. The payload tunnel holds the work itself, so that work which cannot be rebuilt
@@ -35,7 +34,6 @@ def main(worker, inbox, status):
     sys.unraisablehook = worker.unraisable
     _failures.count_interrupts = worker.interrupts
     setup, *pool = inbox.recv()
-    jobs = setup.get("jobs") or inbox
     _setup.apply(setup)
     status.send([worker.id])
     del status, setup
@@ -44,17 +42,16 @@ def main(worker, inbox, status):
 
         return _pool_worker.main(worker, *pool)
     try:
-        _serve(worker, jobs)
+        _serve(worker, inbox)
     except BaseException as error:
         _note_failure(worker, error)
         raise
     finally:
         inbox.close()
-        if jobs is inbox:
-            try:
-                drop_jobs(jobs)
-            except BaseException:
-                drop_jobs(jobs)
+        try:
+            drop_jobs(inbox)
+        except BaseException:
+            drop_jobs(inbox)
 
 
 def _serve(worker, jobs):

@@ -20,9 +20,11 @@ import objtunnel
 from objtunnel import (
     BrokenInterpreterPool,
     Event,
+    Interpreter,
     InterpreterPoolExecutor,
     SharedArray,
     SharedReferenceError,
+    Tunnel,
 )
 
 
@@ -496,6 +498,86 @@ def test_terminate_finds_a_job_that_has_just_begun():
         with pytest.raises(BrokenInterpreterPool):
             future.result(timeout=0)
         pool.shutdown()
+
+
+def test_a_failed_future_is_in_no_cycle(pool):
+    with Interpreter() as worker:
+        for submit in (pool.submit, worker.submit):
+            future = submit(jobs.fail)
+            error = weakref.ref(future.exception())
+            gone = weakref.ref(future)
+            time.sleep(0.1)  # the thread that settled it lets go
+            gc.disable()
+            try:
+                del future
+                assert gone() is None and error() is None
+            finally:
+                gc.enable()
+        with pytest.raises(ValueError) as caught:
+            worker.call(jobs.fail)
+        error = weakref.ref(caught.value)
+        gc.disable()
+        try:
+            del caught
+            assert error() is None
+        finally:
+            gc.enable()
+
+
+def test_receipts_count_the_arguments_alone_however_many_functions_there_are(pool):
+    futures = [pool.submit(function, 1.5) for function in jobs.many_functions]
+    assert {future.result() for future in futures} == {2.5}
+    assert len({future.receipt for future in futures}) == 1 and len(futures) == 300
+
+
+POOL_ENDS = """
+    import pool_jobs as jobs
+    from objtunnel import InterpreterPoolExecutor, Tunnel, TunnelClosed
+    if __name__ == "__main__":
+        results, empty = Tunnel(2), Tunnel()
+        {pool}
+            futures = [pool.submit(jobs.produce, results, 100), pool.submit(jobs.produce, results, 100),
+                       pool.submit(jobs.receive, empty), pool.submit(abs, -1)]
+            for x in results:
+                break
+            assert futures[3].result() == 1
+        {end}
+        for future in futures[:3]:
+            assert isinstance(future.exception(0), TunnelClosed), future
+        print("ended")
+"""
+
+
+@pytest.mark.parametrize("pool, end", [
+    ("with InterpreterPoolExecutor(4) as pool:", ""),
+    ("if pool := InterpreterPoolExecutor(4, max_tasks_per_child=1):", "pool.shutdown()"),
+    ("if pool := InterpreterPoolExecutor(4):",
+     "import threading; t = threading.Thread(target=pool.shutdown); t.start(); pool.shutdown(); t.join()"),
+    ("with InterpreterPoolExecutor(4) as other, InterpreterPoolExecutor(4) as pool:", ""),
+], ids=["with", "max_tasks", "two threads", "beside another pool"])
+def test_a_shutdown_wakes_jobs_that_nobody_else_can(run_script, pool, end):
+    helpers = os.path.dirname(jobs.__file__)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.dirname(objtunnel.__file__)), helpers])}
+    source = POOL_ENDS.replace("{pool}", pool).replace("{end}", end)
+    assert run_script(source, env=env, timeout=60).stdout == "ended\n"
+
+
+def test_a_shutdown_waits_for_jobs_that_others_can_wake(pool):
+    tunnel = Tunnel(2)
+    future = pool.submit(jobs.produce, tunnel, 30)
+    received = []
+
+    def receive():
+        time.sleep(1)
+        received.extend(tunnel)
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    pool.shutdown()
+    assert future.result(0) == 30
+    tunnel.close()
+    thread.join()
+    assert len(received) == 30
 
 
 # ---- threads, callbacks, asyncio -------------------------------------------------------------------

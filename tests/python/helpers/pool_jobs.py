@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+import types
 
 import objtunnel
 
@@ -70,6 +71,16 @@ def block_in_tunnel(started):
     objtunnel.Tunnel().recv()
 
 
+def produce(tunnel, n):
+    for i in range(n):
+        tunnel.send([i])
+    return n
+
+
+def receive(tunnel):
+    return tunnel.recv()
+
+
 def sleep_in_c(started, seconds):
     started.set()
     time.sleep(seconds)
@@ -131,3 +142,12 @@ def own_pool(n):
 
 def pid():
     return os.getpid()
+
+
+def _make_increment(name):
+    function = types.FunctionType(increment.__code__, globals(), name)
+    function.__qualname__ = name
+    return globals().setdefault(name, function)
+
+
+many_functions = [_make_increment(f"increment_{i}") for i in range(300)]
