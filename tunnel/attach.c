@@ -300,10 +300,14 @@ static int
 find_classes(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal,
              ot_arrivals_t **arrivals)
 {
+    const ot_tree_class_t *failed;
     if (tree->classes.len == 0) {
         return 0;
     }
-    *arrivals = ot_classes_find(interp, tree, for_disposal);
+    *arrivals = ot_classes_find(interp, tree, for_disposal, &failed);
+    if (*arrivals == NULL && !for_disposal && failed != NULL) {
+        ot_say_where(interp, tree, failed);
+    }
     return *arrivals == NULL ? -1 : 0;
 }
 
@@ -376,6 +380,7 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
         goto done;
     }
     if (tree->pickle != NULL && (objects = ot_foreign_unpickle(interp, tree)) == NULL) {
+        ot_say_where(interp, tree, NULL);
         goto done;
     }
     if (make_handles(interp, tree, handles) < 0 || check_fixes(tree, arrivals, objects) < 0 ||

@@ -150,8 +150,9 @@ spell_attribute(const search_t *s, PyObject *o, PyObject **slot)
     return NULL;
 }
 
+/* NULL, without an exception if the place is none of the object's that we have a name for. */
 static PyObject *
-spell_place(const search_t *s, PyObject *o, PyObject **slot)
+spell_known_place(const search_t *s, PyObject *o, PyObject **slot)
 {
     PyObject *name = NULL;
     if (PyList_Check(o)) {
@@ -161,11 +162,21 @@ spell_place(const search_t *s, PyObject *o, PyObject **slot)
     } else if (PyDict_Check(o)) {
         name = spell_entry(o, slot);
     } else if (PyAnySet_Check(o)) {
-        name = PyUnicode_FromString(".<element>");
+        setentry *table = ((PySetObject *)o)->table;
+        bool inside =
+            (setentry *)slot >= table && (setentry *)slot <= table + ((PySetObject *)o)->mask;
+        name = inside ? PyUnicode_FromString(".<element>") : NULL;
     }
     if (name == NULL && !PyErr_Occurred() && ot_type_is_python(Py_TYPE(o))) {
         name = spell_attribute(s, o, slot);
     }
+    return name;
+}
+
+static PyObject *
+spell_place(const search_t *s, PyObject *o, PyObject **slot)
+{
+    PyObject *name = spell_known_place(s, o, slot);
     if (name == NULL && !PyErr_Occurred()) {
         bool dict = PyODict_Check(o) && slot == &((ot_odict_t *)o)->inst_dict;
         name = PyUnicode_FromString(dict ? ".__dict__" : PyDict_Check(o) ? ".<key>" : ".<item>");
@@ -237,4 +248,120 @@ ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fix, P
     ot_vec_free(&s.steps);
     ot_ptrmap_free(&s.met);
     return -1;
+}
+
+/* ---- what cannot be received ----------------------------------------------------------------- */
+
+/* The one place of the only pickled object; NULL if there are several. */
+static PyObject **
+only_pickled(const ot_tree_t *tree)
+{
+    PyObject **slot = NULL;
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        if (!fix->is_channel && fix->index != 0) {
+            return NULL;
+        }
+        if (!fix->is_channel && slot == NULL) {
+            slot = fix->slot;
+        }
+    }
+    return slot;
+}
+
+/* The path to a place that a visit passes by, since it holds a placeholder. NULL if it is not found. */
+static PyObject *
+spell_slot(search_t *s, PyObject *root, PyObject **slot)
+{
+    if (find(s, root, NULL) == -2) {
+        return NULL;
+    }
+    for (size_t i = 0; i < s->steps.len; i++) {
+        PyObject *place = spell_known_place(s, s->steps.items[i].o, slot);
+        if (place != NULL) {
+            step_t step = {NULL, slot, i};
+            size_t before;
+            Py_SETREF(place, spell_step(s, &step, &before));
+            PyObject *path = place == NULL ? NULL : spell(s, (Py_ssize_t)before);
+            PyUnicode_AppendAndDel(&path, place);
+            return path;
+        }
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+/* NULL, maybe with an exception, if it cannot be found. */
+static PyObject *
+find_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *failed)
+{
+    const ot_tree_class_t *unburied;
+    ot_arrivals_t *arrivals = NULL;
+    PyObject *target = failed == NULL ? NULL : ot_class_first_instance(failed), *path = NULL;
+    PyObject **slot = failed == NULL ? only_pickled(tree) : NULL;
+    if (target == NULL && slot == NULL) {
+        return NULL;
+    }
+    if (slot == &tree->root) {
+        return PyUnicode_FromString("$");
+    }
+    if (tree->classes.len > 0 &&
+        (arrivals = ot_classes_find(interp, tree, true, &unburied)) == NULL) {
+        return NULL;
+    }
+    search_t s = {.arrivals = arrivals};
+    if (ot_tree_own_keys(tree) == 0) {
+        ot_arrivals_lend(arrivals, true);
+        if (target == NULL) {
+            path = spell_slot(&s, tree->root, slot);
+        } else {
+            Py_ssize_t at = find(&s, tree->root, target);
+            path = at < 0 ? NULL : spell(&s, at);
+        }
+        ot_arrivals_lend(arrivals, false);
+    }
+    ot_arrivals_free(arrivals);
+    ot_vec_free(&s.steps);
+    ot_ptrmap_free(&s.met);
+    return path;
+}
+
+/* 0, or -1 with an exception. */
+static int
+note(PyObject *error, PyObject *where, PyObject *type_name)
+{
+    PyObject *text = type_name == Py_None ? PyUnicode_FromFormat("in the message: %U", where)
+                                          : PyUnicode_FromFormat("in the message: %U, of class %U",
+                                                                 where, type_name);
+    PyObject *none = text == NULL ? NULL : PyObject_CallMethod(error, "add_note", "O", text);
+    int rc = none == NULL || PyObject_SetAttrString(error, "where", where) < 0
+                 ? -1
+                 : PyObject_SetAttrString(error, "type_name", type_name);
+    Py_XDECREF(text);
+    Py_XDECREF(none);
+    return rc;
+}
+
+void
+ot_say_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *failed)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *where = find_where(interp, tree, failed);
+    PyObject *type_name = failed == NULL || failed->module == NULL
+                              ? Py_NewRef(Py_None)
+                              : PyUnicode_FromFormat("%U.%U", failed->module, failed->qualname);
+    if (where == NULL && !PyErr_Occurred()) {
+        where = PyUnicode_FromString("$...");
+    }
+    if (where == NULL || type_name == NULL || note(error, where, type_name) < 0) {
+        PyErr_Clear(); /* the error itself matters more */
+    }
+    Py_XDECREF(where);
+    Py_XDECREF(type_name);
+    PyErr_SetRaisedException(error);
 }

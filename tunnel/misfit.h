@@ -1,4 +1,4 @@
-/* misfit.h: what to say where unpickling gave an object that its place in the tree cannot hold. */
+/* misfit.h: what to say of a message that cannot be received: where in it the fault lies. */
 #ifndef OT_TUNNEL_MISFIT_H
 #define OT_TUNNEL_MISFIT_H
 
@@ -8,5 +8,11 @@
  * NULL: a Tunnel). The tree is in transit, its classes are found, and it stays as it is.
  * arrivals: NULL where the tree has none. Runs: m. Returns -1, possibly with MemoryError. */
 int ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fix, PyObject *o);
+
+/* Gives the current exception the attributes `where`, the path to the first object that cannot be had
+ * here, and `type_name`, its class, and a note that says both. failed: that class; NULL: what was
+ * pickled, and only where a single object was. Not to MemoryError, Ctrl-C and their like. The tree is
+ * in transit and stays as it is. Runs: e. */
+void ot_say_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *failed);
 
 #endif

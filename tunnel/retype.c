@@ -298,8 +298,10 @@ find_undertaker(const ot_interp_t *interp, const ot_tree_class_t *c)
 }
 
 ot_arrivals_t *
-ot_classes_find(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal)
+ot_classes_find(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal,
+                const ot_tree_class_t **failed)
 {
+    *failed = NULL;
     size_t size = offsetof(ot_arrivals_t, items) + tree->classes.len * sizeof(arrival_t);
     ot_arrivals_t *arrivals = PyMem_RawCalloc(1, size);
     if (arrivals == NULL) {
@@ -315,12 +317,19 @@ ot_classes_find(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal)
         a->sent = c;
         a->type = for_disposal ? find_undertaker(interp, c) : find_class(interp, c);
         if (a->type == NULL) {
+            *failed = c;
             ot_arrivals_free(arrivals);
             return NULL;
         }
         arrivals->len++;
     }
     return arrivals;
+}
+
+PyObject *
+ot_class_first_instance(const ot_tree_class_t *c)
+{
+    return c->instances.len == 0 ? NULL : instance(c, 0);
 }
 
 void

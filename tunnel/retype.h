@@ -35,8 +35,13 @@ void ot_classes_reset(ot_tree_t *tree);
 
 /* Finds this interpreter's classes: by import, or (for_disposal) only among what is imported
  * already, with a stand-in for a class that is not. Returns NULL with an exception that names the
- * class; the message is as before. Runs: e. */
-ot_arrivals_t *ot_classes_find(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal);
+ * class, and in *failed (not NULL) which of the tree's classes that is, NULL if none; the message is as
+ * before. Runs: e. */
+ot_arrivals_t *ot_classes_find(const ot_interp_t *interp, ot_tree_t *tree, bool for_disposal,
+                               const ot_tree_class_t **failed);
+
+/* The first instance of one of the tree's classes that has any. Borrowed. */
+PyObject *ot_class_first_instance(const ot_tree_class_t *c);
 
 /* Allocates all that ot_classes_enter needs. Nothing that runs Python code may come between the
  * two. 0, or -1 with MemoryError. Runs: m. */

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from objtunnel import _failures
 from objtunnel._core import Receipt, Tunnel
+from objtunnel._worker import rename_where
 
 SETTLED = threading.Condition()
 
@@ -152,6 +153,7 @@ class PoolFuture(Future):
                 value = answer[1].recv_nowait().pop()
                 self._received = answer[2:]
         except BaseException as e:
+            rename_where(e, {"$[0]": "result"})
             self._settle_error(e)
             return
         if error is None:

@@ -18,7 +18,7 @@ import weakref
 from objtunnel import _exit, _failures, _functions, _main, _setup
 from objtunnel._core import Tunnel, start_worker
 from objtunnel._errors import InterpreterClosed, TunnelClosed, TunnelEmpty
-from objtunnel._worker import drop_jobs, rename_path
+from objtunnel._worker import drop_jobs, rename_path, rename_where
 
 _GRACE = 2.0  # seconds that interrupted jobs have before who waits for them goes on without
 _AGAIN = 0.25  # seconds between two interrupts of a job that is to end
@@ -278,6 +278,9 @@ class _Remote:
             _, kind, value = recv()
         except TunnelClosed:
             raise InterpreterClosed(self._why_no_answer()) from None
+        except BaseException as error:
+            rename_where(error, {"$[2]": "result"})
+            raise
         if kind == "value":
             return value, None
         return None, _failures.unpack(value)

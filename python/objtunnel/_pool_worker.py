@@ -13,7 +13,7 @@ Main invariant: whatever happens, the last thing that a worker says is why it en
 
 from objtunnel import _failures, _functions, _setup
 from objtunnel._core import Tunnel
-from objtunnel._worker import rename_path
+from objtunnel._worker import rename_path, rename_where
 
 SHIFT = 12
 PAGE = 1 << SHIFT  # words in a page of claims
@@ -129,7 +129,11 @@ def _is_ours(words, number, index):
 
 
 def _do_packed(payload, unpack):
-    function, args, kwargs, kind, *path = payload.recv_nowait()
+    try:
+        function, args, kwargs, kind, *path = payload.recv_nowait()
+    except BaseException as error:
+        rename_where(error, {"$[0][1]": "the function", "$[1]": "args", "$[2]": "kwargs"})
+        raise
     _setup.follow_path(path)
     function = (unpack.find(function) if type(function) is int
                 else _functions.unpack(function))

@@ -96,7 +96,7 @@ def _execute(number, reply, payload):
     except (TunnelEmpty, TunnelClosed):
         return  # cancelled
     except BaseException as error:
-        getattr(error, "__dict__", {}).pop("discard", None)  # is about our payload tunnel
+        rename_where(error, {"$[1][1]": "the function", "$[2]": "args", "$[3]": "kwargs"})
         _send_error(number, reply, error)
         return
     try:
@@ -157,6 +157,19 @@ def rename_path(error, names):
     for path, name in names.items():
         if text.startswith(path):
             error.args = (name + text[len(path):], *error.args[1:])
+
+
+def rename_where(error, names):
+    """The same for the path of recv's error; what there is to discard is our envelope, which is gone."""
+    own = error.__dict__
+    own.pop("discard", None)
+    where = own.get("where")
+    for path, name in names.items():
+        if type(where) is str and where.startswith(path):
+            own["where"] = name + where[len(path):]
+            error.__notes__ = [note.replace(where, own["where"]) if type(note) is str else note
+                               for note in getattr(error, "__notes__", ())]
+            return
 
 
 def _leave(job):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import failures
-from objtunnel import Interpreter, InterpreterClosed, RemoteError, SharedReferenceError, Tunnel
+from objtunnel import Interpreter, InterpreterClosed, InterpreterPoolExecutor, RemoteError, SharedReferenceError, Tunnel
 
 WAIT = 60
 
@@ -253,6 +253,59 @@ def test_a_message_that_cannot_be_received_can_be_discarded(worker, pickled):
     t.send("a small one")  # of another layout
     assert caught.value.discard() is False and t.recv(0) == "a small one"
     assert caught.value.discard() is False
+
+
+@pytest.mark.parametrize("shape, where, name", [
+    ("[1.5, {'rows': [[], C([1])]}]", "$[1]['rows'][1]", "C"),
+    ("C(C(1))", "$", "C"),
+    ("Record(a=1.5, b=(1.5, [C(2)]))", "$.b[1][0]", "C"),
+    ("[Record(a=[S(1.5)])]", "$[0].a[0]", "S"),
+    ("{3: {C(1.5)}}", "$[3].<element>", "C"),
+    ("[[P([1])], 2.5]", "$[0][0]", None),
+    ("{'a': (1.5, P([1]))}", "$['a'][1]", None),
+    ("{'b': P([1])}", "$['b']", None),
+    ("Record(a=Record(b=P(1)))", "$.a.b", None),
+    ("[{1.5, P(1)}]", "$[0].<element>", None),
+    ("P([1])", "$", None),
+    ("[[P([1])], 2.5, P(3)]", "$...", None),  # in one pickle: no saying which it is
+    ("[[C(i)] for i in range(1000)]", "$[0][0]", "C"),
+])
+def test_where_in_a_message_it_cannot_be_received(worker, shape, where, name):
+    t = Tunnel()
+    worker.call(failures.send_inside, t, shape)
+    for _ in range(3):  # the message is as before
+        with pytest.raises(ImportError) as caught:
+            t.recv(0)
+        error = caught.value
+        assert error.where == where, error.where
+        assert error.type_name == (name and f"only_in_a_worker.{name}")
+        assert len(error.__notes__) == 1 and where in error.__notes__[0]
+    with Interpreter() as other:
+        received = other.submit(failures.receive_with_a_module_of_its_own, t)
+        assert received.result(WAIT) is True
+    worker.call(failures.send_inside, t, shape)
+    with pytest.raises(ImportError) as caught:
+        t.recv(0)
+    assert caught.value.discard() is True and t.empty()
+
+
+def test_where_in_arguments_and_results(worker):
+    with InterpreterPoolExecutor(1) as pool:
+        for submit in (pool.submit, worker.submit):
+            error = submit(failures.return_only_here).exception(WAIT)
+            assert (type(error), error.where, error.type_name) == (
+                ImportError, "result['rows'][1]", "only_in_a_worker.C")
+            assert not hasattr(error, "discard") and "result['rows'][1]" in error.__notes__[0]
+        module = sys.modules["only_here"] = type(sys)("only_here")
+        exec("class C: pass", module.__dict__)
+        try:
+            for submit in (pool.submit, worker.submit):
+                error = submit(len, [[module.C()]]).exception(WAIT)
+                assert error.where == "args[0][0][0]" and error.type_name == "only_here.C"
+                error = submit(len, a=module.C()).exception(WAIT)
+                assert error.where == "kwargs['a']" and error.type_name == "only_here.C"
+        finally:
+            del sys.modules["only_here"]
 
 
 def test_an_answer_does_not_offer_to_discard_its_payload(worker):

@@ -181,6 +181,40 @@ def send_of_a_module_that_exists_there_only(t, pickled):
     t.send([module.C([1.5])])
 
 
+def send_inside(t, shape):
+    """An instance whose class exists there only, somewhere in a message."""
+    t.send(eval(shape, {**make_only_in_a_worker(), "Record": Record, "range": range}))
+
+
+def make_only_in_a_worker():
+    module = sys.modules["only_in_a_worker"] = type(sys)("only_in_a_worker")
+    exec("class C:\n    def __init__(self, x): self.x = x\n"
+         "class P(C):\n    def __getstate__(self): return self.__dict__\n"
+         "class S:\n    __slots__ = ('x', 'y')\n    def __init__(self, x): self.x = x\n", module.__dict__)
+    return module.__dict__
+
+
+def receive_with_a_module_of_its_own(t):
+    """Where the classes exist: uses what comes hard. (The sender's instances know no others.)"""
+    make_only_in_a_worker()
+    tree = t.recv(10)
+    import copy
+    import gc
+    gc.collect()
+    return repr(copy.deepcopy(tree)) is not None
+
+
+def return_only_here():
+    module = sys.modules["only_in_a_worker"] = type(sys)("only_in_a_worker")
+    exec("class C: pass", module.__dict__)
+    return {"rows": [1, module.C()]}
+
+
+class Record:
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
 class Unpicklable:
     def __init__(self, kind):
         self.kind = kind
