@@ -361,6 +361,15 @@ format:
 objects: $(OBJECTS) $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT) $(BENCH_REFCOUNT_OBJECTS) $(BENCH_TUNNEL_OBJECTS) \
 	$(BENCH_CHANNEL_OBJECTS) $(BENCH_TABLE_OBJECTS)
 
+# ---- documentation --------------------------------------------------------------------------------
+
+# The pages of docs/ and the reference from the docstrings, as a site. A warning is an error.
+.PHONY: docs
+docs: all
+	@tools/get_sphinx $(BUILD)
+	@PYTHONPATH=$(BUILD)/lib $(BUILD)/docs-venv/bin/python -m sphinx -W --keep-going -q -b html docs $(BUILD)/docs
+	@echo "docs: $(BUILD)/docs/index.html"
+
 # ---- the rest -------------------------------------------------------------------------------------
 
 .PHONY: clean distclean help FORCE
@@ -400,5 +409,6 @@ help:
 	@echo "make lab-bench     what refcounts cost in CPython, ten minutes; BENCH_ARGS=... (--quick)"
 	@echo "make lint          clang-format, cppcheck, shellcheck, clang's warnings, check-types"
 	@echo "make check-types   the type stubs, by mypy"
+	@echo "make docs          the site: docs/ and the reference, by sphinx, into $(BUILD)/docs"
 	@echo "make format        clang-format in place"
 	@echo "make clean         remove objects, package and tests     make distclean  remove $(BUILD)/"

@@ -105,6 +105,13 @@ build_info(PyObject *module, PyObject *unused)
 }
 
 static PyObject *
+take_old_blocks(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    return ot_state_take_old_blocks(ot_state_of_module(module)) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
 live_tunnels(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -128,6 +135,8 @@ static PyMethodDef functions[] = {
      "The base in C that keeps instances of a class from moving; None if they can move."},
     {"_build_info", build_info, METH_NOARGS,
      "How this extension was built (for `python -m objtunnel info`)."},
+    {"_take_old_blocks", take_old_blocks, METH_NOARGS,
+     "Keep what this interpreter's free lists hold from before the heap."},
     {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
     {"spin_control", spin_control, METH_VARARGS,
      "spin_control(threads, rounds)\n--\n\n"
@@ -266,6 +275,7 @@ module_free(void *self)
     Py_CLEAR(state->tunnel_type);
     Py_CLEAR(state->gil_type);
     Py_CLEAR(state->worker_type);
+    Py_CLEAR(state->old_blocks);
     Py_CLEAR(state->receipt_type);
     Py_CLEAR(state->heap_info_type);
     Py_CLEAR(state->tunnel_empty);

@@ -4,6 +4,8 @@
  */
 #include "objtunnel/state.h"
 
+#include "runtime/free_lists.h"
+
 ot_state_t *
 ot_state_of_module(PyObject *module)
 {
@@ -20,4 +22,13 @@ ot_state_current(void)
     ot_state_t *state = PyModule_GetState(module);
     Py_DECREF(module); /* sys.modules keeps it */
     return state;
+}
+
+int
+ot_state_take_old_blocks(ot_state_t *state)
+{
+    if (state->old_blocks == NULL && (state->old_blocks = PyList_New(0)) == NULL) {
+        return -1;
+    }
+    return ot_take_old_free_lists(state->old_blocks);
 }

@@ -18,6 +18,8 @@ typedef struct {
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyTypeObject *lock_type, *process_global_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed, *tunnel_timeout, *tunnel_send_timeout;
+    PyObject *old_blocks; /* owned: a list of what free lists held from before the heap, or NULL */
+    bool has_made_tunnels;
     PyObject *process_keys; /* list: what this interpreter has of process_global() */
 } ot_state_t;
 
@@ -27,6 +29,11 @@ ot_state_t *ot_state_of_module(PyObject *module);
 /* The same for code that has no object of ours at hand (unpickling, other interpreters' data):
  * imports objtunnel if need be. NULL with an exception set. Runs: e. */
 ot_state_t *ot_state_current(void);
+
+/* Keeps what this interpreter's free lists hold from before the heap (runtime/free_lists.h), so that what a
+ * program makes next moves. Done at the end of the import, which frees a lot, and before the first tunnel.
+ * 0, or -1 with MemoryError. */
+int ot_state_take_old_blocks(ot_state_t *state);
 
 /* Each adds its type or functions to the module; 0 or -1 with an exception set. */
 int ot_tunnel_add(PyObject *module, ot_state_t *state);

@@ -54,12 +54,19 @@ tunnel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|n:Tunnel", names, &maxsize)) {
         return NULL;
     }
+    ot_state_t *state = PyType_GetModuleState(type);
+    if (!state->has_made_tunnels) {
+        if (ot_state_take_old_blocks(state) < 0) {
+            return NULL;
+        }
+        state->has_made_tunnels = true;
+    }
     /* As in queue.Queue, zero or less means no limit. */
     ot_channel_t *ch = ot_channel_new(maxsize > 0 ? (size_t)maxsize : 0);
     if (ch == NULL) {
         return PyErr_NoMemory();
     }
-    return ot_tunnel_steal(PyType_GetModuleState(type), ch);
+    return ot_tunnel_steal(state, ch);
 }
 
 static int

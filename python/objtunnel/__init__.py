@@ -11,7 +11,7 @@ See README.md for what moves, what is copied and what is pickled.
 
 from _collections_abc import MutableMapping  # collections.abc, which os has loaded already
 
-from objtunnel import _modules, _processes
+from objtunnel import _core, _modules, _processes
 from objtunnel._classes import register_movable
 from objtunnel._core import (
     Barrier,
@@ -110,6 +110,9 @@ def _import_lazily(name):
     globals()[name] = value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
     return value
 
+
+# Last: what the import itself has freed is among them.
+_core._take_old_blocks()
 
 if not TYPE_CHECKING:  # or every name would be there for type checkers
     __getattr__ = _import_lazily

@@ -1,0 +1,27 @@
+"""The programs of docs/tutorial.md and docs/howto.md run as files of their own and print what stands below them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PROGRAM = re.compile(r"^## (.*?)\n(.*?)```python\n(.*?)```\n\n```text\n(.*?)```", re.MULTILINE | re.DOTALL)
+LISTENS_IN_A_THREAD = "Log from workers"  # its lines come in any order
+
+CASES = [(page, title, source, printed) for page in ("tutorial", "howto")
+         for title, _, source, printed in PROGRAM.findall((DOCS / f"{page}.md").read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "title", "source", "printed"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
+def test_program(run_script, page, title, source, printed):
+    lines = run_script(source, timeout=60).stdout.splitlines()
+    expected = printed.splitlines()
+    if title == LISTENS_IN_A_THREAD:
+        lines, expected = sorted(lines), sorted(expected)
+    assert lines == expected
+
+
+def test_every_program_has_its_output():
+    for page in ("tutorial", "howto"):
+        assert (DOCS / f"{page}.md").read_text(encoding="utf-8").count("```python") == sum(c[0] == page for c in CASES) > 4
