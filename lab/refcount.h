@@ -21,7 +21,7 @@
 #define OT_LAB_C11_RELAXED 1 /* fetch_add, relaxed both ways: the cheapest that C11 offers */
 #define OT_LAB_C11_ACQ_REL 2 /* relaxed up, acquire-release down: the weakest that is right */
 #define OT_LAB_LOCK 3        /* LOCK INC, LOCK DEC; immortal objects are skipped, as in stock */
-#define OT_LAB_LOCK_ALL 4    /* the same, and immortal objects pay too: the world of 2006 */
+#define OT_LAB_LOCK_ALL 4    /* the same, and immortal objects pay too */
 
 #ifndef OT_LAB_VARIANT
 #define OT_LAB_VARIANT OT_LAB_STOCK
