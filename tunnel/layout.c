@@ -27,6 +27,12 @@ ot_type_is_python(PyTypeObject *type)
     return type->tp_dealloc == subtype_dealloc && ot_type_is_from_statement(type);
 }
 
+bool
+ot_type_has_own_dealloc(PyTypeObject *type)
+{
+    return type->tp_dealloc != NULL && type->tp_dealloc != subtype_dealloc;
+}
+
 /* typing.Generic is written in C and adds nothing to object: as if a class statement had made it. */
 static bool
 is_generic(PyTypeObject *type)

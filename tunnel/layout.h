@@ -30,6 +30,10 @@ int ot_layout_init(void);
 /* Made by a class statement: instances are laid out as instance.c says. */
 bool ot_type_is_python(PyTypeObject *type);
 
+/* Whether its tp_dealloc was written for it or for a base: it is not CPython's general one for heap types,
+ * which works by what it finds in the type. */
+bool ot_type_has_own_dealloc(PyTypeObject *type);
+
 /* The first type along tp_base that no class statement made. Borrowed. */
 PyTypeObject *ot_type_solid_base(PyTypeObject *type);
 
