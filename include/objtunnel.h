@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT. Copyright (c) the objtunnel developers; this file may be copied. */
 /* objtunnel.h: objtunnel's C API for other extension modules, through a capsule.
  *
- * Purpose: process-wide state as in objtunnel_global.h, which documents the functions, with the one
- * implementation in objtunnel._core: it shows up in objtunnel.process_globals(), and circles of
- * waiting threads are found across extensions. objtunnel must be installed at run time;
+ * Purpose: process-wide state as in objtunnel_global.h, with the one implementation in
+ * objtunnel._core: it shows up in objtunnel.process_globals(), circles of waiting threads are found
+ * across extensions, and extensions can share a global (objtunnel_calls.h documents the functions). objtunnel must be installed at run time;
  * objtunnel.get_include() says where this file lies.
  *
  * Threading: as objtunnel_global.h. ot_import() may run in several interpreters at once: they find
@@ -55,42 +56,43 @@ ot_import(void)
 }
 
 static inline int
-ot_global_enter(ot_global_t *g, ot_init_t init, void *arg)
+ot_base_enter(ot_global_t *g, const void *holder, ot_init_t init, void *arg)
 {
-    return ot_import() < 0 ? -1 : ot_api->global_enter(g, init, arg);
+    return ot_import() < 0 ? -1 : ot_api->enter_for(g, holder, init, arg);
 }
 
 /* Nothing was entered while there is no table. */
 static inline int
-ot_global_leave(ot_global_t *g)
+ot_base_leave(ot_global_t *g, const void *holder)
 {
-    return ot_api == NULL ? -1 : ot_api->global_leave(g);
+    return ot_api == NULL ? -1 : ot_api->leave_for(g, holder);
 }
 
 static inline int
-ot_global_enter_module(ot_global_t *g, PyObject *module, ot_init_t init)
+ot_base_get(ot_registry_t *r, const char *key, const void *holder, ot_create_t create, void *arg,
+            void **value)
 {
-    return ot_import() < 0 ? -1 : ot_api->global_enter_module(g, module, init);
-}
-
-static inline void
-ot_global_leave_module(ot_global_t *g, void *module)
-{
-    if (ot_api != NULL) {
-        ot_api->global_leave_module(g, module);
-    }
+    return ot_import() < 0 ? -1 : ot_api->get_for(r, key, holder, create, arg, value);
 }
 
 static inline int
-ot_registry_get(ot_registry_t *r, const char *key, ot_create_t create, void *arg, void **value)
+ot_base_put(ot_registry_t *r, const char *key, const void *holder)
 {
-    return ot_import() < 0 ? -1 : ot_api->registry_get(r, key, create, arg, value);
+    return ot_api == NULL ? -1 : ot_api->put_for(r, key, holder);
 }
 
-static inline int
-ot_registry_put(ot_registry_t *r, const char *key)
+/* The process's one global of that name, for extensions that wrap the same library and know nothing
+ * of each other: by convention the name is the library's ("libxml2"). NULL with ImportError or
+ * MemoryError set; else it is good until the process ends, the same pointer for the same name and
+ * exit in all interpreters. Use it as any other: enter it with an init of your own.
+ *
+ * Whose functions count: the init of whoever comes first while nobody uses it, and then the exit of
+ * that same extension, whoever leaves last. So init and exit of all of them must leave the library in
+ * a state that the others can use: the library's documented defaults. */
+static inline ot_global_t *
+ot_global_named(const char *name, void (*exit)(void))
 {
-    return ot_api == NULL ? -1 : ot_api->registry_put(r, key);
+    return ot_import() < 0 ? NULL : ot_api->named(name, exit, OT_CALL_EXIT_);
 }
 
 /* Has instances of the type move through tunnels instead of being pickled: see
@@ -122,4 +124,6 @@ ot_module_namespace(PyObject *module)
 #ifdef __cplusplus
 }
 #endif
+
+#include "objtunnel_calls.h"
 #endif

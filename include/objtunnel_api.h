@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT. Copyright (c) the objtunnel developers; this file may be copied. */
 /* objtunnel_api.h: the table of functions behind the capsule objtunnel._core._C_API.
  *
  * Main invariant: it only grows. A function is added at the end and never changes its meaning, so
@@ -26,6 +27,13 @@ typedef struct {
     int (*registry_put)(ot_registry_t *r, const char *key);
     int (*register_type)(PyTypeObject *type, const ot_type_spec_t *spec);
     PyObject *(*module_namespace)(PyObject *module);
+    int (*enter_for)(ot_global_t *g, const void *holder, ot_init_t init, void *arg);
+    int (*leave_for)(ot_global_t *g, const void *holder);
+    int (*get_for)(ot_registry_t *r, const char *key, const void *holder, ot_create_t create,
+                   void *arg, void **value);
+    int (*put_for)(ot_registry_t *r, const char *key, const void *holder);
+    ot_global_t *(*named)(const char *name, void (*exit)(void),
+                          void (*call_exit)(void (*exit)(void)));
 } ot_api_t;
 
 #endif

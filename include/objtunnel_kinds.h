@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT. Copyright (c) the objtunnel developers; this file may be copied. */
 /* objtunnel_kinds.h: how an extension has its objects move through tunnels (part of objtunnel.h).
  *
  * An object moves in place: its block and all that it refers to become the receiving interpreter's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT. Copyright (c) the objtunnel developers; this file may be copied. */
 /* objtunnel_types.h: the static objects of an extension that wraps process-wide C state.
  *
  * Purpose: what objtunnel.h (through objtunnel's capsule) and objtunnel_global.h (everything in
@@ -12,13 +13,28 @@
 
 #ifndef OT_WITHOUT_PYTHON
 #include <Python.h>
+#ifdef Py_LIMITED_API
+#error "objtunnel's headers need CPython's full API: do not define Py_LIMITED_API"
+#endif
 #endif
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* The version of these headers, as objtunnel.__version__ has it. */
+#define OT_VERSION_MAJOR 0
+#define OT_VERSION_MINOR 1
+#define OT_VERSION_MICRO 0
+#define OT_VERSION_HEX ((OT_VERSION_MAJOR << 16) | (OT_VERSION_MINOR << 8) | OT_VERSION_MICRO)
+
 #ifdef __cplusplus
+#include "objtunnel_cxx.h"
+#define OT_CALL_EXIT_ ot_cxx_call_exit
+#define OT_CALL_DESTROY_ ot_cxx_call_destroy
 extern "C" {
+#else
+#define OT_CALL_EXIT_ NULL
+#define OT_CALL_DESTROY_ NULL
 #endif
 
 typedef struct ot_global ot_global_t;
@@ -31,7 +47,8 @@ struct ot_user;
  *
  * Invariant: users is the list of who entered and has not left, entries the sum of their counts;
  * READY: entries > 0. EMPTY, EXITING: entries == 0. STARTING: just the one who runs init.
- * owner and owner_interp say who runs init or exit, in STARTING and EXITING. */
+ * owner and owner_interp say who runs init or exit, in STARTING and EXITING. needs is empty in EMPTY;
+ * each use in it is listed among the users of the global that is used. */
 struct ot_global {
     const char *name;
     void (*exit)(void);
@@ -44,7 +61,10 @@ struct ot_global {
     uint64_t inits;
     long entries;
     int state;
-    void *reserved[4];
+    struct ot_user *needs;                 /* its own uses of other globals, the newest first */
+    void (*call_exit)(void (*exit)(void)); /* NULL, or calls an exit that may throw (C++) */
+    void *domain;                          /* who looks after it; NULL: nobody yet */
+    ot_global_t *target; /* another name for this one (ot_global_named); NULL otherwise */
 };
 
 /* Resources of one kind by key, each created for its first user, destroyed after its last. */
@@ -52,24 +72,24 @@ struct ot_registry {
     const char *name;
     void (*destroy)(const char *key, void *value);
     struct ot_entry *resources;
-    void *reserved[4];
+    void (*call_destroy)(void (*destroy)(const char *key, void *value), const char *key,
+                         void *value); /* NULL, or calls a destroy that may throw (C++) */
+    void *domain;
+    void *reserved[2];
 };
 
 /* name: a string literal, for messages and process_globals(). exit: void f(void) or NULL. */
 #define OT_GLOBAL_INIT(name, exit)                                                                 \
     {                                                                                              \
-        (name), (exit), NULL, NULL, NULL, 0, -1, 0, 0, 0, 0,                                       \
-        {                                                                                          \
-            NULL, NULL, NULL, NULL                                                                 \
-        }                                                                                          \
+        (name), (exit), NULL, NULL, NULL, 0, -1, 0, 0, 0, 0, NULL, OT_CALL_EXIT_, NULL, NULL       \
     }
 
 /* destroy: void f(const char *key, void *value) or NULL. */
 #define OT_REGISTRY_INIT(name, destroy)                                                            \
     {                                                                                              \
-        (name), (destroy), NULL,                                                                   \
+        (name), (destroy), NULL, OT_CALL_DESTROY_, NULL,                                           \
         {                                                                                          \
-            NULL, NULL, NULL, NULL                                                                 \
+            NULL, NULL                                                                             \
         }                                                                                          \
     }
 

@@ -24,6 +24,13 @@ module_namespace(PyObject *module)
     return namespace;
 }
 
+static ot_global_t *
+named(const char *name, void (*exit)(void), void (*call_exit)(void (*exit)(void)))
+{
+    ot_global_t *g = ot_core_named(name, exit, call_exit);
+    return g != NULL ? g : (ot_global_t *)PyErr_NoMemory();
+}
+
 static const ot_api_t api = {
     .version = OT_API_VERSION,
     .size = sizeof(ot_api_t),
@@ -35,6 +42,11 @@ static const ot_api_t api = {
     .registry_put = ot_registry_put,
     .register_type = ot_kind_register,
     .module_namespace = module_namespace,
+    .enter_for = ot_base_enter,
+    .leave_for = ot_base_leave,
+    .get_for = ot_base_get,
+    .put_for = ot_base_put,
+    .named = named,
 };
 
 int

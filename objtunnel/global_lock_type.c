@@ -76,7 +76,7 @@ lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     as_lock(self)->module = Py_NewRef(PyType_GetModule(type));
     as_lock(self)->name = Py_NewRef(name);
-    if (ot_registry_get(&locks, key, create_lock, NULL, &place) < 0) {
+    if (ot_registry_get_for(&locks, key, self, create_lock, NULL, &place) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -103,7 +103,7 @@ lock_dealloc(PyObject *self)
         if (holds(lock)) {
             ot_channel_cancel(lock->place);
         }
-        (void)ot_registry_put(&locks, PyUnicode_AsUTF8(lock->name));
+        (void)ot_registry_put_for(&locks, PyUnicode_AsUTF8(lock->name), self);
     }
     Py_XDECREF(lock->name);
     Py_XDECREF(lock->module);

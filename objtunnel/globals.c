@@ -71,7 +71,7 @@ put_value(ot_state_t *state, const char *key)
 {
     ot_state_t *outer = leaving;
     leaving = state;
-    (void)ot_registry_put(&values, key);
+    (void)ot_registry_put_for(&values, key, state);
     leaving = outer;
 }
 
@@ -124,7 +124,8 @@ process_value(PyObject *module, PyObject *args)
     }
     key = key_in_this_process(key);
     const char *text = key == NULL ? NULL : PyUnicode_AsUTF8(key);
-    if (text == NULL || ot_registry_get(&values, text, create_value, factory, &channel) < 0) {
+    if (text == NULL ||
+        ot_registry_get_for(&values, text, state, create_value, factory, &channel) < 0) {
         Py_XDECREF(key);
         return NULL;
     }
@@ -151,19 +152,21 @@ static PyStructSequence_Desc global_desc = {
         (PyStructSequence_Field[]){
             {"name", "what its author named it"},
             {"key", "of a resource in a registry; None for a global"},
-            {"state", "'starting', 'ready' or 'exiting'"},
+            {"state",
+             "'starting', 'ready', 'exiting'; 'abandoned': a thread ended within init or exit"},
             {"users", "dict: interpreter id -> how often it has entered"},
             {"inits", "how often it was initialised so far"},
             {"age", "seconds in this state"},
+            {"needed_by", "list: names of the globals whose inits have entered it"},
             {NULL, NULL},
         },
-    .n_in_sequence = 6,
+    .n_in_sequence = 7,
 };
 
 static PyObject *
 global_from_row(ot_state_t *state, const ot_global_row_t *row)
 {
-    static const char *const names[] = {"empty", "starting", "ready", "exiting"};
+    static const char *const names[] = {"empty", "starting", "ready", "exiting", "abandoned"};
     PyObject *global = PyStructSequence_New(state->process_global_type);
     PyObject *fields[] = {
         PyUnicode_FromString(row->name),
@@ -172,6 +175,7 @@ global_from_row(ot_state_t *state, const ot_global_row_t *row)
         PyDict_New(),
         PyLong_FromUnsignedLongLong(row->inits),
         PyFloat_FromDouble((double)row->age / 1e9),
+        PyList_New(0),
     };
     bool good = global != NULL;
     for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
@@ -188,10 +192,25 @@ global_from_row(ot_state_t *state, const ot_global_row_t *row)
     return global;
 }
 
+/* Adds who needs it, a global of that name, or a resource as `name['key']`. */
+static int
+add_needed_by(PyObject *global, const ot_global_row_t *row)
+{
+    PyObject *name = row->user_key == NULL
+                         ? PyUnicode_FromString(row->user_name)
+                         : PyUnicode_FromFormat("%s['%s']", row->user_name, row->user_key);
+    int rc = name == NULL ? -1 : PyList_Append(PyStructSequence_GetItem(global, 6), name);
+    Py_XDECREF(name);
+    return rc;
+}
+
 /* Adds a row's entries to what its interpreter has already. */
 static int
 add_user(PyObject *global, const ot_global_row_t *row)
 {
+    if (row->user_name != NULL) {
+        return add_needed_by(global, row);
+    }
     PyObject *users = PyStructSequence_GetItem(global, 3), *interp, *old, *sum = NULL;
     int rc = -1;
     if (row->interp < 0) {
@@ -242,8 +261,8 @@ static PyMethodDef functions[] = {
     {"process_globals", process_globals, METH_NOARGS,
      "process_globals($module)\n--\n\n"
      "What process-wide state is in use, by extensions that have objtunnel.h, and by objtunnel\n"
-     "itself: a list of ProcessGlobal(name, key, state, users, inits, age). Extensions with the\n"
-     "header-only variant are on their own and not listed.\n\n"
+     "itself: a list of ProcessGlobal(name, key, state, users, inits, age,\n"
+     "needed_by). Extensions with the header-only variant are on their own and not listed.\n\n"
      ">>> lock = GlobalLock('doc'); [g.key for g in process_globals() if g.key == 'doc']\n['doc']"},
     {"_process_value", process_value, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -125,8 +125,8 @@ class Worker:
     def wait_for_end(self, status: Tunnel[Any], /) -> None: ...
 
 @final
-class ProcessGlobal(structseq[Any], tuple[str, str | None, str, dict[int, int], int, float]):
-    __match_args__: Final = ("name", "key", "state", "users", "inits", "age")
+class ProcessGlobal(structseq[Any], tuple[str, str | None, str, dict[int, int], int, float, list[str]]):
+    __match_args__: Final = ("name", "key", "state", "users", "inits", "age", "needed_by")
     @property
     def name(self) -> str: ...
     @property
@@ -139,6 +139,8 @@ class ProcessGlobal(structseq[Any], tuple[str, str | None, str, dict[int, int], 
     def inits(self) -> int: ...
     @property
     def age(self) -> float: ...
+    @property
+    def needed_by(self) -> list[str]: ...
 
 @final
 class GlobalLock:

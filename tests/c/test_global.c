@@ -6,6 +6,7 @@
 #include "check_world.h" /* before the headers, which check if OT_CHECKS is on */
 
 #include "include/objtunnel_core.h"
+#include "include/objtunnel_lists.h"
 #include "include/objtunnel_locks.h"
 
 #include <criterion/criterion.h>
@@ -144,44 +145,6 @@ Test(global, circle_of_inits_is_refused)
     cr_assert_eq(enter(&two, 1), OT_ENTERED, "no circle any more");
 }
 
-static void *
-wait_for_one(void *arg)
-{
-    other_t *other = arg;
-    ot_waiter_t waiter;
-    other->result = ot_core_enter(&one, 2, NULL, &waiter);
-    CHECK(other->result == OT_ENTER_WAIT);
-    other->slept = ot_core_sleep(&waiter, -1);
-    return NULL;
-}
-
-static void
-nothing(int signal)
-{
-    (void)signal;
-}
-
-Test(global, signal_ends_the_wait)
-{
-    other_t other = {0};
-    pthread_t thread;
-    struct sigaction action = {.sa_handler = nothing}; /* no SA_RESTART, as Python's */
-    sigaction(SIGUSR1, &action, NULL);
-    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
-    cr_assert_eq(pthread_create(&thread, NULL, wait_for_one, &other), 0);
-    wait_for_sleeper(&one);
-    /* It may be just about to sleep: until it has gone. */
-    while (sleeps(&one)) {
-        pthread_kill(thread, SIGUSR1);
-        sched_yield();
-    }
-    pthread_join(thread, NULL);
-    cr_assert_eq(other.slept, OT_SLEEP_INTERRUPTED);
-    cr_assert_null(ot_domain.sleepers);
-    ot_core_started(&one, 1);
-    cr_assert_eq(one.entries, 1, "who waited has not entered");
-}
-
 Test(global, wait_can_time_out)
 {
     other_t other = {.first = &two, .second = &one};
@@ -229,6 +192,17 @@ Test(global, settling_takes_all_entries_of_one_interpreter)
     cr_assert_null(ot_domain.globals);
 }
 
+static void *
+wait_for_one(void *arg)
+{
+    other_t *other = arg;
+    ot_waiter_t waiter;
+    other->result = ot_core_enter(&one, 2, NULL, &waiter);
+    CHECK(other->result == OT_ENTER_WAIT);
+    other->slept = ot_core_sleep(&waiter, -1);
+    return NULL;
+}
+
 static atomic_int forked;
 
 static void *
@@ -267,6 +241,212 @@ Test(global, child_of_a_fork_goes_on)
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     cr_assert(sleeps(&one), "the parent is as it was");
+}
+
+/* ---- needs ----------------------------------------------------------------------------------- */
+
+static ot_global_t three = OT_GLOBAL_INIT("three", NULL);
+
+/* `g` is initialised for interp, and enters `needed` within: as ot_glue_init does. */
+static void
+start_needing(ot_global_t *g, ot_global_t *needed, int64_t interp)
+{
+    ot_within_t within;
+    cr_assert_eq(enter(g, interp), OT_ENTER_INIT);
+    ot_core_begin(&within, g, interp, NULL);
+    ot_enter_result_t result = enter(needed, interp);
+    if (result == OT_ENTER_INIT) {
+        ot_core_started(needed, 1);
+    } else {
+        cr_assert_eq(result, OT_ENTERED);
+    }
+    ot_core_end(&within);
+    ot_core_started(g, 1);
+}
+
+static void
+exit_all(ot_global_t *g, int64_t interp)
+{
+    int last;
+    for (ot_global_t *needed; (needed = ot_core_release(g, interp, &last)) != NULL;) {
+        if (last) {
+            exit_all(needed, interp);
+        }
+    }
+    ot_core_exited(g);
+}
+
+Test(global, need_outlives_the_interpreter_that_made_it)
+{
+    long entries;
+    int last;
+    start_needing(&one, &two, 1);
+    cr_assert_eq(enter(&one, 2), OT_ENTERED);
+    cr_assert_eq(ot_core_settle(1, &entries, &last), &one);
+    cr_assert_eq(last, 0);
+    cr_assert_null(ot_core_settle(1, &entries, &last), "two is one's, not the interpreter's");
+    cr_assert_eq(two.state, OT_GLOBAL_READY);
+    cr_assert_eq(ot_core_leave(&two, 2, NULL), OT_LEAVE_NO_ENTRY);
+    cr_assert_eq(ot_core_leave(&one, 2, NULL), OT_LEAVE_EXIT);
+    cr_assert_eq(two.state, OT_GLOBAL_READY, "until one's exit has run");
+    exit_all(&one, 2);
+    cr_assert_eq(two.state, OT_GLOBAL_EMPTY);
+    cr_assert_eq(two.inits, 1);
+    cr_assert_null(ot_domain.globals);
+    cr_assert_null(one.needs);
+}
+
+Test(global, need_left_within_the_exit_goes_after_it)
+{
+    ot_within_t within;
+    int last;
+    start_needing(&one, &two, 1);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_EXIT);
+    ot_core_begin(&within, &one, 1, NULL);
+    cr_assert_eq(ot_core_leave(&two, 1, NULL), OT_LEFT);
+    cr_assert_eq(two.state, OT_GLOBAL_READY);
+    cr_assert_eq(ot_core_leave(&two, 1, NULL), OT_LEAVE_NO_ENTRY, "it was entered once");
+    ot_core_end(&within);
+    cr_assert_eq(ot_core_release(&one, 1, &last), &two);
+    cr_assert_eq(last, 1);
+    ot_core_exited(&two);
+    cr_assert_null(ot_core_release(&one, 1, &last));
+    ot_core_exited(&one);
+}
+
+Test(global, other_interpreters_and_holders_within_an_init_keep_their_own)
+{
+    ot_within_t within;
+    int module = 0; /* any address */
+    ot_waiter_t unused;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    ot_core_begin(&within, &one, 1, NULL);
+    cr_assert_eq(enter(&two, 2), OT_ENTER_INIT);
+    ot_core_started(&two, 1);
+    cr_assert_eq(ot_core_enter(&two, 1, &module, &unused), OT_ENTERED);
+    cr_assert_null(one.needs);
+    ot_core_end(&within);
+    cr_assert_eq(ot_core_leave(&two, 1, &module), OT_LEFT);
+    cr_assert_eq(ot_core_leave(&two, 2, NULL), OT_LEAVE_EXIT);
+}
+
+Test(global, settling_goes_in_the_order_opposite_to_readiness)
+{
+    long entries;
+    int last;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    cr_assert_eq(enter(&two, 1), OT_ENTER_INIT);
+    ot_core_started(&two, 1);
+    ot_core_started(&one, 1); /* began first, was ready last */
+    cr_assert_eq(ot_core_settle(1, &entries, &last), &one);
+    cr_assert_eq(ot_core_settle(1, &entries, &last), &two);
+}
+
+Test(global, failed_init_of_a_need_is_no_need)
+{
+    ot_within_t within;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
+    ot_core_begin(&within, &one, 1, NULL);
+    cr_assert_eq(enter(&two, 1), OT_ENTER_INIT);
+    cr_assert_eq(one.needs, two.users);
+    ot_core_started(&two, 0);
+    cr_assert_null(one.needs);
+    ot_core_end(&within);
+}
+
+Test(global, circle_is_told_by_its_names)
+{
+    ot_within_t within[3];
+    ot_waiter_t waiter;
+    ot_global_t *all[] = {&one, &two, &three};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(ot_core_enter(all[i], 1, NULL, &waiter), OT_ENTER_INIT);
+        ot_core_begin(&within[i], all[i], 1, NULL);
+    }
+    cr_assert_eq(ot_core_enter(&two, 1, NULL, &waiter), OT_ENTER_RECURSIVE);
+    cr_assert_str_eq(waiter.circle, "'two' needs 'three' needs 'two'");
+    cr_assert_eq(ot_core_enter(&one, 1, NULL, &waiter), OT_ENTER_RECURSIVE);
+    cr_assert_str_eq(waiter.circle, "'one' needs 'two' needs 'three' needs 'one'");
+}
+
+/* ---- threads that end ------------------------------------------------------------------------ */
+
+static void *
+end_within_init(void *arg)
+{
+    ot_within_t within;
+    ot_global_t *g = arg;
+    CHECK(enter(g, 1) == OT_ENTER_INIT);
+    ot_core_begin(&within, g, 1, NULL);
+    CHECK(enter(&two, 1) == OT_ENTER_INIT);
+    pthread_exit(NULL);
+}
+
+Test(global, thread_that_ends_within_an_init_is_told)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, end_within_init, &one);
+    pthread_join(thread, NULL);
+    cr_assert_eq(enter(&one, 1), OT_ENTER_ABANDONED);
+    cr_assert_eq(enter(&two, 2), OT_ENTER_ABANDONED);
+    cr_assert_eq(enter(&three, 2), OT_ENTER_INIT);
+}
+
+static atomic_int may_end;
+
+static void *
+end_when_somebody_waits(void *arg)
+{
+    CHECK(enter(arg, 1) == OT_ENTER_INIT);
+    atomic_store(&may_end, 1);
+    wait_for_sleeper(arg);
+    return NULL;
+}
+
+Test(global, who_waits_for_a_thread_that_ends_is_woken)
+{
+    pthread_t thread;
+    ot_waiter_t waiter;
+    pthread_create(&thread, NULL, end_when_somebody_waits, &one);
+    while (!atomic_load(&may_end)) {
+        sched_yield();
+    }
+    cr_assert_eq(ot_core_enter(&one, 2, NULL, &waiter), OT_ENTER_WAIT);
+    cr_assert_eq(ot_core_sleep(&waiter, -1), OT_SLEEP_WOKEN);
+    pthread_join(thread, NULL);
+    cr_assert_eq(enter(&one, 2), OT_ENTER_ABANDONED);
+}
+
+/* ---- domains and names ------------------------------------------------------------------------- */
+
+Test(global, another_domains_global_is_refused)
+{
+    int another = 0;
+    one.domain = &another;
+    cr_assert_eq(enter(&one, 1), OT_ENTER_FOREIGN);
+    cr_assert_eq(ot_core_leave(&one, 1, NULL), OT_LEAVE_NO_ENTRY);
+    cr_assert_eq(one.domain, &another);
+}
+
+static void
+exit_a(void)
+{
+}
+
+static void
+exit_b(void)
+{
+}
+
+Test(global, name_has_an_alias_for_each_exit)
+{
+    ot_global_t *a = ot_core_named("library", exit_a, NULL);
+    ot_global_t *b = ot_core_named("library", exit_b, NULL);
+    cr_assert_neq(a, b);
+    cr_assert_eq(a->target, b->target);
+    cr_assert_eq(a, ot_core_named("library", exit_a, NULL));
+    cr_assert_neq(ot_core_named("another", exit_a, NULL)->target, a->target);
+    cr_assert_str_eq(a->target->name, "library");
 }
 
 /* ---- registries ------------------------------------------------------------------------------ */
@@ -439,4 +619,224 @@ Test(global_lock, has_many_readers)
     }
     ot_global_rwlock_acquire_write(&rwlock);
     ot_global_rwlock_release(&rwlock);
+}
+
+Test(global_lock, reader_that_writes_aborts, .signal = SIGABRT)
+{
+    ot_global_rwlock_acquire_read(&rwlock);
+    ot_global_rwlock_acquire_write(&rwlock);
+}
+
+Test(global_lock, rwlock_released_unheld_aborts, .signal = SIGABRT)
+{
+    ot_global_rwlock_release(&rwlock);
+}
+
+enum { READ = 1, WRITE, READ_TIMED, WRITE_TIMED, LOCK_TIMED };
+
+typedef struct {
+    int how, got;
+} attempt_t;
+
+static void *
+attempt(void *arg)
+{
+    attempt_t *a = arg;
+    switch (a->how) {
+    case READ:
+        a->got = ot_global_rwlock_try_acquire_read(&rwlock);
+        break;
+    case WRITE:
+        a->got = ot_global_rwlock_try_acquire_write(&rwlock);
+        break;
+    case READ_TIMED:
+        a->got = ot_global_rwlock_acquire_read_timed(&rwlock, 2000000);
+        break;
+    case WRITE_TIMED:
+        a->got = ot_global_rwlock_acquire_write_timed(&rwlock, 2000000);
+        break;
+    default:
+        a->got = ot_global_lock_acquire_timed(&lock, 2000000);
+        if (a->got) {
+            ot_global_lock_release(&lock);
+        }
+        return NULL;
+    }
+    if (a->got) {
+        ot_global_rwlock_release(&rwlock);
+    }
+    return NULL;
+}
+
+static int
+other_thread_gets(int how)
+{
+    attempt_t a = {how, -1};
+    pthread_t thread;
+    pthread_create(&thread, NULL, attempt, &a);
+    pthread_join(thread, NULL);
+    return a.got;
+}
+
+Test(global_lock, can_be_tried_and_timed)
+{
+    ot_global_rwlock_acquire_read(&rwlock);
+    cr_assert_eq(other_thread_gets(READ), 1);
+    cr_assert_eq(other_thread_gets(READ_TIMED), 1);
+    cr_assert_eq(other_thread_gets(WRITE), 0);
+    cr_assert_eq(other_thread_gets(WRITE_TIMED), 0);
+    cr_assert_eq(other_thread_gets(READ), 1, "the writer that gave up is in nobody's way");
+    ot_global_rwlock_acquire_read(&rwlock);
+    ot_global_rwlock_release(&rwlock);
+    cr_assert_eq(other_thread_gets(WRITE), 0, "read twice, released once");
+    ot_global_rwlock_release(&rwlock);
+    for (int how = READ; how <= LOCK_TIMED; how++) {
+        cr_assert_eq(other_thread_gets(how), 1);
+    }
+    ot_global_rwlock_acquire_write(&rwlock);
+    ot_global_lock_acquire(&lock);
+    for (int how = READ; how <= LOCK_TIMED; how++) {
+        cr_assert_eq(other_thread_gets(how), 0);
+    }
+    ot_global_rwlock_release(&rwlock);
+    ot_global_lock_release(&lock);
+    cr_assert_eq(other_thread_gets(WRITE_TIMED), 1);
+}
+
+/* ---- locks and fork ---------------------------------------------------------------------------- */
+
+static ot_global_lock_t others = OT_GLOBAL_LOCK_INIT("the other thread's");
+static ot_global_rwlock_t others_read = OT_GLOBAL_RWLOCK_INIT("read by the other thread");
+static ot_global_rwlock_t others_write = OT_GLOBAL_RWLOCK_INIT("written by the other thread");
+static atomic_int held, may_release;
+
+static void *
+hold_while_forked(void *arg)
+{
+    ot_global_lock_acquire(&others);
+    ot_global_rwlock_acquire_read(&others_read);
+    ot_global_rwlock_acquire_write(&others_write);
+    atomic_store(&held, 1);
+    while (!atomic_load(&may_release)) {
+        sched_yield();
+    }
+    ot_global_rwlock_release(&others_write);
+    ot_global_rwlock_release(&others_read);
+    ot_global_lock_release(&others);
+    return arg;
+}
+
+static void
+check_status(pid_t pid)
+{
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* In a child: `lock` and `rwlock` (written or read) are the forking thread's. */
+static void
+use_own_in_child(void)
+{
+    CHECK(other_thread_gets(LOCK_TIMED) == 0);
+    CHECK(other_thread_gets(WRITE_TIMED) == 0);
+    CHECK(!ot_global_lock_try_acquire(&lock));
+    ot_global_lock_release(&lock);
+    ot_global_rwlock_release(&rwlock);
+    for (int how = READ; how <= LOCK_TIMED; how++) {
+        CHECK(other_thread_gets(how) == 1);
+    }
+    CHECK(ot_global_lock_acquire(&lock) == OT_LOCK_ACQUIRED);
+    CHECK(ot_global_rwlock_acquire_write(&rwlock) == OT_LOCK_ACQUIRED);
+}
+
+Test(global_lock, forking_thread_keeps_its_own)
+{
+    for (int writes = 0; writes < 2; writes++) {
+        ot_global_lock_acquire(&lock);
+        (void)(writes ? ot_global_rwlock_acquire_write(&rwlock)
+                      : ot_global_rwlock_acquire_read(&rwlock));
+        pid_t pid = fork();
+        if (pid == 0) {
+            use_own_in_child();
+            pid_t grandchild = fork();
+            if (grandchild == 0) {
+                ot_global_lock_release(&lock);
+                ot_global_rwlock_release(&rwlock);
+                CHECK(other_thread_gets(WRITE_TIMED) == 1);
+                _exit(0);
+            }
+            int status;
+            CHECK(waitpid(grandchild, &status, 0) == grandchild && status == 0);
+            _exit(0);
+        }
+        check_status(pid);
+        cr_assert_eq(other_thread_gets(LOCK_TIMED), 0, "the parent has it still");
+        ot_global_lock_release(&lock);
+        ot_global_rwlock_release(&rwlock);
+    }
+}
+
+Test(global_lock, what_another_thread_had_is_free_in_the_child_and_told_once)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, hold_while_forked, NULL);
+    while (!atomic_load(&held)) {
+        sched_yield();
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(ot_global_lock_acquire(&others) == OT_LOCK_ABANDONED);
+        ot_global_lock_release(&others);
+        CHECK(ot_global_lock_acquire(&others) == OT_LOCK_ACQUIRED);
+        CHECK(ot_global_rwlock_acquire_write(&others_write) == OT_LOCK_ABANDONED);
+        CHECK(ot_global_rwlock_acquire_write(&others_read) == OT_LOCK_ACQUIRED);
+        ot_global_rwlock_release(&others_write);
+        CHECK(ot_global_rwlock_try_acquire_read(&others_write));
+        _exit(0);
+    }
+    check_status(pid);
+    atomic_store(&may_release, 1);
+    pthread_join(thread, NULL);
+    cr_assert_eq(ot_global_lock_acquire(&others), OT_LOCK_ACQUIRED);
+    cr_assert_eq(ot_global_rwlock_acquire_write(&others_write), OT_LOCK_ACQUIRED);
+}
+
+static atomic_int take_and_give_back;
+
+static void *
+take_for_ever(void *arg)
+{
+    while (atomic_load(&take_and_give_back)) {
+        ot_global_lock_acquire(&lock);
+        ot_global_lock_release(&lock);
+        ot_global_rwlock_acquire_write(&rwlock);
+        ot_global_rwlock_release(&rwlock);
+        ot_global_rwlock_acquire_read(&rwlock);
+        ot_global_rwlock_release(&rwlock);
+    }
+    return arg;
+}
+
+/* fork() at any moment of another thread's taking and giving back. */
+Test(global_lock, child_never_hangs)
+{
+    pthread_t thread;
+    atomic_store(&take_and_give_back, 1);
+    pthread_create(&thread, NULL, take_for_ever, NULL);
+    for (int i = 0; i < 300; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(20);
+            CHECK(freopen("/dev/null", "w", stderr) != NULL);
+            (void)ot_global_lock_acquire(&lock);
+            (void)ot_global_rwlock_acquire_write(&rwlock);
+            ot_global_rwlock_release(&rwlock);
+            ot_global_lock_release(&lock);
+            _exit(0);
+        }
+        check_status(pid);
+    }
+    atomic_store(&take_and_give_back, 0);
+    pthread_join(thread, NULL);
 }

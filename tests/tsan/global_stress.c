@@ -1,9 +1,10 @@
 // TSAN-SOURCES:
 /* global_stress.c: objtunnel_core.h and objtunnel_locks.h under ThreadSanitizer, without Python.
  *
- * Threads play interpreters: each takes a fresh id, enters two globals and some resources of a
- * registry, uses them, leaves some of it, and then ends, which settles the rest. Some inits fail,
- * some globals are entered from within the other one's init, in both orders: a circle, now and then.
+ * Threads play interpreters: each takes a fresh id, enters globals and some resources of a
+ * registry, uses them, leaves some of it, and then ends, which settles the rest. Some inits fail. Inits
+ * and creations enter other globals at random, in all orders: circles, now and then. Whoever uses a
+ * global, and its exit, look at all that it needs.
  * Main invariant: what stands for the C library is plain memory, written by init and exit only and
  * read by every user. Any overlap, any use after exit is a race that ThreadSanitizer sees, and a
  * wrong value that we see. Resources are freed memory after their destruction.
@@ -17,21 +18,29 @@
 #include <stdio.h>
 
 #include "include/objtunnel_core.h"
+#include "include/objtunnel_lists.h"
 #include "include/objtunnel_locks.h"
 
-enum { GLOBALS = 2, KEYS = 5, MAX_THREADS = 64 };
+enum { GLOBALS = 4, KEYS = 5, MAX_THREADS = 64, MAX_DEPTH = 3 };
 
 typedef struct {
     long live, inits, exits; /* plain */
+    bool needs[GLOBALS];     /* written by init, constant while it lives */
 } library_t;
 
+typedef struct {
+    long live;
+    int needs; /* a global, or -1 */
+} resource_t;
+
 static library_t libraries[GLOBALS];
-static ot_global_t globals[GLOBALS] = {OT_GLOBAL_INIT("zero", NULL), OT_GLOBAL_INIT("one", NULL)};
+static ot_global_t globals[GLOBALS] = {OT_GLOBAL_INIT("zero", NULL), OT_GLOBAL_INIT("one", NULL),
+                                       OT_GLOBAL_INIT("two", NULL), OT_GLOBAL_INIT("three", NULL)};
 static ot_registry_t registry = OT_REGISTRY_INIT("resources", NULL);
 static ot_global_lock_t lock = OT_GLOBAL_LOCK_INIT("lock");
 static ot_global_rwlock_t rwlock = OT_GLOBAL_RWLOCK_INIT("rwlock");
 static long locked_count, rwlocked_count; /* plain */
-static atomic_long next_interp = 1, created, destroyed, failed, circles, settled, waits;
+static atomic_long next_interp = 1, created, destroyed, failed, circles, settled, waits, released;
 static atomic_long expected_locked, expected_rwlocked;
 static atomic_bool stop;
 
@@ -57,19 +66,34 @@ typedef struct {
     pthread_t thread;
 } actor_t;
 
-static bool enter(actor_t *a, int i, bool nested);
+static bool enter(actor_t *a, int i, int depth);
+
+/* Who needs a library sees all that it needs. */
+static void
+use(int i)
+{
+    check(libraries[i].live == 1, "use of what is not initialised");
+    for (int k = 0; k < GLOBALS; k++) {
+        if (libraries[i].needs[k]) {
+            use(k);
+        }
+    }
+}
 
 static bool
-init(actor_t *a, int i, bool nested)
+init(actor_t *a, int i, int depth)
 {
     library_t *library = &libraries[i];
     check(library->live == 0, "init of what is initialised");
+    memset(library->needs, 0, sizeof library->needs);
     for (int n = rand_r(&a->seed) % 8; n > 0; n--) {
         sched_yield(); /* room for others to run into this */
     }
-    if (nested && rand_r(&a->seed) % 2 == 0) {
-        /* Another global from within: an entry of its own, which the settling will find. */
-        (void)enter(a, 1 - i, false);
+    for (int n = depth < MAX_DEPTH ? rand_r(&a->seed) % 3 : 0; n > 0; n--) {
+        int other = rand_r(&a->seed) % GLOBALS;
+        if (other != i && enter(a, other, depth + 1)) {
+            library->needs[other] = true;
+        }
     }
     if (rand_r(&a->seed) % 4 == 0) {
         atomic_fetch_add(&failed, 1);
@@ -77,54 +101,137 @@ init(actor_t *a, int i, bool nested)
     }
     library->live = 1;
     library->inits++;
+    use(i);
     return true;
 }
 
+static void exit_of(actor_t *a, ot_global_t *g);
+
+/* As ot_glue_release. */
 static void
-exit_of(ot_global_t *g)
+release(actor_t *a, ot_global_t *g)
+{
+    int last;
+    for (ot_global_t *need; (need = ot_core_release(g, a->interp, &last)) != NULL;) {
+        ot_entry_t *e = need->entry;
+        atomic_fetch_add(&released, 1);
+        if (last) {
+            exit_of(a, need);
+        }
+        if (e != NULL) {
+            ot_core_unpin(e);
+        }
+    }
+}
+
+/* Some leave in the exit what the init has entered, before they use it for the last time. */
+static void
+leave_needs(actor_t *a, const bool *needs)
+{
+    for (int k = 0; k < GLOBALS; k++) {
+        if (needs[k] && rand_r(&a->seed) % 2) {
+            check(ot_core_leave(&globals[k], a->interp, NULL) == OT_LEFT, "a need got lost");
+        }
+    }
+}
+
+static void
+run_exit(actor_t *a, ot_global_t *g)
 {
     if (g->entry != NULL) {
-        long *value = g->entry->value;
-        check(*value == 1, "a resource is destroyed that does not live");
-        *value = 0;
-        free(value);
+        resource_t *r = g->entry->value;
+        check(r->live == 1, "a resource is destroyed that does not live");
+        if (r->needs >= 0) {
+            use(r->needs);
+        }
+        r->live = 0;
+        free(r);
         atomic_fetch_add(&destroyed, 1);
     } else {
         library_t *library = &libraries[g - globals];
         check(library->live == 1, "exit of what is not initialised");
+        leave_needs(a, library->needs);
+        use((int)(g - globals));
         library->live = 0;
         library->exits++;
     }
+}
+
+/* As ot_glue_exit. */
+static void
+exit_of(actor_t *a, ot_global_t *g)
+{
+    ot_within_t within;
+    ot_core_begin(&within, g, a->interp, NULL);
+    run_exit(a, g);
+    ot_core_end(&within);
+    release(a, g);
     ot_core_exited(g);
 }
 
-/* As ot_glue_enter: whether it was entered. */
 static bool
-enter(actor_t *a, int i, bool nested)
+start(actor_t *a, ot_global_t *g, int depth)
+{
+    ot_within_t within;
+    ot_core_begin(&within, g, a->interp, NULL);
+    bool success = init(a, (int)(g - globals), depth);
+    ot_core_end(&within);
+    if (!success) {
+        release(a, g);
+    }
+    ot_core_started(g, success);
+    return success;
+}
+
+/* As ot_base_enter: whether it was entered. */
+static bool
+enter(actor_t *a, int i, int depth)
 {
     for (;;) {
         ot_waiter_t waiter;
         switch (ot_core_enter(&globals[i], a->interp, NULL, &waiter)) {
         case OT_ENTERED:
             return true;
-        case OT_ENTER_INIT: {
-            bool success = init(a, i, nested);
-            ot_core_started(&globals[i], success);
-            return success;
-        }
+        case OT_ENTER_INIT:
+            return start(a, &globals[i], depth);
         case OT_ENTER_WAIT:
             atomic_fetch_add(&waits, 1);
             /* Some give up early and ask again. */
             (void)ot_core_sleep(&waiter, rand_r(&a->seed) % 2 ? -1 : rand_r(&a->seed) % 100000);
             break;
         case OT_ENTER_CIRCLE:
+        case OT_ENTER_RECURSIVE:
+            check(strstr(waiter.circle, " needs ") != NULL, "a circle without names");
             atomic_fetch_add(&circles, 1);
             return false;
-        case OT_ENTER_RECURSIVE: /* a nested init's own nested entry cannot be: nested is false */
         default:
             check(false, "entering failed");
         }
     }
+}
+
+static bool
+create(actor_t *a, ot_entry_t *e)
+{
+    ot_within_t within;
+    resource_t *r = malloc(sizeof *r);
+    check(r != NULL, "no memory");
+    *r = (resource_t){1, rand_r(&a->seed) % (2 * GLOBALS) - GLOBALS};
+    ot_core_begin(&within, &e->global, a->interp, NULL);
+    if (r->needs >= 0 && !enter(a, r->needs, 1)) {
+        r->needs = -1;
+    }
+    ot_core_end(&within);
+    bool success = rand_r(&a->seed) % 5 != 0;
+    if (success) {
+        e->value = r;
+        atomic_fetch_add(&created, 1);
+    } else {
+        free(r);
+        release(a, &e->global);
+    }
+    ot_core_started(&e->global, success);
+    return success;
 }
 
 static ot_entry_t *
@@ -137,22 +244,12 @@ get(actor_t *a, const char *key)
         switch (ot_core_enter(&e->global, a->interp, NULL, &waiter)) {
         case OT_ENTERED:
             return e;
-        case OT_ENTER_INIT: {
-            bool success = rand_r(&a->seed) % 5 != 0;
-            if (success) {
-                long *value = malloc(sizeof *value);
-                check(value != NULL, "no memory");
-                *value = 1;
-                e->value = value;
-                atomic_fetch_add(&created, 1);
+        case OT_ENTER_INIT:
+            if (create(a, e)) {
+                return e;
             }
-            ot_core_started(&e->global, success);
-            if (!success) {
-                ot_core_unpin(e);
-                return NULL;
-            }
-            return e;
-        }
+            ot_core_unpin(e);
+            return NULL;
         case OT_ENTER_WAIT:
             (void)ot_core_sleep(&waiter, -1);
             break;
@@ -167,7 +264,7 @@ leave(actor_t *a, ot_global_t *g)
 {
     switch (ot_core_leave(g, a->interp, NULL)) {
     case OT_LEAVE_EXIT:
-        exit_of(g);
+        exit_of(a, g);
         break;
     case OT_LEFT:
         break;
@@ -183,7 +280,11 @@ use_resources(actor_t *a)
     key[4] = (char)('0' + rand_r(&a->seed) % KEYS);
     ot_entry_t *e = get(a, key);
     if (e != NULL) {
-        check(*(long *)e->value == 1, "a resource that does not live");
+        const resource_t *r = e->value;
+        check(r->live == 1, "a resource that does not live");
+        if (r->needs >= 0) {
+            use(r->needs);
+        }
         if (rand_r(&a->seed) % 2) {
             leave(a, &e->global); /* put; otherwise the settling finds it */
         }
@@ -221,7 +322,7 @@ end_interpreter(actor_t *a)
         check(entries > 0, "settled nothing");
         atomic_fetch_add(&settled, entries);
         if (last) {
-            exit_of(g);
+            exit_of(a, g);
         }
         if (e != NULL) {
             ot_core_unpin(e);
@@ -251,9 +352,9 @@ run(void *arg)
         for (int step = rand_r(&a->seed) % 4; step > 0; step--) {
             int i = rand_r(&a->seed) % GLOBALS;
             /* Not every time, so that now and then nobody is in it. */
-            if (rand_r(&a->seed) % 3 == 0 && enter(a, i, true)) {
+            if (rand_r(&a->seed) % 3 == 0 && enter(a, i, 0)) {
                 sched_yield();
-                check(libraries[i].live == 1, "use of what is not initialised");
+                use(i);
                 if (rand_r(&a->seed) % 2) {
                     leave(a, &globals[i]);
                 }
@@ -287,9 +388,10 @@ main(void)
         pthread_join(actors[i].thread, NULL);
     }
     printf("global_stress: seed %ld, %ld interpreters, inits %ld and %ld, %ld failed, %ld circles, "
-           "%ld waits, %ld entries settled, %ld resources\n",
+           "%ld waits, %ld entries settled, %ld resources, %ld needs released\n",
            seed, next_interp - 1, libraries[0].inits, libraries[1].inits, failed, circles, waits,
-           settled, created);
+           settled, created, released);
+    check(released > 0, "nothing needed anything");
     for (int i = 0; i < GLOBALS; i++) {
         check(libraries[i].inits == libraries[i].exits && libraries[i].live == 0,
               "inits and exits differ");
