@@ -45,7 +45,8 @@ MIMALLOC_INCLUDE := $(firstword $(wildcard $(MIMALLOC)/include/mimalloc-*/ $(MIM
 MIMALLOC_ARCHIVE := $(wildcard $(MIMALLOC)/lib/mimalloc-*/libmimalloc.a)
 PY_SOURCES := $(wildcard $(addprefix python/objtunnel/,*.py */*.py $(PACKAGE_DATA)))
 PY_COPIES := $(PY_SOURCES:python/objtunnel/%=$(LIB)/%)
-HEADER_COPIES := $(patsubst %,$(LIB)/%,$(wildcard include/*.h))
+HEADER_COPIES := $(patsubst %,$(LIB)/%,$(wildcard $(INCLUDE_FILES))) $(patsubst %,$(LIB)/include/%,$(wildcard $(ATOMICS_FILES)))
+BUILD_MODULE := $(BUILD)/lib/objtunnel_build.py
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/test_*.c))
 C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/support.c))
 BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
@@ -79,7 +80,7 @@ TEST_LIBS = $(PY_LIBS) -lcriterion -lpthread -lm
 # ---- building -------------------------------------------------------------------------------------
 
 .PHONY: all
-all: $(CORE) $(PY_COPIES) $(HEADER_COPIES) drop-stale-copies
+all: $(CORE) $(PY_COPIES) $(HEADER_COPIES) $(BUILD_MODULE) drop-stale-copies
 
 $(CORE): $(OBJECTS) $(MIMALLOC_OBJECT)
 	@mkdir -p $(@D)
@@ -111,7 +112,15 @@ $(PY_COPIES): $(LIB)/%: python/objtunnel/%
 	@mkdir -p $(@D)
 	@cp $< $@
 
-$(HEADER_COPIES): $(LIB)/%: %
+$(LIB)/include/atomics/%: atomics/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(LIB)/include/%: include/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(BUILD_MODULE): python/objtunnel_build.py
 	@mkdir -p $(@D)
 	@cp $< $@
 

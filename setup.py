@@ -29,6 +29,17 @@ def macros(name):
     return [(word, "1") for word in VARIABLES[name]]
 
 
+def header_folders():
+    """{package: folder} of what objtunnel_build.get_include() has."""
+    folders = {os.path.dirname(path) for path in files("INCLUDE_FILES")}
+    folders |= {f"include/{os.path.dirname(path)}" for path in files("ATOMICS_FILES")}
+    return {"objtunnel." + folder.replace("/", "."): folder.removeprefix("include/") if "atomics" in folder else folder
+            for folder in folders}
+
+
+HEADER_FOLDERS = header_folders()
+
+
 class BuildExt(build_ext):
     """mimalloc has flags of its own, which an Extension cannot say of one of its sources."""
 
@@ -44,9 +55,10 @@ class BuildExt(build_ext):
 
 
 setup(
-    packages=[*find_packages("python"), "objtunnel.include"],
-    package_dir={"": "python", "objtunnel.include": "include"},  # objtunnel.get_include()
-    package_data={"objtunnel": VARIABLES["PACKAGE_DATA"], "objtunnel.include": ["*.h"]},
+    packages=[*find_packages("python"), *HEADER_FOLDERS],
+    py_modules=["objtunnel_build"],
+    package_dir={"": "python", **HEADER_FOLDERS},
+    package_data={"objtunnel": VARIABLES["PACKAGE_DATA"], **{name: ["*.*"] for name in HEADER_FOLDERS}},
     include_package_data=False,
     ext_modules=[
         Extension(

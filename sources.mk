@@ -15,3 +15,7 @@ MIMALLOC_CFLAGS := -std=gnu11 -O3 -w -fvisibility=hidden -fno-builtin-malloc -ft
 
 # Beside the modules (*.py) of python/objtunnel.
 PACKAGE_DATA := py.typed *.pyi
+
+# What objtunnel_build.get_include() has: our headers with the build tools' files, and atomics/ in a folder of it.
+INCLUDE_FILES := include/*.h include/*.hpp include/pkgconfig/*.pc include/cmake/*.cmake
+ATOMICS_FILES := atomics/*.h atomics/*/*.h
