@@ -17,5 +17,5 @@ MIMALLOC_CFLAGS := -std=gnu11 -O3 -w -fvisibility=hidden -fno-builtin-malloc -ft
 PACKAGE_DATA := py.typed *.pyi
 
 # What objtunnel_build.get_include() has: our headers with the build tools' files, and atomics/ in a folder of it.
-INCLUDE_FILES := include/*.h include/*.hpp include/pkgconfig/*.pc include/cmake/*.cmake
+INCLUDE_FILES := include/*.h include/*.hpp include/objtunnel_ffi.c include/pkgconfig/*.pc include/cmake/*.cmake
 ATOMICS_FILES := atomics/*.h atomics/*/*.h

@@ -117,6 +117,39 @@ def test_by_pkg_config(tmp_path):
     use(tmp_path)
 
 
+def test_from_rust(tmp_path):
+    """The page's Rust, linked with a static library of objtunnel_ffi.c, called with a thread state."""
+    if not shutil.which("rustc") or not shutil.which("ar"):
+        pytest.skip("no Rust compiler here")
+    (source,) = blocks("Rust and Fortran", "rust")
+    (script,) = blocks("Rust and Fortran", "sh")
+    (tmp_path / "device.rs").write_text(source)
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=environment(), check=True)
+    subprocess.run([sys.executable, "-c", """if True:
+        import ctypes
+        lib = ctypes.PyDLL("./libdevice.so")
+        assert [lib.device_enter(), lib.device_enter(), lib.device_users()] == [0, 0, 1]
+        assert [lib.device_leave(), lib.device_users(), lib.device_leave(), lib.device_users()] == [0, 1, 0, 0]
+        assert lib.device_leave() == -1
+    """], cwd=tmp_path, env=environment(), check=True, timeout=60)
+
+
+def test_from_fortran(tmp_path):
+    if not shutil.which("gfortran") or not shutil.which("ar"):
+        pytest.skip("no Fortran compiler here")
+    (source,) = blocks("Rust and Fortran", "fortran")
+    (script, _) = (*blocks("Rust and Fortran", "sh"), None)
+    (tmp_path / "counter.f90").write_text(source)
+    library = "\n".join(line for line in script.splitlines() if "rustc" not in line)
+    subprocess.run(["sh", "-ec", library + "\ngfortran -shared -fPIC counter.f90 -L. -lobjtunnel_ffi -o libcounter.so"],
+                   cwd=tmp_path, env=environment(), check=True)
+    subprocess.run([sys.executable, "-c", """if True:
+        import ctypes
+        lib = ctypes.PyDLL("./libcounter.so")
+        assert [lib.count_one() for _ in range(3)] == [1, 2, 3]
+    """], cwd=tmp_path, env=environment(), check=True, timeout=60)
+
+
 # ---- build backends, from the package index: slow ------------------------------------------------
 
 @pytest.fixture(scope="session")
