@@ -157,7 +157,8 @@ def tools(tmp_path_factory):
     """The folder with the build backends."""
     folder = tmp_path_factory.mktemp("tools")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder,
-               "setuptools>=77", "meson-python", "meson", "ninja", "scikit-build-core", "cmake"]
+               "setuptools>=77", "meson-python", "meson", "ninja", "scikit-build-core", "cmake", "cython",
+               "pybind11>=3"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         pytest.skip(f"the build backends cannot be installed: {result.stderr[-300:]}")
@@ -198,3 +199,23 @@ def test_by_scikit_build_core(tools, tmp_path):
     (script,) = blocks("scikit-build-core", "cmake")
     (tmp_path / "CMakeLists.txt").write_text(script)
     wheel(tmp_path, tools, "scikit_build_core.build", ["scikit-build-core"])
+
+
+@pytest.mark.slow
+def test_by_cython(tools, tmp_path):
+    (source,) = blocks("Cython", "cython")
+    (script,) = blocks("Cython", "sh")
+    (tmp_path / "recipe.pyx").write_text(source)
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=environment(tools), check=True)
+    use(tmp_path)
+
+
+@pytest.mark.slow
+def test_by_pybind11(tools, tmp_path):
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler here")
+    (source,) = blocks("pybind11", r"c\+\+")
+    (script,) = blocks("pybind11", "sh")
+    (tmp_path / "recipe.cc").write_text(source)
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=environment(tools), check=True)
+    use(tmp_path)
