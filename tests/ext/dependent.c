@@ -52,7 +52,8 @@ exit_thing(int i)
         exit_thing(i);                                                                             \
     }
 EXIT(0)
-EXIT(1) EXIT(2) EXIT(3) EXIT(4) EXIT(5)
+EXIT(1)
+EXIT(2) EXIT(3) EXIT(4) EXIT(5)
 
     static ot_global_t globals[THINGS] = {
         OT_GLOBAL_INIT("thing 0", exit_0), OT_GLOBAL_INIT("thing 1", exit_1),
@@ -73,6 +74,7 @@ init_thing(void *arg)
 {
     const start_t *start = (const start_t *)arg;
     int fails = 0, i = start->i;
+    memset(things[i].needs, 0, sizeof things[i].needs); /* an init that failed may have left some */
     for (const char *p = start->plan; p[0] != '\0' && p[1] != '\0'; p += 2) {
         if (p[0] == '!') {
             fails |= p[1] - '0' == i;
@@ -84,7 +86,6 @@ init_thing(void *arg)
         }
     }
     if (fails) {
-        memset(things[i].needs, 0, sizeof things[i].needs);
         PyErr_Format(PyExc_OSError, "init of thing %d fails", i);
         return -1;
     }
