@@ -53,12 +53,15 @@ exit_thing(int i)
     }
 EXIT(0)
 EXIT(1)
-EXIT(2) EXIT(3) EXIT(4) EXIT(5)
+EXIT(2)
+EXIT(3)
+EXIT(4)
+EXIT(5)
 
-    static ot_global_t globals[THINGS] = {
-        OT_GLOBAL_INIT("thing 0", exit_0), OT_GLOBAL_INIT("thing 1", exit_1),
-        OT_GLOBAL_INIT("thing 2", exit_2), OT_GLOBAL_INIT("thing 3", exit_3),
-        OT_GLOBAL_INIT("thing 4", exit_4), OT_GLOBAL_INIT("thing 5", exit_5),
+static ot_global_t globals[THINGS] = {
+    OT_GLOBAL_INIT("thing 0", exit_0), OT_GLOBAL_INIT("thing 1", exit_1),
+    OT_GLOBAL_INIT("thing 2", exit_2), OT_GLOBAL_INIT("thing 3", exit_3),
+    OT_GLOBAL_INIT("thing 4", exit_4), OT_GLOBAL_INIT("thing 5", exit_5),
 };
 
 /* What an init is to enter: pairs of digits, "01" for "0 needs 1". "!2": the init of 2 fails at last. */
