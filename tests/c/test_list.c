@@ -101,7 +101,12 @@ Test(list, repeating_counts)
     cr_assert(ot_list_repeat_locked(list, 3));
     holds(list, "012345012345012345");
     ot_items_t out;
-    cr_assert(ot_list_copy_locked(list, 17, -1, 2, &out));
+    cr_assert(ot_list_splice_locked(list, 0, N, &(ot_items_t){NULL, 0}, &out));
+    drop_all(&out);
+    for (int i = 0; i < N; i++) {
+        cr_assert_eq(dropped[i], 0, "item %d is in the list twice still", i);
+    }
+    cr_assert(ot_list_copy_locked(list, 11, -1, 2, &out));
     cr_assert(out.items[0] == &items[5] && out.items[1] == &items[4]);
     drop_all(&out);
     finish(list);

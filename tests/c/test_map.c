@@ -521,6 +521,16 @@ hold(void *arg)
     return NULL;
 }
 
+static bool
+is_abandoned(ot_map_t *map, uint64_t number)
+{
+    ot_word_t claimed = word_of(map, number);
+    begin();
+    bool abandoned = ot_map_is_abandoned(map, find(map, number, number), claimed);
+    ot_epoch_leave();
+    return abandoned;
+}
+
 Test(map, abandoned_claims_are_reported_and_overridden, .timeout = 60)
 {
     for (int left = 0; left < 2; left++) {
@@ -533,12 +543,14 @@ Test(map, abandoned_claims_are_reported_and_overridden, .timeout = 60)
         cr_assert_eq(await(h.map, 1, test_deadline(MILLISECONDS(5))), OT_CLAIM_TIMEOUT);
         ot_map_abandon(h.map, 8);
         cr_assert_eq(await(h.map, 1, OT_DONT_WAIT), OT_CLAIM_TIMEOUT);
+        cr_assert_not(is_abandoned(h.map, 1));
         if (left) {
             ot_claim_abandon(h.claim);
         } else {
             ot_map_abandon(h.map, 7);
         }
         cr_assert_eq(await(h.map, 1, OT_FOREVER), OT_CLAIM_ABANDONED);
+        cr_assert(is_abandoned(h.map, 1));
         ot_word_t claimed = word_of(h.map, 1);
         begin();
         ot_entry_t *e = find(h.map, 1, 1);

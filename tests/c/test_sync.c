@@ -120,6 +120,9 @@ Test(sync, a_recursive_lock_is_its_threads)
     cr_assert_eq(ot_lock_release(lock), OT_SYNC_NOT_HELD);
     cr_assert_eq(ot_lock_acquire_all(lock, 1, depth, &now), OT_SYNC_OK);
     cr_assert_eq(ot_lock_state(lock).depth, 2);
+    cr_assert_eq(ot_lock_release(lock), OT_SYNC_OK);
+    cr_assert_eq(ot_lock_state(lock).depth, 1);
+    cr_assert_eq(in_other_thread(lock, acquire), OT_SYNC_TIMEOUT);
     drop(lock);
 }
 
@@ -193,6 +196,7 @@ Test(sync, a_deadline_ends_the_wait, .timeout = 60)
     ot_patience_t soon = {.deadline = test_deadline(MILLISECONDS(20))};
     cr_assert_eq(ot_lock_acquire(lock, 1, &soon), OT_SYNC_TIMEOUT);
     cr_assert_geq(ot_clock_now(), soon.deadline);
+    cr_assert_null(lock->waiters.first);
     drop(lock);
 }
 
