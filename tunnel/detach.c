@@ -112,7 +112,7 @@ is_namespace(PyObject *root)
     if (!PyDict_CheckExact(root) || Py_REFCNT(root) == 1) {
         return false;
     }
-    int named = PyDict_ContainsString(root, "__name__");
+    int named = PyDict_Contains(root, ot_str_dunder_name());
     if (named == 0) {
         return false;
     }

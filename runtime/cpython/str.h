@@ -23,6 +23,13 @@ ot_str_static(PyObject *o)
     return s->state.interned == SSTATE_INTERNED_IMMORTAL_STATIC || s->state.statically_allocated;
 }
 
+/* "__name__", which is static and knows its hash. */
+static inline PyObject *
+ot_str_dunder_name(void)
+{
+    return &_Py_ID(__name__);
+}
+
 /* The characters of an instance of a subclass of str lie in a block of their own. */
 static inline void *
 ot_str_data_block(PyObject *o)

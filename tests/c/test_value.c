@@ -16,6 +16,37 @@ home(void)
     return &ot_state_current()->objects;
 }
 
+/* ---- handle types ------------------------------------------------------------------------------ */
+
+/* A build without assertions, too, says so before it writes beyond the table. */
+Test(value, a_handle_type_too_many_is_refused)
+{
+    static const ot_shared_kind_t kind = {.name = "one too many"};
+    static PyType_Slot slots[] = {{0, NULL}};
+    PyType_Spec spec = {"test.TooMany", sizeof(ot_handle_t), 0, Py_TPFLAGS_DEFAULT, slots};
+    struct {
+        ot_objects_t home;
+        char beyond[sizeof(ot_objects_t)];
+    } all = {.home = *home()};
+    char untouched[sizeof all.beyond];
+    memset(all.beyond, 0xa5, sizeof all.beyond);
+    memset(untouched, 0xa5, sizeof untouched);
+    all.home.n = OT_MAX_HANDLE_TYPES;
+    CHECK(ot_handle_add_type(&all.home, &kind, &spec, NULL) == NULL);
+    python_expect(PyExc_SystemError);
+    CHECK(all.home.n == OT_MAX_HANDLE_TYPES);
+    CHECK(memcmp(all.beyond, untouched, sizeof untouched) == 0);
+    CHECK(all.home.lock_abandoned == home()->lock_abandoned);
+}
+
+/* Those that an interpreter has are fewer; there is room for some more. */
+Test(value, there_is_room_for_more_handle_types)
+{
+    CHECK(home()->n > 10 && home()->n < OT_MAX_HANDLE_TYPES);
+}
+
+/* ---- values ------------------------------------------------------------------------------------ */
+
 /* Refs: steals o. */
 static ot_value_t *
 value_steal(PyObject *o)
