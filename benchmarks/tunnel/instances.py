@@ -39,3 +39,31 @@ def make_samples(n):
 
 def touch_samples(samples):
     return sum(s.number + s.x + s.y + len(s.name) for s in samples if s.valid)
+
+
+class ByType:
+    """A key that every receiver hashes anew: its class is another one there."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.number == other.number
+
+    def __hash__(self):
+        return hash((type(self), self.number))
+
+
+@dataclass(frozen=True)
+class ByFields:
+    """A key whose __hash__ asks for its fields only, so tables of them stay as they are."""
+
+    number: int
+
+
+def make_table_by_type(n):
+    return {ByType(i + 5000): None for i in range(n)}
+
+
+def make_table_by_fields(n):
+    return {ByFields(i + 5000): None for i in range(n)}

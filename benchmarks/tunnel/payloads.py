@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from flat import make_array, make_bytearray, make_bytes, make_floats
-from instances import make_matrices, make_samples, touch_matrices, touch_samples
+from instances import (
+    make_matrices, make_samples, make_table_by_fields, make_table_by_type, touch_matrices,
+    touch_samples,
+)
 from json_trees import make_json
 from rows import keep_names, make_rows, touch_rows
 
@@ -65,6 +68,9 @@ PAYLOADS = {p.name: p for p in (
             containers=lambda n: 1 + 6 * n, targets={"pickle": 15}, memory=1_500_000_000),
     Payload("dataclasses_1e5", 100_000, make_samples, touch=touch_samples,
             containers=lambda n: 1 + n, targets={"pickle": 20}),
+    # What a receiver pays for keys whose hash depends on the class, beside such whose does not.
+    Payload("keys_by_type_1e5", 100_000, make_table_by_type),
+    Payload("keys_by_fields_1e5", 100_000, make_table_by_fields),
     Payload("json_files", 6, make_json, loop=True, targets={"pickle": 20}, warm_size=0),
     buffer("array_8MB", 8 * MB, make_array),
     buffer("bytes_8MB", 8 * MB, make_bytes),
