@@ -45,6 +45,13 @@ ot_kind_static(PyTypeObject *t)
 extern ot_c_type_t *const __start_ot_c_types[] __attribute__((visibility("hidden")));
 extern ot_c_type_t *const __stop_ot_c_types[] __attribute__((visibility("hidden")));
 
+static size_t
+count_c_types(void)
+{
+    return ((uintptr_t)__stop_ot_c_types - (uintptr_t)__start_ot_c_types) /
+           sizeof *__start_ot_c_types;
+}
+
 static void *
 mark_of(PyTypeObject *type)
 {
@@ -58,9 +65,10 @@ ot_kind_of_base(PyTypeObject *base)
     if (kind != NULL) {
         return kind;
     }
-    for (ot_c_type_t *const *at = __start_ot_c_types; at < __stop_ot_c_types; at++) {
-        if ((*at)->mark == mark_of(base)) {
-            return (*at)->kind;
+    for (size_t i = 0, n = count_c_types(); i < n; i++) {
+        ot_c_type_t *t = __start_ot_c_types[i];
+        if (t->mark == mark_of(base)) {
+            return t->kind;
         }
     }
     return ot_kind_registered(base);
@@ -69,11 +77,12 @@ ot_kind_of_base(PyTypeObject *base)
 static int
 learn_c_type(PyTypeObject *type)
 {
-    for (ot_c_type_t *const *at = __start_ot_c_types; at < __stop_ot_c_types; at++) {
-        if ((*at)->mark == NULL && strcmp(type->tp_name, (*at)->tp_name) == 0) {
-            int rc = (*at)->check(type);
+    for (size_t i = 0, n = count_c_types(); i < n; i++) {
+        ot_c_type_t *t = __start_ot_c_types[i];
+        if (t->mark == NULL && strcmp(type->tp_name, t->tp_name) == 0) {
+            int rc = t->check(type);
             if (rc > 0) {
-                (*at)->mark = mark_of(type);
+                t->mark = mark_of(type);
             }
             return rc < 0 ? -1 : 0;
         }
@@ -85,8 +94,9 @@ PyObject *
 ot_c_type_here(const void *mark, PyTypeObject *built_in)
 {
     const ot_c_type_t *found = NULL;
-    for (ot_c_type_t *const *at = __start_ot_c_types; at < __stop_ot_c_types; at++) {
-        found = (*at)->mark == mark && mark != NULL ? *at : found;
+    for (size_t i = 0, n = count_c_types(); i < n; i++) {
+        ot_c_type_t *t = __start_ot_c_types[i];
+        found = t->mark == mark && mark != NULL ? t : found;
     }
     if (found == NULL) {
         return Py_XNewRef((PyObject *)built_in);
