@@ -13,6 +13,7 @@
 #include "tunnel/path.h"
 #include "tunnel/proof.h"
 #include "runtime/cpython/gc.h"
+#include "runtime/cpython/instance.h"
 #include "runtime/cpython/interp.h"
 
 enum { MAX_ATTEMPTS = 8 }; /* of a tree that each time turns out to hold new foreign objects */
@@ -131,6 +132,15 @@ stays_whole(const ot_proof_t *p)
     return is_being_sent(p) || is_namespace(p->root);
 }
 
+/* Whether the values of an instance's dict lie in the instance (or go with its class's keys): a shell that
+ * took the dict over would leave it pointing into the husk. */
+static bool
+has_split_dict(PyObject *o)
+{
+    PyObject *dict = ot_type_manages_dict(Py_TYPE(o)) ? *ot_instance_dict(o) : NULL;
+    return dict != NULL && ot_dict_values(dict) != NULL;
+}
+
 /* Whether the root's content is taken over. A mutable root is; of immutable ones only such as
  * nobody can look at after the call. While the collector runs (send from a finaliser) its lists
  * must not lose objects: copy. */
@@ -145,7 +155,7 @@ takes_over(const ot_proof_t *p, const ot_kind_t *kind)
     bool alone = p->rule == OT_ROOT_OWNED && Py_REFCNT(root) == 1;
     bool emptied = p->rule != OT_ROOT_LENT && is_emptied(kind, root);
     bool ours = alone || emptied || ot_is_temporary(p->interp->consumers, root);
-    return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED;
+    return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED && !has_split_dict(root);
 }
 
 static int

@@ -59,9 +59,10 @@ meet_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
     return 0;
 }
 
-/* Index of the step that met `target`; -1 if there is none, -2 with MemoryError. */
+/* Index of the step that met `target`, or the first instance of `type` (either may be NULL); -1 if there is
+ * none, -2 with MemoryError. */
 static Py_ssize_t
-find(search_t *s, PyObject *root, PyObject *target)
+find(search_t *s, PyObject *root, PyObject *target, const PyTypeObject *type)
 {
     s->visitor = (ot_visitor_t){.edge = meet_edge, .key = meet_key};
     if (meet(s, root, NULL) < 0) {
@@ -69,7 +70,7 @@ find(search_t *s, PyObject *root, PyObject *target)
     }
     for (; s->at < s->steps.len; s->at++) {
         PyObject *o = s->steps.items[s->at].o;
-        if (o == target) {
+        if (o == target || Py_TYPE(o) == type) {
             return (Py_ssize_t)s->at;
         }
         const ot_kind_t *kind = ot_kind_at_hand(Py_TYPE(o));
@@ -233,7 +234,7 @@ ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fix, P
     PyObject *path = NULL;
     if (ot_tree_own_keys(tree) == 0) {
         ot_arrivals_lend(arrivals, true);
-        Py_ssize_t at = find(&s, tree->root, ot_slot_owner(slot, fix->slot));
+        Py_ssize_t at = find(&s, tree->root, ot_slot_owner(slot, fix->slot), NULL);
         path = at == -2 ? NULL : spell(&s, at);
         ot_arrivals_lend(arrivals, false);
     }
@@ -273,7 +274,7 @@ only_pickled(const ot_tree_t *tree)
 static PyObject *
 spell_slot(search_t *s, PyObject *root, PyObject **slot)
 {
-    if (find(s, root, NULL) == -2) {
+    if (find(s, root, NULL, NULL) == -2) {
         return NULL;
     }
     for (size_t i = 0; i < s->steps.len; i++) {
@@ -317,7 +318,7 @@ find_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *fa
         if (target == NULL) {
             path = spell_slot(&s, tree->root, slot);
         } else {
-            Py_ssize_t at = find(&s, tree->root, target);
+            Py_ssize_t at = find(&s, tree->root, NULL, Py_TYPE(target));
             path = at < 0 ? NULL : spell(&s, at);
         }
         ot_arrivals_lend(arrivals, false);

@@ -4,6 +4,7 @@ import bisect
 import collections
 import contextvars
 import functools
+import gc
 import operator
 import sys
 
@@ -271,3 +272,51 @@ def test_many_threads_send_while_others_pickle():
     for _ in range(800):
         got = tunnel.recv()
         assert got[0] == [1.5] and type(got[1][0]) is SendsItself
+
+
+# ---- instances whose __dict__ somebody has asked for ----------------------------------------------
+
+class Updated:
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+class UpdatedList(list):
+    def __init__(self, **attributes):
+        super().__init__([[N]])
+        vars(self).update(attributes)
+
+
+class Half:
+    """Its dict is split, with values in the instance."""
+
+    def __init__(self, **attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        self.__dict__
+
+
+@pytest.mark.parametrize("cls", [Updated, UpdatedList, Half])
+def test_the_dict_of_a_temporary_instance(cls):
+    """Its values may lie in the instance, which the call frees. They crashed 3.14 and 3.15."""
+    t, d, box = objtunnel.Tunnel(), objtunnel.LockingDict(), objtunnel.Box([])
+    received = []
+    for i in range(100):
+        t.send(cls(a=[i, N], b=str(i) * 9))
+        received.append(t.recv())
+        d[i] = cls(a=[i, N], b=str(i) * 9)
+        received.append(d.pop(i))
+        with box as tree:
+            tree[:] = [cls(a=[i, N], b=str(i) * 9)]
+        with box as tree:
+            received.append(tree.pop())
+        if i % 10 == 0:
+            gc.collect()
+    gc.collect()
+    for place, o in enumerate(received):
+        i = place // 3
+        assert type(o) is cls and vars(o) == {"a": [i, N], "b": str(i) * 9}
+        o.a.append(o)
+        o.c = [o]
+    del received, o
+    gc.collect()
