@@ -257,8 +257,16 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     return rc != 0 ? rc : ot_objects_traverse(&state->objects, visit, arg);
 }
 
-/* There is no m_clear: handles that die later in the interpreter's last collection still need
- * the state, to dispose of messages. */
+/* The consumers hold functions of this module, and a function that holds its module clears nothing by itself: the
+ * cycle is broken here. All else stays: handles that die later in the interpreter's last collection still need the
+ * state, to dispose of messages. */
+static int
+module_clear(PyObject *module)
+{
+    ot_consumers_clear(&ot_state_of_module(module)->consumers);
+    return 0;
+}
+
 static void
 module_free(void *self)
 {
@@ -297,7 +305,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,         .m_name = "objtunnel._core", .m_doc = "The C side of objtunnel.",
     .m_size = sizeof(ot_state_t),  .m_methods = functions,      .m_slots = slots,
-    .m_traverse = module_traverse, .m_free = module_free,
+    .m_traverse = module_traverse, .m_clear = module_clear,     .m_free = module_free,
 };
 
 PyMODINIT_FUNC
