@@ -17,6 +17,7 @@
 
 #include "runtime/bigblock.h"
 #include "runtime/cpython/allocators.h"
+#include "runtime/giveback.h"
 #include "runtime/lockinc_heap.h"
 
 #include <dlfcn.h>
@@ -503,6 +504,7 @@ install_ours(const backend_t *backend)
         if (reserve_range(backend) < 0 || check_range() < 0) {
             return -1;
         }
+        ot_giveback_start();
     } else if (installed != backend) {
         PyErr_Format(PyExc_ImportError,
                      "objtunnel: OBJTUNNEL_HEAP=%s, but the heap of this process was set up as %s",

@@ -2,10 +2,23 @@
 #include "runtime/park.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+
+#define LONG_SLEEP INT64_C(1000000000) /* nanoseconds */
+#define LONGEST_PAUSE (64 * LONG_SLEEP)
 
 #include "runtime/checks.h"
 
 static _Thread_local ot_pokeable_t *pokeable;
+
+/* Written once, released: pairs with the acquire of whoever sleeps. */
+static _Atomic(bool (*)(void)) on_long_sleep;
+
+void
+ot_park_on_long_sleep(bool (*call)(void))
+{
+    atomic_store_explicit(&on_long_sleep, call, memory_order_release);
+}
 
 void
 ot_parker_init(ot_parker_t *p)
@@ -26,7 +39,7 @@ ot_unpark(ot_parker_t *p)
 }
 
 static ot_park_result_t
-sleep_until(ot_parker_t *p, int64_t deadline)
+sleep_at_most(ot_parker_t *p, int64_t deadline)
 {
     int rc;
     if (deadline == OT_FOREVER) {
@@ -39,6 +52,26 @@ sleep_until(ot_parker_t *p, int64_t deadline)
         return OT_PARK_WOKEN;
     }
     return errno == EINTR ? OT_PARK_INTERRUPTED : OT_PARK_TIMEOUT;
+}
+
+/* Calls on_long_sleep after a second and, if it wants that, after two more, four more, ... */
+static ot_park_result_t
+sleep_until(ot_parker_t *p, int64_t deadline)
+{
+    bool (*call)(void) = atomic_load_explicit(&on_long_sleep, memory_order_acquire);
+    bool again = call != NULL;
+    for (int64_t pause = LONG_SLEEP; again; pause *= pause < LONGEST_PAUSE ? 2 : 1) {
+        int64_t end = ot_clock_now() + pause;
+        if (end >= deadline) {
+            break;
+        }
+        ot_park_result_t result = sleep_at_most(p, end);
+        if (result != OT_PARK_TIMEOUT) {
+            return result;
+        }
+        again = call();
+    }
+    return sleep_at_most(p, deadline);
 }
 
 /* Whether the thread was poked since it last slept; takes note that it sleeps at p now. */

@@ -1,0 +1,98 @@
+/* giveback.c: see giveback.h.
+ *
+ * A purge costs the time to unmap, and later a page fault for each page that is used again. Both are bounded: a
+ * thread purges at most once a second, and spends at most a fiftieth of its time on it.
+ *
+ * Main invariant: a thread collects only its own heap, and only outside of mimalloc's own work: in the hook that
+ * mimalloc calls before it looks for a page, or while the thread sleeps in park.c.
+ * Threading: the clock of each thread is its own; start() runs under heap.c's install lock.
+ */
+#include "runtime/giveback.h"
+
+#include "runtime/clock.h"
+#include "runtime/park.h"
+
+#include <mimalloc.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#define PAUSE INT64_C(1000000000) /* nanoseconds between two purges of a thread, at least */
+#define SHARE 50                  /* one part in so many of a thread's time, at most */
+
+static _Thread_local int64_t due; /* not before; 0: this thread has not allocated yet */
+
+/* mimalloc's main thread is the one that loaded it: it cannot leave its heap. */
+static pthread_t main_thread;
+
+/* A tick old, and several times cheaper than the exact clock. */
+static int64_t
+coarse_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* A forced collect frees what other threads have given back into our pages, purges all that is free, and does the
+ * same with what ended threads left. */
+static void
+purge(void)
+{
+    int64_t began = ot_clock_now();
+    mi_collect(true);
+    int64_t now = ot_clock_now(), rest = (now - began) * SHARE;
+    due = now + (rest > PAUSE ? rest : PAUSE);
+}
+
+/* mimalloc calls this where a thread's allocation does not find a free block at once. */
+static void
+on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
+{
+    (void)heartbeat;
+    (void)arg;
+    if (force) {
+        return; /* a collect is under way */
+    }
+    int64_t now = coarse_now();
+    if (now < due) {
+        return;
+    }
+    if (due == 0) {
+        due = now + PAUSE;
+    } else {
+        purge();
+    }
+}
+
+/* The thread sleeps for long, without the GIL: what others free in its pages would stay there until it wakes.
+ * Whether it shall be called again when the thread has slept for longer. */
+static bool
+on_long_sleep(void)
+{
+    if (due == 0) {
+        return false; /* it has no heap */
+    }
+    if (pthread_equal(pthread_self(), main_thread)) {
+        purge();
+        return true;
+    }
+    /* Leaves its pages as a thread that ends does: whoever purges next takes care of them. The next
+     * allocation of this thread begins anew. */
+    mi_collect(true);
+    mi_thread_done();
+    due = 0;
+    return false;
+}
+
+__attribute__((constructor)) static void
+note_main_thread(void)
+{
+    main_thread = pthread_self();
+}
+
+void
+ot_giveback_start(void)
+{
+    mi_register_deferred_free(on_slow_allocation, NULL);
+    ot_park_on_long_sleep(on_long_sleep);
+}

@@ -1,0 +1,13 @@
+/* giveback.h: memory that was freed goes back to the system, within seconds.
+ *
+ * mimalloc purges freed memory when a thread next uses the part of the heap that it lies in, which may be never.
+ * Here each thread that goes on allocating looks, at most once a second, through its own part and through what
+ * threads that ended have left. A thread that sleeps in park.c for a second leaves its part to the others.
+ * Design: docs/design.md, "the heap". */
+#ifndef OT_RUNTIME_GIVEBACK_H
+#define OT_RUNTIME_GIVEBACK_H
+
+/* Begins with it, for the whole process; once. Needs: mimalloc's range is set up. Runs: -. */
+void ot_giveback_start(void);
+
+#endif

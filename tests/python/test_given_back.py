@@ -1,0 +1,143 @@
+"""Memory that was freed goes back to the system within seconds, whoever made it and whoever freed it."""
+
+import pytest
+
+import objtunnel
+
+pytestmark = pytest.mark.skipif(not objtunnel.heap_info().installed, reason="the process has another heap")
+
+PROLOGUE = """
+import os, sys, time
+from objtunnel import Interpreter, Tunnel
+
+ROWS = 200_000
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def build():
+    return [{"a": i, "b": [i]} for i in range(ROWS)]
+
+def send(tunnel):
+    tunnel.send(build())
+
+def drop(tunnel):
+    tunnel.recv()
+
+def goes_back(start, full, most=0.25, within=20):
+    assert full - start > 30e6, "there was no tree"
+    end = time.monotonic() + within
+    while resident() - start > most * (full - start):
+        assert time.monotonic() < end, f"{(resident() - start) / 1e6:.0f} MB left of {(full - start) / 1e6:.0f}"
+        time.sleep(0.1)
+        _ = [object() for _ in range(1000)]  # as a program that goes on
+"""
+
+CASES = {
+    "made_and_freed_here": """
+        start = resident()
+        tree = build()
+        full = resident()
+        del tree
+        goes_back(start, full)
+    """,
+    "one_in_four_thousand_is_kept": """
+        start = resident()
+        tree = build()
+        full = resident()
+        tree = tree[::4000]
+        goes_back(start, full, most=0.5)
+    """,
+    "made_by_another_one_that_is_idle": """
+        with Interpreter() as a:
+            a.call(len, [])
+            start = resident()
+            a.call(send, tunnel)
+            tree = tunnel.recv()
+            full = resident()
+            del tree
+            goes_back(start, full)
+            a.call(send, tunnel)  # it begins anew
+            tree = tunnel.recv()
+            assert len(tree) == ROWS and tree[-1] == {"a": ROWS - 1, "b": [ROWS - 1]}
+            del tree
+            goes_back(start, full)
+    """,
+    "made_here_and_freed_by_another_one": """
+        with Interpreter() as a:
+            a.call(len, [])
+            start = resident()
+            tunnel.send(build())
+            full = resident()
+            a.call(drop, tunnel)
+            goes_back(start, full)
+    """,
+    "made_by_one_and_freed_by_another_one": """
+        with Interpreter() as a, Interpreter() as b:
+            a.call(len, [])
+            b.call(len, [])
+            start = resident()
+            a.call(send, tunnel)
+            full = resident()
+            b.call(drop, tunnel)
+            goes_back(start, full)
+    """,
+    "made_by_one_that_has_ended": """
+        with Interpreter() as first:  # what an interpreter costs is there before
+            first.call(len, [])
+        start = resident()
+        with Interpreter() as a:
+            a.call(send, tunnel)
+        full = resident()
+        drop(tunnel)
+        goes_back(start, full)
+    """,
+    "a_dead_thread_s": """
+        import threading
+        start = resident()
+        trees = []
+        thread = threading.Thread(target=lambda: trees.append(build()))
+        thread.start()
+        thread.join()
+        full = resident()
+        trees.clear()
+        goes_back(start, full)
+    """,
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_memory_goes_back(run_script, case):
+    run_script(PROLOGUE + "\nif __name__ == '__main__':\n    tunnel = Tunnel()\n" + CASES[case].replace("\n    ", "\n"))
+
+
+def test_memory_of_a_process_that_sleeps_in_recv_goes_back(run_script):
+    """Nothing is allocated any more: the thread itself gives back what is free before it sleeps for long."""
+    run_script(PROLOGUE + """
+if __name__ == "__main__":
+    tunnel, answers = Tunnel(), []
+    start = resident()
+    tree = build()
+    full = resident()
+    del tree
+    try:
+        tunnel.recv(timeout=3)
+    except TimeoutError:
+        answers.append(resident())
+    assert answers[0] - start < (full - start) / 4, [x // 10**6 for x in (start, full, answers[0])]
+""")
+
+
+def test_blocks_that_are_used_again_and_again_stay(run_script):
+    """Giving back at once would cost a page fault for each page of each round: it was 15 times slower."""
+    run_script("""
+        import resource, objtunnel
+        for _ in range(3):
+            bytes(1_000_000)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(2000):
+            bytes(1_000_000)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        assert faults < 2000 * 244 / 10, faults
+        """)
