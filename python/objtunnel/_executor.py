@@ -13,6 +13,7 @@ callback runs and nobody waits under it.
 import concurrent.futures
 import concurrent.futures.thread
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -382,6 +383,7 @@ class _Pool:
                 self._started -= 1
                 raise
             if self.manager is None:
+                _register_fork()
                 _pools.add(self)
                 self.manager = threading.Thread(target=self._serve, name=f"{self._prefix}-manager")
                 self.manager.start()
@@ -654,5 +656,11 @@ def _after_fork():
     _pools.clear()
 
 
+@functools.cache
+def _register_fork():
+    """At the first pool, not at the import: what an interpreter has registered to be called at a fork stays behind
+    when it ends."""
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 threading._register_atexit(_finish)
-os.register_at_fork(after_in_child=_after_fork)

@@ -418,6 +418,8 @@ def _register_exit():
     global _exit_registered
     if not _exit_registered:
         threading._register_atexit(_shut_down)
+        # Not at the import: what an interpreter has registered to be called at a fork stays behind when it ends.
+        os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
         _exit_registered = True
 
 
@@ -455,6 +457,3 @@ def _after_fork():
     """In the child: the mailbox's thread exists in the parent only."""
     global _open, _mailbox, _lock
     _open, _mailbox, _lock = set(), None, threading.Lock()
-
-
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
