@@ -222,6 +222,18 @@ bench-pool-smoke: all
 report-pool: all
 	@$(BENCH_POOL)/pool_page.py $(REPORT_ARGS)
 
+# What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
+.PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
+BENCH_HEAP = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/heap
+get-pyperformance: all
+	@tools/get_pyperformance $(BUILD)
+bench-heap: get-pyperformance
+	@$(BENCH_HEAP)/bench_heap.py $(BENCH_ARGS)
+bench-heap-smoke: get-pyperformance
+	@$(BENCH_HEAP)/bench_heap.py --smoke $(BENCH_ARGS)
+report-heap: all
+	@$(BENCH_HEAP)/heap_page.py $(REPORT_ARGS)
+
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
 -include $(BUILD)/peers.mk
 BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
@@ -344,6 +356,12 @@ SECONDS ?= 60
 stress: all
 	$(VENV_PYTHON) tests/python/helpers/stress.py --threads $(THREADS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+# Everything at once for MINUTES; prints its seed, and a line a minute.
+MINUTES ?= 60
+.PHONY: soak
+soak: all
+	$(VENV_PYTHON) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 test-matrix:
 	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" tools/matrix
 
@@ -402,16 +420,19 @@ help:
 	@echo "make check-arm64   atomics/ compiled for arm64 and run under emulation"
 	@echo "make check-wheel   sdist and wheel are built, installed into a venv and used"
 	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
+	@echo "make soak          everything at once, nothing lost or left behind; MINUTES=60 SEED="
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make bench-channel   small messages without Python: the floor"
 	@echo "make bench-objects   LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "make bench-pool      InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
+	@echo "make bench-heap      what importing objtunnel costs other programs; -smoke: some seconds"
 	@echo "make bench-mimalloc   which mimalloc to link; MIMALLOCS=\"NAME=FOLDER\" for more"
 	@echo "make bench-refcount        refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "make report        pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
 	@echo "make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."
 	@echo "make report-tunnel tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
+	@echo "make report-heap   tables from docs/results/heap-*.json; REPORT_ARGS=..."
 	@echo "make profile-tunnel   where the time goes, by function; needs perf; PROFILE=FILE.md"
 	@echo "make lab           CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "make lab-test      some of CPython's own tests on them, stale pointers; VARIANT=..."

@@ -1,0 +1,297 @@
+"""Soak: everything at once, for as long as wanted, and nothing may be lost, wrong or left behind.
+
+    make soak MINUTES=60 [SEED=...]
+    python tests/soak/soak.py --minutes 60 [--seed X] [--from-round N --rounds 1]
+
+A round draws acts (acts.py) from the seed and runs them in two threads at the same time, the main thread among
+them. Meanwhile a thread collects garbage, callbacks of the collector send messages, SIGALRM's handler sends messages
+from within whatever the main thread does, and acts make and end interpreters. Between two rounds everything is
+quiet, and these must be exact:
+
+- messages and sums: each act counts its own; what callbacks and the signal handler sent has arrived;
+- refcounts of objects that something outside of the messages refers to (witnesses), in each interpreter;
+- tunnels and shared objects in the process: back to what they were before;
+- exceptions that Python could only print: none.
+
+Resident memory must be flat. After the warm-up (a quarter of the time, a minute at least) the rest of the time is
+cut into ten parts, and each part has its least resident memory. The Theil-Sen slope over these ten, times nine, is
+the growth. It may be 8 MB and 5 % of the median, and beside that, for each interpreter that came and went, what CPython
+itself leaves behind (stock Python is asked in a process of its own, on malloc, without objtunnel) and 64 kB: a block
+that stays behind keeps its page and its segment's header in the heap.
+
+Any violation ends the run with exit status 1. A line a minute says how far it is. A round can be run again by its
+number; what the scheduler decides, a seed cannot repeat.
+"""
+
+import argparse
+import faulthandler
+import gc
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "python" / "helpers")]
+
+import acts  # noqa: E402
+import jobs  # noqa: E402
+import objtunnel  # noqa: E402
+import stress  # noqa: E402
+from objtunnel import Interpreter, LockingDict, Tunnel, _core  # noqa: E402
+
+THREADS = 2
+ACTS_A_ROUND = 3  # of each thread
+RECIPES = 300
+HANG = 600  # seconds without the end of a round
+PARTS = 10  # of the time after the warm-up
+GROWTH = 8.0, 0.05  # MB, and a share of the median
+PINNED = 64e3  # bytes that what CPython leaves behind for an interpreter keeps in the heap beside itself
+
+
+def resident():
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+
+# ---- what CPython itself leaves behind ---------------------------------------------------------------
+
+
+LEFT_BY_STOCK = """
+import _interpreters, gc, sys
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+code = "for name in %r:\\n    try: __import__(name)\\n    except ImportError: pass" % sys.argv[1].split(",")
+def come_and_go():
+    interpreter = _interpreters.create()
+    _interpreters.exec(interpreter, code)
+    _interpreters.destroy(interpreter)
+for _ in range(15): come_and_go()
+before = resident()
+for _ in range(60): come_and_go()
+gc.collect()
+print((resident() - before) / 60)
+"""
+
+
+def left_by_stock(modules):
+    """Bytes that stock CPython does not give back for an interpreter which has imported the same modules."""
+    command = [sys.executable, "-c", LEFT_BY_STOCK, ",".join(modules)]
+    done = subprocess.run(command, env={"PYTHONMALLOC": "malloc", "PATH": ""}, stdout=subprocess.PIPE, text=True,
+                          check=True)
+    return max(0.0, float(done.stdout))
+
+
+# ---- resident memory -----------------------------------------------------------------------------------
+
+
+class Memory:
+    """Resident memory at the end of each round, and what may be of its growth."""
+
+    def __init__(self):
+        self.samples = []  # (seconds, MB, interpreters made so far)
+
+    def note(self, seconds, made):
+        self.samples.append((seconds, resident(), made))
+
+    def verdict(self, seconds, stock):
+        """(whether it is flat, a line that says why)."""
+        warm = max(60.0, seconds / 4)
+        late = [sample for sample in self.samples if sample[0] >= warm]
+        width = (seconds - warm) / PARTS
+        parts = [[s for s in late if warm + i * width <= s[0] < warm + (i + 1) * width] for i in range(PARTS)]
+        if seconds - warm < 60 or sum(map(bool, parts)) < PARTS:
+            return True, f"memory: the run is too short to tell (rounds after {warm:.0f} s: {len(late)})"
+        lows = [min(mb for _, mb, _ in part) for part in parts]
+        slope = median((lows[j] - lows[i]) / (j - i) for i in range(PARTS) for j in range(i + 1, PARTS))
+        growth = slope * (PARTS - 1)
+        made = late[-1][2] - late[0][2]
+        allowed = GROWTH[0] + GROWTH[1] * median(lows)
+        of_stock = made * (stock + PINNED) / 1e6
+        per_hour = slope / width * 3600
+        line = (f"memory: after {warm:.0f} s of warm-up it grew by {growth:.1f} MB in {seconds - warm:.0f} s "
+                f"({per_hour:.1f} MB an hour; lows {' '.join(f'{mb:.0f}' for mb in lows)}); allowed: {allowed:.1f} MB, "
+                f"and {of_stock:.1f} MB for {made} interpreters that came and went (stock CPython leaves "
+                f"{stock / 1e3:.0f} kB of each, which may pin {PINNED / 1e3:.0f} kB)")
+        return growth <= allowed + of_stock, line
+
+
+# ---- the run ----------------------------------------------------------------------------------------------
+
+
+def draw_recipes(number):
+    command = [sys.executable, str(HERE / "recipes_of.py"), str(number), str(RECIPES)]
+    return pickle.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
+class Soak:
+    def __init__(self, seed):
+        self.seed = seed
+        self.counts = LockingDict({"sent by callbacks": 0, "unraisable": 0, "send timeouts": 0, "recv timeouts": 0})
+        self.collected, self.alarms = Tunnel(), Tunnel()
+        self.received = self.alarms_sent = self.alarms_received = self.messages = 0
+        self.made = [0]
+        self.by_act = {}
+        jobs.begin(self.counts, self.collected)
+        recipes = draw_recipes(seed)
+        self.casts = []
+        for _ in range(THREADS):
+            crew = [Interpreter("soak") for _ in range(2)]
+            for interpreter in crew:
+                interpreter.call(jobs.begin, self.counts, self.collected)
+            self.casts.append(acts.Cast(*crew, self.counts, self.collected, recipes, self.made))
+        self.memory = Memory()
+
+    # ---- what goes on beside
+
+    def on_alarm(self, *_):
+        """May be interrupted by itself, so messages may come in another order than their numbers."""
+        self.alarms_sent += 1
+        self.alarms.send([self.alarms_sent])
+
+    def start_alarms(self, rng):
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, rng.uniform(0.005, 0.05))
+
+    def stop_alarms(self):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    # ---- a round
+
+    def round(self, number):
+        rng = random.Random(f"{self.seed}/{number}")
+        plans = [rng.choices(acts.ACTS + (acts.MAIN_ONLY if i == 0 else []), k=ACTS_A_ROUND) for i in range(THREADS)]
+        seeds = [rng.randrange(2**32) for _ in range(THREADS)]
+        failures, end = [], threading.Event()
+        jobs.callbacks.on = True
+        collector = threading.Thread(target=stress.collect_all_the_time, args=[end])
+        others = [threading.Thread(target=self.play, args=[i, plans[i], seeds[i], failures])
+                  for i in range(1, THREADS)]
+        self.start_alarms(rng)
+        for thread in (collector, *others):
+            thread.start()
+        self.play(0, plans[0], seeds[0], failures)
+        for thread in others:
+            thread.join()
+        end.set()
+        collector.join()
+        self.stop_alarms()
+        for act, text in failures:
+            print(f"soak: VIOLATION in round {number}, {act}:\n{text}", flush=True)
+        return not failures
+
+    def play(self, i, plan, seed, failures):
+        rng = random.Random(seed)
+        for act in plan:
+            try:
+                n = act(self.casts[i], random.Random(rng.randrange(2**32)))
+            except BaseException:
+                failures.append((act.__name__, traceback.format_exc()))
+                return
+            self.messages += n
+            done, messages = self.by_act.get(act.__name__, (0, 0))
+            self.by_act[act.__name__] = done + 1, messages + n
+
+    # ---- between two rounds
+
+    def live(self):
+        LockingDict()  # the last handle of a dict frees what was retired
+        return _core._live_tunnels(), _core._live_shared()
+
+    def settle(self, number, at_first):
+        """What is not exact, in words; [] if all is. at_first: live() after the first round, or None."""
+        wrong = []
+        for cast in self.casts:
+            for worker in (cast.a, cast.b):
+                try:
+                    worker.call(jobs.settle, True)
+                except BaseException:
+                    wrong.append(traceback.format_exc())
+        try:
+            jobs.settle()
+        except AssertionError as error:
+            wrong.append(str(error))
+        for _ in self.collected.until():
+            self.received += 1
+        if self.received != self.counts["sent by callbacks"]:
+            wrong.append(f"callbacks sent {self.counts['sent by callbacks']}, {self.received} arrived")
+        arrived = sorted(n for (n,) in self.alarms.until())
+        if arrived != list(range(self.alarms_received + 1, self.alarms_sent + 1)):
+            wrong.append(f"the signal handler sent {self.alarms_received + 1} to {self.alarms_sent}: {arrived} arrived")
+        self.alarms_received = self.alarms_sent
+        if self.counts["unraisable"]:
+            wrong.append(f"{self.counts['unraisable']} exceptions that Python could only print")
+        if at_first is not None:
+            end = time.monotonic() + 20  # interpreters end and drop arguments a little after they have answered
+            while self.live() != at_first and time.monotonic() < end:
+                time.sleep(0.01)
+                gc.collect()
+            if self.live() != at_first:
+                wrong.append(f"(tunnels, shared objects): {self.live()}, after the first round {at_first}")
+        for text in wrong:
+            print(f"soak: VIOLATION after round {number}: {text}", flush=True)
+        return wrong
+
+    def run(self, seconds, first, rounds):
+        began = said = time.monotonic()
+        at_first, done, good = None, 0, True
+        while good and time.monotonic() - began < seconds and done != rounds:
+            faulthandler.dump_traceback_later(HANG, exit=True)
+            good = self.round(first + done)
+            good = not self.settle(first + done, at_first) and good
+            if at_first is None:
+                time.sleep(1)
+                at_first = self.live()
+            done += 1
+            now = time.monotonic()
+            self.memory.note(now - began, self.made[0])
+            if now - said >= 60 or now - began >= seconds or not good:
+                said = now
+                print(f"soak: {(now - began) / 60:5.1f} min, {done} rounds, {self.messages} messages, "
+                      f"{self.made[0]} interpreters came and went, {self.alarms_sent} signals, "
+                      f"{self.received} from callbacks, {self.counts['send timeouts']} + "
+                      f"{self.counts['recv timeouts']} timeouts, {resident():.0f} MB", flush=True)
+        faulthandler.cancel_dump_traceback_later()
+        return good, time.monotonic() - began
+
+    def close(self):
+        for cast in self.casts:
+            cast.a.close()
+            cast.b.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--from-round", type=int, default=0, metavar="N", help="the number of the first round")
+    parser.add_argument("--rounds", type=int, default=-1, metavar="N", help="end after so many")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    print(f"soak: Python {sys.version.split()[0]}, {objtunnel.heap_info().allocator}, {options.minutes:g} minutes, "
+          f"seed {seed}", flush=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    faulthandler.enable()
+    soak = Soak(seed)
+    stock = left_by_stock(soak.casts[0].a.call(jobs.modules_of_a_worker))
+    good, seconds = soak.run(options.minutes * 60, options.from_round, options.rounds)
+    soak.close()
+    for name, (times, messages) in sorted(soak.by_act.items()):
+        print(f"soak: {name}: {times} times, {messages} messages")
+    flat, line = soak.memory.verdict(seconds, stock)
+    print(f"soak: {line}")
+    if not flat:
+        print("soak: VIOLATION: resident memory is not flat")
+    print(f"soak: {'no violation' if good and flat else 'FAILED'} in {seconds / 60:.1f} minutes, seed {seed}")
+    return 0 if good and flat else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
