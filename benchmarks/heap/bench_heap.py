@@ -1,0 +1,188 @@
+"""What importing objtunnel costs a program that does nothing with it: its heap serves all objects then.
+
+    make bench-heap BENCH_ARGS="--json docs/results/heap-NAME-cp313.json"
+    make bench-heap BENCH_ARGS="--json FILE --seconds 300"      # a piece; the next call does what is missing
+    make report-heap
+
+The workloads are pyperformance's, timed by pyperf. Each runs with and without objtunnel imported, by turns, in
+processes of its own. See benchmarks/README.md.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+from objtunnel.demo.control import Control
+
+import command
+import heap_page
+import machine
+
+FORMAT = 1  # of the JSON
+HERE = Path(__file__).resolve().parent
+WAYS = ("stock", "objtunnel")
+# Of the workloads that need no third-party package these are left out:
+LEFT_OUT = {
+    "2to3": "starts other processes", "python_startup": "starts other processes",
+    "concurrent_imap": "starts other processes", "asyncio_tcp": "measures sockets",
+}
+TREE = "a_big_tree"  # a case of our own: what memory 400,000 dicts leave
+TREE_PROGRAM = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+import sitecustomize
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+start, clock = resident(), time.perf_counter
+times = [clock()]
+tree = [{"a": i, "b": [i]} for i in range(int(sys.argv[2]))]
+times.append(clock())
+full = resident()
+del tree
+times.append(clock())
+for _ in range(20):
+    time.sleep(0.1)
+    _ = [object() for _ in range(1000)]
+print(json.dumps({"built": full - start, "left": resident() - start, "build": times[1] - times[0],
+                  "delete": times[2] - times[1]}))
+"""
+
+
+def workloads():
+    """{name: script} of those whose only requirement is pyperf."""
+    try:
+        import pyperformance
+    except ImportError:
+        sys.exit("bench-heap: there is no pyperformance; make bench-heap installs it")
+    found = {}
+    for folder in sorted(Path(pyperformance.__file__).parent.glob("data-files/benchmarks/bm_*")):
+        with open(folder / "pyproject.toml", "rb") as file:
+            needs = tomllib.load(file)["project"].get("dependencies", [])
+        name = folder.name.removeprefix("bm_")
+        if needs == ["pyperf"] and name not in LEFT_OUT:
+            found[name] = folder / "run_benchmark.py"
+    return found
+
+
+def environment(way):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OT_", "PYTHON", "MIMALLOC_"))}
+    package = str(Path(sys.modules["objtunnel"].__file__).resolve().parents[1])
+    return {**kept, "OT_BENCH_HEAP": way, "PYTHONPATH": os.pathsep.join([str(HERE / "imports"), package])}
+
+
+# ---- one sample -----------------------------------------------------------------------------------
+
+
+def run_workload(script, way, smoke):
+    """{benchmark: {"values": [seconds, ...], "peak": bytes}} of one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = os.path.join(folder, "result.json")
+        size = ["--debug-single-value"] if smoke else ["--processes=1", "--values=3", "--warmups=1"]
+        done = subprocess.run(
+            [sys.executable, script, *size, "--quiet", "--inherit-environ=OT_BENCH_HEAP,PYTHONPATH", "-o", result],
+            env=environment(way), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{script} failed ({way}): {done.stdout[-800:]}")
+        with open(result, encoding="utf-8") as file:
+            found = json.load(file)
+    return dict(read_benchmark(benchmark, found["metadata"]) for benchmark in found["benchmarks"])
+
+
+def read_benchmark(benchmark, common):
+    name = benchmark.get("metadata", {}).get("name", common.get("name"))
+    runs = [run for run in benchmark["runs"] if "values" in run]
+    peaks = [run.get("metadata", {}).get("mem_max_rss", common.get("mem_max_rss")) for run in runs]
+    return name, {"values": [value for run in runs for value in run["values"]],
+                  "peak": max((peak for peak in peaks if peak is not None), default=None)}
+
+
+def run_tree(way, smoke):
+    done = subprocess.run([sys.executable, "-c", TREE_PROGRAM, str(HERE / "imports"), "4000" if smoke else "400000"],
+                          env=environment(way), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+# ---- all of them ----------------------------------------------------------------------------------
+
+
+class Run:
+    """One invocation. What FILE holds already is kept, so that a run can be made in pieces."""
+
+    def __init__(self, options):
+        self.options = options
+        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 5)
+        self.scripts = workloads()
+        self.control = Control(min(2, len(os.sched_getaffinity(0))), seconds=0.002 if options.smoke else 0.2)
+
+    def run(self, names):
+        description = machine.describe()
+        machine.announce(description)
+        record = {"format": FORMAT, "repeat": self.repeat, "smoke": self.options.smoke, "pieces": [],
+                  "workloads": {}, "tree": {}, **self.earlier()}
+        record["pieces"].append({"machine": description, "control": []})
+        end = time.monotonic() + self.options.seconds
+        for name in names:
+            if name in record["workloads"] or (name == TREE and record["tree"]):
+                continue
+            if time.monotonic() > end:
+                print(f"bench-heap: {self.options.seconds:g} s are over; the next call goes on with {name}",
+                      file=sys.stderr)
+                break
+            record["pieces"][-1]["control"].append(self.control.sample())
+            samples = self.alternate(name)
+            if name == TREE:
+                record["tree"] = samples
+            else:
+                record["workloads"][name] = samples
+            self.keep(record)
+            print(f"{name}: {heap_page.one_line(name, samples)}", flush=True)
+        print("\n".join(heap_page.part(record)))
+        return record
+
+    def earlier(self):
+        if self.options.json is None or self.options.smoke:
+            return {}
+        try:
+            text = Path(self.options.json).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        found = json.loads(text) if text.strip() else {}
+        if found and (found["format"] != FORMAT or found["repeat"] != self.repeat):
+            sys.exit(f"bench-heap: {self.options.json} is of another kind of run; choose another file")
+        return found
+
+    def keep(self, record):
+        if self.options.json is not None:
+            Path(self.options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def alternate(self, name):
+        """{way: [a process's result, ...]}; the order turns round in each repetition."""
+        samples = {way: [] for way in WAYS}
+        order = list(WAYS)
+        for _ in range(self.repeat):
+            for way in order:
+                samples[way].append(run_tree(way, self.options.smoke) if name == TREE else
+                                    run_workload(self.scripts[name], way, self.options.smoke))
+            order.reverse()
+        return samples
+
+
+def main():
+    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
+                                smoke="one value of two workloads, to see that it runs")
+    parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S",
+                        help="start no workload after so long; another call goes on")
+    names = [TREE, *workloads()]
+    if "--smoke" in sys.argv and not any(argument.startswith("--filter") for argument in sys.argv):
+        sys.argv += ["--filter", f"^({TREE}|json_loads|nqueens)$"]
+    return command.main(parser, names, lambda options, chosen: Run(options).run(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
