@@ -48,7 +48,7 @@ from objtunnel import Interpreter, LockingDict, Tunnel, _core  # noqa: E402
 
 THREADS = 2
 ACTS_A_ROUND = 3  # of each thread
-RECIPES = 300
+RECIPES = 150
 HANG = 600  # seconds without the end of a round
 PARTS = 10  # of the time after the warm-up
 GROWTH = 8.0, 0.05  # MB, and a share of the median

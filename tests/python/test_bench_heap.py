@@ -1,0 +1,71 @@
+"""benchmarks/heap: its figures and its page, from a record that is made up; `make bench-heap-smoke` runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "heap"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(FOLDER.parent / "tunnel")}
+MACHINE = {"python": "3.13.0 (main)", "cpu": "a processor", "cores": 2, "commit": "abc", "load": [0.1, 0, 0]}
+
+
+def processes(*values, peak=20e6):
+    return [{"values": [value, value, value * 9], "peak": peak} for value in values]  # the median counts
+
+
+def record(worst=1.02, peak=1.05):
+    return {
+        "format": 1, "repeat": 3, "pieces": [{"machine": MACHINE, "control": [1.9, 2.0]}],
+        "workloads": {
+            "one": {"stock": [{"a": p} for p in processes(1.0, 2.0, 4.0)],
+                    "objtunnel": [{"a": p} for p in processes(0.5, 1.0, 2.0)]},
+            "two": {"stock": [{"b": p} for p in processes(1.0, 1.0, 1.0)],
+                    "objtunnel": [{"b": p} for p in processes(worst, worst, worst, peak=20e6 * peak)]},
+        },
+        "tree": {way: [{"built": 120e6, "left": left, "build": 0.3, "delete": 0.05}]
+                 for way, left in (("stock", 5e6), ("objtunnel", 1e6))},
+    }
+
+
+@pytest.fixture
+def page(tmp_path):
+    def made(*records):
+        paths = []
+        for i, one in enumerate(records):
+            paths.append(tmp_path / f"heap-here-cp31{i}.json")
+            paths[-1].write_text(json.dumps(one), encoding="utf-8")
+        done = subprocess.run([sys.executable, str(FOLDER / "heap_page.py"), *map(str, paths)], capture_output=True,
+                              text=True, env=ENVIRONMENT, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "heap-here.md").read_text(encoding="utf-8")
+
+    return made
+
+
+def test_figures_are_computed_from_the_samples(page):
+    text = page(record())
+    assert "| geometric mean of times | 0.714 (0.714 to 0.714) | at most 1.00 | met |" in text  # sqrt(0.5 * 1.02)
+    assert "| worst time | 1.02 (1.02 to 1.02), b | at most 1.05 | met |" in text
+    assert "| worst peak | 1.05, b | at most 1.10 | met |" in text
+    assert "| a | 0.50 (0.50 to 0.50) | 1.00 | 20 |" in text
+    assert "| stock | 120 (120 to 120) | 5 (5 to 5) |" in text and "| objtunnel | 120 (120 to 120) | 1 (1 to 1) |" in text
+
+
+def test_goals_that_are_missed_are_shown_as_missed(page):
+    text = page(record(worst=2.5, peak=1.2), record())
+    assert "| geometric mean of times | 1.118 (1.118 to 1.118) | at most 1.00 | **missed** |" in text
+    assert "| worst time | 2.50 (2.50 to 2.50), b | at most 1.05 | **missed** |" in text
+    assert "| worst peak | 1.20, b | at most 1.10 | **missed** |" in text
+    assert text.count("## Python 3.13.0") == 2
+
+
+def test_no_pyperformance_is_said(tmp_path):
+    (tmp_path / "pyperformance.py").write_text("raise ImportError('none here')\n")
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])}
+    done = subprocess.run([sys.executable, str(FOLDER / "bench_heap.py"), "--list"], capture_output=True, text=True,
+                          env=environment, timeout=60)
+    assert done.returncode == 1 and "make bench-heap installs it" in done.stderr
