@@ -4,7 +4,7 @@
  *
  * Main invariant: objtunnel_global.h's, which has the rules for init, exit, create and destroy.
  * Threading: call with an attached thread state. In C++ what init or create throws comes out of here,
- * with nothing entered; what exit or destroy throws is reported as unraisable (objtunnel_cxx.h).
+ * with nothing entered; what exit or destroy throws is reported as unraisable (objtunnel_cxx.hpp).
  */
 #ifndef OBJTUNNEL_CALLS_H
 #define OBJTUNNEL_CALLS_H

@@ -3,7 +3,7 @@
  *
  * Purpose: initialise a C library for the first interpreter that needs it, give it back after the
  * last, whatever interpreters and threads do meanwhile. No dependency at run time: copy this file
- * with objtunnel_{types,core,lists,calls,locks,cxx}.h into an extension. The alternative with the
+ * with objtunnel_{types,core,lists,calls,locks}.h (C++: and _cxx.hpp) into an extension. The alternative with the
  * same functions is objtunnel.h, which calls the copy in objtunnel's _core: that one shows up in
  * objtunnel.process_globals(), and serves several shared objects. objtunnel_calls.h documents the
  * functions.

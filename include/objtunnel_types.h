@@ -28,7 +28,7 @@
 #define OT_VERSION_HEX ((OT_VERSION_MAJOR << 16) | (OT_VERSION_MINOR << 8) | OT_VERSION_MICRO)
 
 #ifdef __cplusplus
-#include "objtunnel_cxx.h"
+#include "objtunnel_cxx.hpp"
 #define OT_CALL_EXIT_ ot_cxx_call_exit
 #define OT_CALL_DESTROY_ ot_cxx_call_destroy
 extern "C" {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT. Copyright (c) the objtunnel developers; this file may be copied. */
-/* objtunnel_cxx.h: keeps C++ exceptions out of C code (a part of the other headers; C++17).
+/* objtunnel_cxx.hpp: keeps C++ exceptions out of C code (a part of the other headers; C++17).
  *
  * Purpose: init, exit, create and destroy may throw. What init and create throw comes out of
  * ot_global_enter and ot_registry_get; C code between the two never sees it. What exit and destroy
