@@ -663,4 +663,4 @@ def _register_fork():
     os.register_at_fork(after_in_child=_after_fork)
 
 
-threading._register_atexit(_finish)
+_exit.at_end(_finish)

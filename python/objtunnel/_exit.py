@@ -34,6 +34,28 @@ def note_ctrl_c():
     _interrupted = True
 
 
+def at_end(function):
+    """Have function() run before the interpreter waits for its threads; or after that, if Ctrl-C has kept
+    threading from calling it."""
+    _left.append(function)
+
+    def run():
+        _left.remove(function)  # first: die() runs what is left
+        function()
+
+    threading._register_atexit(run)
+
+
+_left = []  # what at_end() was given, as far as it has not begun
+
+
+def _last():
+    while _left:
+        note_ctrl_c()
+        _left.pop()()
+    settle_flag()
+
+
 def settle_flag():
     """At exit, when no worker runs any more."""
     if _is_main_interpreter() and not hasattr(sys, "ps1"):
@@ -70,4 +92,4 @@ def _is_main_interpreter():
     return _interpreters.get_current()[0] == _interpreters.get_main()[0]
 
 
-atexit.register(settle_flag)
+atexit.register(_last)

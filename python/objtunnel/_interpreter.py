@@ -417,7 +417,7 @@ def _register_exit():
     does (the mailbox's thread would wait for ever otherwise)."""
     global _exit_registered
     if not _exit_registered:
-        threading._register_atexit(_shut_down)
+        _exit.at_end(_shut_down)
         # Not at the import: what an interpreter has registered to be called at a fork stays behind when it ends.
         os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
         _exit_registered = True

@@ -812,6 +812,23 @@ def test_ctrl_c_while_the_exit_waits(tmp_path):
     assert "Fatal" not in err
 
 
+def test_ctrl_c_just_before_the_exit_waits(tmp_path):
+    """Then threading calls nobody."""
+    code, out, err = run_until_ready(tmp_path, """
+        import os
+        def interrupt():
+            print("ready", flush=True)
+            time.sleep(60)
+        if __name__ == "__main__":
+            pool = InterpreterPoolExecutor(1)
+            started = Event()
+            pool.submit(jobs.spin, started)
+            started.wait()
+            threading._register_atexit(interrupt)  # runs before the pool's
+        """, wait=0.5)
+    assert code == -signal.SIGINT, err
+
+
 def test_who_catches_ctrl_c_can_go_on(tmp_path):
     code, out, err = run_until_ready(tmp_path, """
         if __name__ == "__main__":
