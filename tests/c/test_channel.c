@@ -169,6 +169,21 @@ Test(channel, unrecv_puts_back_to_the_head_even_of_a_full_queue)
     drop(ch);
 }
 
+Test(channel, unrecv_puts_back_before_what_came_later)
+{
+    ot_channel_t *ch = ot_channel_new(0);
+    for (int i = 0; i < 3; i++) {
+        send_now(ch, i);
+    }
+    ot_node_t *node;
+    cr_assert_eq(ot_channel_recv(ch, OT_DONT_WAIT, &node), OT_CHANNEL_OK);
+    ot_channel_unrecv(ch, node);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(recv_number(ch, OT_DONT_WAIT), i);
+    }
+    drop(ch);
+}
+
 Test(channel, unrecv_into_an_empty_queue_leaves_it_usable)
 {
     ot_channel_t *ch = ot_channel_new(0);

@@ -298,6 +298,21 @@ Test(tree, interned_keys_become_the_receivers)
     Py_DECREF(kept);
 }
 
+/* Each of 50 dicts has one reference to each of its two keys, and nothing else in the receiver has any. */
+Test(tree, received_keys_have_as_many_references_as_dicts)
+{
+    transfer("[{'a_key_of_these': f(n), 'another_one': f(n)} for n in range(50)]");
+    PyObject *dicts = python_eval("x"), *keys[2], *value;
+    Py_ssize_t at = 0;
+    for (int i = 0; i < 2; i++) {
+        cr_assert(PyDict_Next(PyList_GET_ITEM(dicts, 0), &at, &keys[i], &value));
+        cr_assert(PyUnicode_CHECK_INTERNED(keys[i]));
+    }
+    cr_assert_geq(Py_REFCNT(keys[0]), 50);
+    cr_assert_eq(Py_REFCNT(keys[0]), Py_REFCNT(keys[1]));
+    Py_DECREF(dicts);
+}
+
 Test(tree, the_senders_keys_lose_the_references_of_the_moved_dicts)
 {
     python_run("key = sys.intern('a key of no one else')\nbefore = sys.getrefcount(key)\n"
