@@ -20,7 +20,7 @@ endif
 
 # config.mk is remade, by a bootstrap that is quick when all is there, before every target that
 # needs an interpreter; make reads it again only if it changed.
-NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix lab lab-test
+NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix nightly lab lab-test
 ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
 $(BUILD)/config.mk: FORCE
 	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
@@ -237,7 +237,7 @@ report-heap: all
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
 -include $(BUILD)/peers.mk
 BENCH_TABLE_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/objects/tables/tables.c benchmarks/objects/tables/map.c \
-	objects/dict/map.c objects/dict/map_table.c objects/dict/map_claim.c objects/dict/map_check.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/park.c)
+	objects/dict/map.c objects/dict/map_table.c objects/dict/map_claim.c objects/dict/map_check.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/awaited.c runtime/park.c)
 .PHONY: bench-tables
 bench-tables: $(C_PEERS:%=$(BENCH_TABLES)/table_%.so)
 $(BENCH_TABLE): $(BENCH_TABLE_OBJECTS)
@@ -327,12 +327,13 @@ mutants-base: all $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPOR
 # An instrumented CPython, and ours on top of it. With PYTHONMALLOC=malloc AddressSanitizer sees
 # every object; the C tests that start Python with our own heap exercise that one as well.
 ASAN_PYTHON ?= $(CURDIR)/build/asan-python
+# ASAN_SLOW=1: with the slow ones, which take hours.
 check-asan: export ASAN_OPTIONS = detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:strict_string_checks=1
 check-asan:
 	@tools/build_cpython --asan $(ASAN_PYTHON)
 	@tools/check_asan_python $(ASAN_PYTHON)/bin/python3
 	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
-	@PYTHONMALLOC=malloc PYTEST_ARGS='-m "not slow and not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
+	@PYTHONMALLOC=malloc PYTEST_ARGS='-m "$(if $(ASAN_SLOW),,not slow and )not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
 
 check-arm64:
 	@tools/check_arm64 $(BUILD)/arm64
@@ -363,7 +364,17 @@ soak: all
 	$(VENV_PYTHON) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 test-matrix:
-	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" tools/matrix
+	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" TARGETS="$(TARGETS)" tools/matrix
+
+# What takes hours: CPython's debug builds, AddressSanitizer with the slow tests, all mutants, an hour of the soak.
+.PHONY: nightly
+nightly:
+	@tools/run_targets "test-matrix DEBUG=1" "check-asan ASAN_SLOW=1" check-mutants "soak MINUTES=60" check-docs
+
+# The programs and figures in the documents, whole.
+.PHONY: check-docs
+check-docs: all extensions
+	@PYTEST_ARGS='$(wildcard tests/python/test_docs_*.py) $(PYTEST_ARGS)' tools/run_tests $(BUILD) python
 
 # ---- source checks --------------------------------------------------------------------------------
 
@@ -421,6 +432,7 @@ help:
 	@echo "make check-wheel   sdist and wheel are built, installed into a venv and used"
 	@echo "make stress        trees going round between interpreters; THREADS= SECONDS= SEED="
 	@echo "make soak          everything at once, nothing lost or left behind; MINUTES=60 SEED="
+	@echo "make nightly       debug builds, slow tests under AddressSanitizer, mutants, soak, documents: hours"
 	@echo "make test-matrix   under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "make bench         benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "make bench-channel   small messages without Python: the floor"

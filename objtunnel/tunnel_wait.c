@@ -6,6 +6,7 @@
  */
 #include "objtunnel/tunnel.h"
 
+#include "runtime/awaited.h"
 #include "runtime/clock.h"
 #include "runtime/timeout.h"
 #include "runtime/worker.h"
@@ -32,7 +33,8 @@ typedef struct {
     ot_channel_t *ch;
     int64_t deadline, interp;
     ot_stop_t *stop;
-    ot_node_t *node; /* what a receiver got */
+    ot_node_t *node;       /* what a receiver got */
+    ot_awaited_t *awaited; /* what a dump says of the wait */
 } attempt_t;
 
 typedef ot_channel_result_t (*try_t)(attempt_t *a, int64_t deadline);
@@ -50,17 +52,25 @@ try_message(attempt_t *a, int64_t deadline)
     return ot_channel_recv_until(a->ch, deadline, a->stop, &a->node);
 }
 
-/* Without a GIL. A wait that a timeout ends is nobody's concern. */
+/* A wait that a timeout ends is nobody's concern. */
 static ot_channel_result_t
-sleep_for(attempt_t *a, try_t try)
+sleep_for_ever(attempt_t *a, try_t try)
 {
-    if (a->deadline != OT_FOREVER) {
-        return try(a, a->deadline);
-    }
     ot_wait_t wait = {.ch = a->ch, .stop = a->stop, .interp = a->interp};
     ot_wait_begin(&wait);
     ot_channel_result_t result = try(a, OT_FOREVER);
     ot_wait_end(&wait);
+    return result;
+}
+
+/* Without a GIL. */
+static ot_channel_result_t
+sleep_for(attempt_t *a, try_t try)
+{
+    ot_await_begin(a->awaited);
+    ot_channel_result_t result =
+        a->deadline == OT_FOREVER ? sleep_for_ever(a, try) : try(a, a->deadline);
+    ot_await_end(a->awaited);
     return result;
 }
 
@@ -110,8 +120,10 @@ ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t pati
     ot_channel_result_t result = ot_channel_reserve(ch, OT_DONT_WAIT);
     if (result == OT_CHANNEL_TIMEOUT && patience.deadline != OT_DONT_WAIT) {
         ot_stop_t stop;
-        attempt_t a = {ch, patience.deadline, state->objects.interp_id, &stop, NULL};
+        ot_awaited_t awaited;
+        attempt_t a = {ch, patience.deadline, state->objects.interp_id, &stop, NULL, &awaited};
         ot_stop_init(&stop);
+        ot_awaited_init(&awaited, "send to", "Tunnel", ot_channel_id(ch));
         result = wait_for(&a, try_place, ot_channel_watch_place);
     }
     switch (result) {
@@ -139,13 +151,15 @@ ot_tunnel_receive(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t pati
                   ot_stop_t *until)
 {
     ot_stop_t stop;
-    attempt_t a = {ch, patience.deadline, state->objects.interp_id, until, NULL};
+    ot_awaited_t awaited;
+    attempt_t a = {ch, patience.deadline, state->objects.interp_id, until, NULL, &awaited};
     ot_channel_result_t result = try_message(&a, OT_DONT_WAIT);
     if (result == OT_CHANNEL_TIMEOUT && patience.deadline != OT_DONT_WAIT) {
         if (until == NULL) {
             ot_stop_init(&stop);
             a.stop = &stop;
         }
+        ot_awaited_init(&awaited, "receive from", "Tunnel", ot_channel_id(ch));
         result = wait_for(&a, try_message, ot_channel_watch_message);
     }
     switch (result) {
@@ -200,12 +214,16 @@ ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_interp)
     ot_channel_result_t result;
     ot_stop_t stop;
     ot_wait_t wait = {.ch = status, .stop = &stop, .interp = own_interp};
+    ot_awaited_t awaited;
+    ot_awaited_init(&awaited, "see the end of", "Interpreter", (uint64_t)interp);
     ot_stop_init(&stop);
     atomic_store(&stop.asleep, true); /* as far as others are concerned, throughout */
     do {
         Py_BEGIN_ALLOW_THREADS
         ot_wait_begin(&wait);
+        ot_await_begin(&awaited);
         result = wait_for_end(status, interp);
+        ot_await_end(&awaited);
         ot_wait_end(&wait);
         Py_END_ALLOW_THREADS
     } while (result == OT_CHANNEL_INTERRUPTED && handle_interruption() == 0);

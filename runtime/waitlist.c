@@ -1,8 +1,6 @@
 /* waitlist.c: see waitlist.h. */
 #include "runtime/waitlist.h"
 
-#include <stdatomic.h>
-
 #include "runtime/checks.h"
 
 void
@@ -40,6 +38,9 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
                       const ot_patience_t *patience)
 {
     ot_wait_result_t result = OT_WAIT_WOKEN;
+    if (patience->awaited != NULL) {
+        ot_await_begin(patience->awaited);
+    }
     /* A poke that came late may leave the semaphore posted: outcome alone says who is woken. */
     while (w->outcome == 0 && result == OT_WAIT_WOKEN) {
         pthread_mutex_unlock(lock);
@@ -51,6 +52,9 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
             result = OT_WAIT_TIMEOUT;
         }
         pthread_mutex_lock(lock);
+    }
+    if (patience->awaited != NULL) {
+        ot_await_end(patience->awaited);
     }
     if (w->outcome == 0) {
         remove_locked(list, w);
@@ -89,15 +93,4 @@ ot_wake_all_locked(ot_waitlist_t *list, int outcome)
 {
     while (ot_wake_one_locked(list, outcome)) {
     }
-}
-
-uint64_t
-ot_thread_token(void)
-{
-    static _Atomic uint64_t last;
-    static _Thread_local uint64_t mine;
-    if (mine == 0) {
-        mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
-    }
-    return mine;
 }

@@ -9,6 +9,7 @@
 #ifndef OT_RUNTIME_WAITLIST_H
 #define OT_RUNTIME_WAITLIST_H
 
+#include "runtime/awaited.h"
 #include "runtime/park.h"
 
 typedef struct ot_waiter {
@@ -27,6 +28,7 @@ typedef struct ot_patience {
      * any lock. NULL: never. */
     bool (*gives_up)(void *arg);
     void *arg;
+    ot_awaited_t *awaited; /* the caller's; what a dump says of the wait. NULL: nothing */
 } ot_patience_t;
 
 typedef enum {
@@ -54,8 +56,5 @@ void ot_wake_all_locked(ot_waitlist_t *list, int outcome);
 /* Aborts if the line is broken, or somebody in it was woken. Every operation calls it at its end where
  * OT_CHECKS is on. */
 void ot_waitlist_check_locked(const ot_waitlist_t *list);
-
-/* A number for the calling thread, not 0, never used twice (pthread_self's are). */
-uint64_t ot_thread_token(void);
 
 #endif

@@ -9,8 +9,10 @@
  */
 #include "runtime/worker.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "atomics/refcount.h"
@@ -74,18 +76,45 @@ create_interpreter(ot_worker_t *w)
     return tstate;
 }
 
+/* How many bytes at the end of the name are digits, and what stands before them if it is - or _; at most 6. */
+static size_t
+number_at_end(const char *name, size_t length)
+{
+    size_t n = 0;
+    while (n < length && n < 5 && isdigit((unsigned char)name[length - 1 - n])) {
+        n++;
+    }
+    return n > 0 && n < length && strchr("-_", name[length - 1 - n]) != NULL ? n + 1 : n;
+}
+
+/* Linux takes 15 bytes: of a longer name the end stays, if that is a number (of a pool's worker, say). */
+static void
+name_thread(const ot_worker_t *w)
+{
+    enum { MOST = 15 };
+    char name[64];
+    if (w->name == NULL) {
+        snprintf(name, sizeof name, "objtunnel-%lld", (long long)w->interp_id);
+    } else {
+        size_t length = strlen(w->name), tail = number_at_end(w->name, length);
+        size_t kept = length <= MOST ? length : MOST - tail;
+        snprintf(name, sizeof name, "%.*s%s", (int)kept, w->name,
+                 length <= MOST ? "" : w->name + length - tail);
+    }
+    name[MOST] = '\0';
+    (void)pthread_setname_np(pthread_self(), name);
+}
+
 static void *
 thread_main(void *arg)
 {
     ot_worker_t *w = arg;
     self = w;
     ot_pokeable_enter(&w->pokeable);
-    if (w->name != NULL) {
-        pthread_setname_np(pthread_self(), w->name);
-    }
     PyThreadState *tstate = create_interpreter(w);
     if (tstate != NULL) {
         publish_interp(w, PyThreadState_GetInterpreter(tstate));
+        name_thread(w);
         atomic_fetch_sub(&coming_and_going, 1);
         w->job.main(w, w->job.arg);
         atomic_fetch_add(&coming_and_going, 1);
@@ -127,8 +156,8 @@ ot_worker_start(const char *name, ot_worker_job_t job)
     ot_pokeable_init(&w->pokeable);
     w->job = job;
     w->interp_id = -1;
-    w->name = name == NULL ? NULL : strndup(name, 15); /* what Linux takes */
-    ot_worker_ref(w);                                  /* the thread's */
+    w->name = name == NULL ? NULL : strdup(name);
+    ot_worker_ref(w); /* the thread's */
     atomic_fetch_add(&coming_and_going, 1);
     if (spawn(w) < 0) {
         atomic_fetch_sub(&coming_and_going, 1);

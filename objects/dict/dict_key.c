@@ -5,6 +5,9 @@
  * and wait if somebody has the key. An attempt that fails has changed nothing.
  * Threading: see dict.h.
  */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "objects/core/repr.h"
 #include "objects/dict/dict.h"
 
@@ -82,6 +85,23 @@ abandoned(PyObject *self, const ot_mapkey_t *key, ot_ldict_abandoned_t what, ot_
     return result < 0 ? raise_abandoned(self, key) : result;
 }
 
+/* Detached: so of keys that need no Python to be shown. */
+static void
+say_which(ot_awaited_t *awaited, const ot_mapkey_t *key)
+{
+    size_t size = key->meta >> 8;
+    int tag = (int)(key->meta & 255);
+    if (tag == OT_KEY_INT) {
+        int64_t number;
+        memcpy(&number, key->bytes, sizeof number);
+        snprintf(awaited->detail, sizeof awaited->detail, "key %" PRId64, number);
+    } else if (tag == OT_KEY_STR1 || tag == OT_KEY_BYTES) {
+        snprintf(awaited->detail, sizeof awaited->detail, "key %s'%.*s'",
+                 tag == OT_KEY_BYTES ? "b" : "", (int)(size < 50 ? size : 50),
+                 (const char *)key->bytes);
+    }
+}
+
 int
 ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
               ot_ldict_abandoned_t if_abandoned, ot_word_t word)
@@ -90,7 +110,8 @@ ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
     ot_claim_result_t result = ot_map_await(ot_ldict_map(self), key, &now);
     if (result == OT_CLAIM_TIMEOUT && deadline != OT_DONT_WAIT) {
         ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline);
+        ot_waiting_begin(&waiting, deadline, "get a key of", &ot_ldict_map(self)->head);
+        say_which(&waiting.awaited, key);
         result = ot_map_await(ot_ldict_map(self), key, &waiting.patience);
         ot_waiting_end(&waiting);
     }

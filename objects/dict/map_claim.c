@@ -252,6 +252,9 @@ ot_map_await(ot_map_t *map, const ot_mapkey_t *key, const ot_patience_t *patienc
     ot_waiter_t w;
     if (wait) {
         ot_waiter_enter_locked(&claim_of(word)->waiters, &w, false);
+        if (patience->awaited != NULL) { /* the claim may go before the wait is over: a copy */
+            patience->awaited->owner = claim_of(word)->thread;
+        }
     }
     ot_epoch_leave();
     if (wait) {

@@ -174,7 +174,7 @@ static PyObject *
 under_lock(PyObject *self, Py_ssize_t n, PyObject *(*read_locked)(PyObject *self, Py_ssize_t n))
 {
     ot_waiting_t waiting;
-    ot_waiting_begin(&waiting, OT_FOREVER);
+    ot_waiting_begin(&waiting, OT_FOREVER, "acquire", &ot_file_of(self)->head);
     int rc = ot_file_lock(ot_file_of(self), ot_file_interp(self), &waiting.patience);
     ot_waiting_end(&waiting);
     if (rc != OT_FILE_OK) {

@@ -73,7 +73,7 @@ ot_file_bytes(PyObject *self, int rc, ot_bytes_t *from)
 static ot_file_caller_t
 begin(PyObject *self, ot_waiting_t *waiting)
 {
-    ot_waiting_begin(waiting, OT_FOREVER);
+    ot_waiting_begin(waiting, OT_FOREVER, "use", &ot_file_of(self)->head);
     return (ot_file_caller_t){ot_file_interp(self), &waiting->patience};
 }
 

@@ -132,7 +132,7 @@ barrier_wait(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     ot_arrival_t arrival;
     ot_waiting_t waiting;
-    ot_waiting_begin(&waiting, deadline);
+    ot_waiting_begin(&waiting, deadline, "wait at", &barrier->head);
     ot_sync_result_t result = ot_barrier_arrive(barrier, &waiting.patience, &arrival);
     ot_waiting_end(&waiting);
     if (result == OT_SYNC_OK && arrival.last) {

@@ -88,7 +88,8 @@ ot_lock_new(const ot_shared_kind_t *kind)
 static void
 take_locked(ot_lock_t *lock, int64_t interp, uint64_t depth)
 {
-    lock->thread = ot_thread_token();
+    /* Atomic for who dumps what others wait for, without the guard. */
+    __atomic_store_n(&lock->thread, ot_thread_token(), __ATOMIC_RELAXED);
     lock->interp = interp;
     lock->depth = depth;
     lock->abandoned = false;
@@ -108,6 +109,9 @@ acquire_locked(ot_lock_t *lock, int64_t interp, uint64_t depth, const ot_patienc
         }
         if (!patient) {
             return OT_SYNC_TIMEOUT;
+        }
+        if (patience->awaited != NULL) {
+            patience->awaited->owner_at = &lock->thread;
         }
         ot_waiter_t w;
         ot_wait_result_t why = ot_wait_locked(&lock->waiters, &w, waited, &lock->guard, patience);

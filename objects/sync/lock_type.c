@@ -262,7 +262,7 @@ wait_until(PyObject *self, int64_t deadline)
 {
     ot_waiting_t waiting;
     bool interrupted;
-    ot_waiting_begin(&waiting, deadline);
+    ot_waiting_begin(&waiting, deadline, "wait for", &condition_of(self)->head);
     ot_sync_result_t result =
         ot_condition_wait(condition_of(self), interp_of(self), &waiting.patience, &interrupted);
     ot_waiting_end(&waiting);

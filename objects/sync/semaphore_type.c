@@ -60,7 +60,7 @@ acquire_until(PyObject *self, int64_t deadline)
     ot_sync_result_t result = ot_semaphore_acquire(semaphore_of(self), &now);
     if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
         ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline);
+        ot_waiting_begin(&waiting, deadline, "acquire", &semaphore_of(self)->head);
         result = ot_semaphore_acquire(semaphore_of(self), &waiting.patience);
         ot_waiting_end(&waiting);
     }
@@ -160,7 +160,7 @@ event_wait(PyObject *self, PyObject *args, PyObject *kwargs)
     ot_sync_result_t result = ot_event_wait(event_of(self), &now);
     if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
         ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline);
+        ot_waiting_begin(&waiting, deadline, "wait for", &event_of(self)->head);
         result = ot_event_wait(event_of(self), &waiting.patience);
         ot_waiting_end(&waiting);
     }

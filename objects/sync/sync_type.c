@@ -22,9 +22,11 @@ gives_up(void *arg)
 }
 
 void
-ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline)
+ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline, const char *verb,
+                 const ot_shared_t *shared)
 {
-    waiting->patience = (ot_patience_t){deadline, gives_up, waiting};
+    waiting->patience = (ot_patience_t){deadline, gives_up, waiting, &waiting->awaited};
+    ot_awaited_init(&waiting->awaited, verb, shared->kind->name, shared->id);
     waiting->saved = PyEval_SaveThread();
 }
 
@@ -65,7 +67,7 @@ ot_close_waiting(ot_shared_t *shared)
     }
     PyObject *error = PyErr_GetRaisedException();
     ot_waiting_t waiting;
-    ot_waiting_begin(&waiting, OT_FOREVER);
+    ot_waiting_begin(&waiting, OT_FOREVER, "close", shared);
     shared->kind->close(shared, &waiting.patience);
     ot_waiting_end(&waiting);
     PyObject *interrupt = PyErr_GetRaisedException();
@@ -82,7 +84,7 @@ ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline)
     ot_sync_result_t result = ot_lock_acquire(lock, interp, &now);
     if (result == OT_SYNC_TIMEOUT && deadline != OT_DONT_WAIT) {
         ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline);
+        ot_waiting_begin(&waiting, deadline, "acquire", &lock->head);
         result = ot_lock_acquire(lock, interp, &waiting.patience);
         ot_waiting_end(&waiting);
     }

@@ -2,7 +2,7 @@
  * Ctrl-C and timeouts honoured.
  *
  *   ot_waiting_t waiting;
- *   ot_waiting_begin(&waiting, deadline);          lets go of the GIL
+ *   ot_waiting_begin(&waiting, deadline, "acquire", shared);     lets go of the GIL
  *   result = ot_..._acquire(..., &waiting.patience);
  *   ot_waiting_end(&waiting);                      takes it again; INTERRUPTED: exception set
  */
@@ -15,9 +15,12 @@
 typedef struct {
     ot_patience_t patience;
     PyThreadState *saved;
+    ot_awaited_t awaited;
 } ot_waiting_t;
 
-void ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline);
+/* What objtunnel.dump() says of the wait: the verb (a constant) and the object. `waiting` must not move. */
+void ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline, const char *verb,
+                      const ot_shared_t *shared);
 void ot_waiting_end(ot_waiting_t *waiting);
 
 /* What ot_shared_unref does before the end of an object that may have to wait (a full pipe), with or

@@ -64,6 +64,7 @@ del MutableMapping
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
+    from objtunnel._dump import dump, register_dump, unregister_dump
     from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
     from objtunnel._frozen import frozen_default
     from objtunnel._globals import process_global
@@ -77,8 +78,8 @@ __all__ = [
     "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "Lock", "LockAbandonedError", "LockingDict",
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
-    "TunnelSendTimeout", "TunnelTimeout", "current_gil", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
-    "process_global", "process_globals", "register_movable", "shared_module",
+    "TunnelSendTimeout", "TunnelTimeout", "current_gil", "dump", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
+    "process_global", "process_globals", "register_dump", "register_movable", "shared_module", "unregister_dump",
 ]
 
 
@@ -98,8 +99,11 @@ _LAZY = {
     "BrokenInterpreterPool": "_executor",
     "Interpreter": "_interpreter",
     "InterpreterPoolExecutor": "_executor",
+    "dump": "_dump",
     "frozen_default": "_frozen",
     "process_global": "_globals",
+    "register_dump": "_dump",
+    "unregister_dump": "_dump",
 }
 
 

@@ -26,6 +26,7 @@ def smoke(tmp_path_factory):
     return done.stdout, path
 
 
+@pytest.mark.slow
 def test_every_case_runs_and_is_recorded(smoke):
     printed, path = smoke
     record = json.loads(path.read_text(encoding="utf-8"))
@@ -42,6 +43,7 @@ def test_every_case_runs_and_is_recorded(smoke):
     assert "Targets" not in printed  # a smoke run's figures mean nothing
 
 
+@pytest.mark.slow
 def test_page_has_every_way(smoke, tmp_path):
     done = run("objects_page.py", str(smoke[1]), "-o", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -51,6 +53,7 @@ def test_page_has_every_way(smoke, tmp_path):
         assert case["what"] in page and all(f"| `{way}` |" in page for way in case["ways"])
 
 
+@pytest.mark.slow
 def test_targets_are_judged(smoke, tmp_path):
     """Samples made up: 3 times the built-in dict, where 2 are allowed, in one of two files."""
     for name, factor in (("objects-a-cp313.json", 1.5), ("objects-a-cp314.json", 3.0)):

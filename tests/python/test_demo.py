@@ -271,6 +271,7 @@ def test_quick_demo_as_a_program():
 
 # ---- the benchmark ------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_benchmark_runs_every_case_small(tmp_path):
     json_file = tmp_path / "out.json"
     done = run_python(BENCHMARK, "--smoke", "--json", str(json_file))
@@ -286,6 +287,7 @@ def test_benchmark_runs_every_case_small(tmp_path):
     assert floats["receipt"]["moved"] >= 1000 and len(floats["pickle"]["total"]) == 1
 
 
+@pytest.mark.slow
 def test_benchmark_filter_and_its_error():
     done = run_python(BENCHMARK, "--smoke", "--filter", "^array_8MB$")
     assert done.returncode == 0 and "array_8MB" in done.stdout and "rows" not in done.stdout

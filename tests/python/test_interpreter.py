@@ -334,6 +334,7 @@ def test_an_interpreter_stays_where_it_is(worker):
         worker.call(double, [worker])
 
 
+@pytest.mark.slow
 def test_a_hundred_interpreters_come_and_go():
     def some():
         for _ in range(25):

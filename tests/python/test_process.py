@@ -148,6 +148,7 @@ def test_memory_profiler_that_wraps_the_allocators(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_blocks_of_any_size(run_script):
     """mimalloc 3 has no block of 256 MiB or more for us: those come from a range of their own."""
     run_script("""
