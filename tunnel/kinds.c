@@ -41,15 +41,14 @@ ot_kind_static(PyTypeObject *t)
 
 /* ---- types of modules -------------------------------------------------------------------- */
 
-/* The section that OT_C_TYPE fills; the linker defines both ends. */
-extern ot_c_type_t *const __start_ot_c_types[] __attribute__((visibility("hidden")));
-extern ot_c_type_t *const __stop_ot_c_types[] __attribute__((visibility("hidden")));
+/* Written while the module is loaded, before any interpreter uses it. */
+static ot_c_type_t *c_types;
 
-static size_t
-count_c_types(void)
+void
+ot_c_type_list(ot_c_type_t *row)
 {
-    return ((uintptr_t)__stop_ot_c_types - (uintptr_t)__start_ot_c_types) /
-           sizeof *__start_ot_c_types;
+    row->next = c_types;
+    c_types = row;
 }
 
 static void *
@@ -65,8 +64,7 @@ ot_kind_of_base(PyTypeObject *base)
     if (kind != NULL) {
         return kind;
     }
-    for (size_t i = 0, n = count_c_types(); i < n; i++) {
-        ot_c_type_t *t = __start_ot_c_types[i];
+    for (ot_c_type_t *t = c_types; t != NULL; t = t->next) {
         if (t->mark == mark_of(base)) {
             return t->kind;
         }
@@ -77,8 +75,7 @@ ot_kind_of_base(PyTypeObject *base)
 static int
 learn_c_type(PyTypeObject *type)
 {
-    for (size_t i = 0, n = count_c_types(); i < n; i++) {
-        ot_c_type_t *t = __start_ot_c_types[i];
+    for (ot_c_type_t *t = c_types; t != NULL; t = t->next) {
         if (t->mark == NULL && strcmp(type->tp_name, t->tp_name) == 0) {
             int rc = t->check(type);
             if (rc > 0) {
@@ -94,8 +91,7 @@ PyObject *
 ot_c_type_here(const void *mark, PyTypeObject *built_in)
 {
     const ot_c_type_t *found = NULL;
-    for (size_t i = 0, n = count_c_types(); i < n; i++) {
-        ot_c_type_t *t = __start_ot_c_types[i];
+    for (ot_c_type_t *t = c_types; t != NULL; t = t->next) {
         found = t->mark == mark && mark != NULL ? t : found;
     }
     if (found == NULL) {

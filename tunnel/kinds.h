@@ -164,7 +164,7 @@ void ot_ndarray_know_array(PyTypeObject *type);
 
 /* A C type of the standard library that each interpreter has its own object for, or that is in a
  * module which must be imported. */
-typedef struct {
+typedef struct ot_c_type {
     const char *tp_name; /* as the type calls itself */
     const ot_kind_t *kind;
     /* Looks at a known object through the row's eyes: 1 if it looks as expected, 0 if not, -1
@@ -174,15 +174,21 @@ typedef struct {
      * itself, the heap types that each interpreter has for one by their tp_dealloc. Only kinds.c
      * uses it; it is written with one value. */
     _Atomic(void *) mark;
+    struct ot_c_type *next; /* kinds.c's */
 } ot_c_type_t;
 
-/* Makes a row known to kinds.c: the linker gathers the pointers of all files in one section, so that
- * a new kind is one new file in kinds/. At file level. */
+/* Adds a row to those that kinds.c knows. Before main() or within dlopen() only. */
+void ot_c_type_list(ot_c_type_t *row);
+
+/* A row that lists itself when the module is loaded, so that a new kind is one new file in kinds/. At
+ * file level. */
 #define OT_C_TYPE(name, tp_name, kind, check)                                                      \
-    static ot_c_type_t ot_c_type_##name = {(tp_name), (kind), (check), NULL};                      \
-    __attribute__((used,                                                                           \
-                   section("ot_c_types"))) static ot_c_type_t *const ot_c_type_##name##_listed =   \
-        &ot_c_type_##name
+    static ot_c_type_t ot_c_type_##name;                                                           \
+    __attribute__((constructor)) static void ot_c_type_list_##name(void)                           \
+    {                                                                                              \
+        ot_c_type_list(&ot_c_type_##name);                                                         \
+    }                                                                                              \
+    static ot_c_type_t ot_c_type_##name = {(tp_name), (kind), (check), NULL, NULL}
 
 /* Whether OrderedDict and mappingproxy, which are built in, look as their rows expect: as a check
  * does. */
