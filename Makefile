@@ -333,7 +333,7 @@ check-asan:
 	@tools/build_cpython --asan $(ASAN_PYTHON)
 	@tools/check_asan_python $(ASAN_PYTHON)/bin/python3
 	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
-	@PYTHONMALLOC=malloc PYTEST_ARGS='-m "$(if $(ASAN_SLOW),,not slow and )not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
+	@$(if $(ASAN_SLOW),,OT_TEST_QUICK=1) PYTHONMALLOC=malloc PYTEST_ARGS='-m "$(if $(ASAN_SLOW),,not slow and )not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
 
 check-arm64:
 	@tools/check_arm64 $(BUILD)/arm64
