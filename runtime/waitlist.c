@@ -58,11 +58,12 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
     }
     if (w->outcome == 0) {
         remove_locked(list, w);
+        OT_CHECK(
+            ot_waitlist_check_locked(list)); /* who was woken does not look: the list may be gone */
     } else if (result == OT_WAIT_TIMEOUT) {
         result = OT_WAIT_WOKEN;
     }
     ot_parker_destroy(&w->parker);
-    OT_CHECK(ot_waitlist_check_locked(list));
     return result;
 }
 

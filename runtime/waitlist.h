@@ -53,7 +53,7 @@ ot_wait_result_t ot_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_fro
 bool ot_wake_one_locked(ot_waitlist_t *list, int outcome);
 void ot_wake_all_locked(ot_waitlist_t *list, int outcome);
 
-/* Aborts if the line is broken, or somebody in it was woken. Every operation calls it at its end where
+/* Aborts if the line is broken, or somebody in it was woken. Every operation calls it where the list is known to live, if
  * OT_CHECKS is on. */
 void ot_waitlist_check_locked(const ot_waitlist_t *list);
 

@@ -70,7 +70,7 @@ some_patience(actor_t *a, bool always_ends)
     int64_t deadlines[] = {OT_DONT_WAIT, ot_clock_now() + rand_r(&a->seed) % 300000,
                            always_ends ? ot_clock_now() + 1000000 : OT_FOREVER};
     a->gives_up = true;
-    return (ot_patience_t){deadlines[rand_r(&a->seed) % 3], maybe_give_up, a};
+    return (ot_patience_t){deadlines[rand_r(&a->seed) % 3], maybe_give_up, a, NULL};
 }
 
 /* Notes why nothing came of it. */
