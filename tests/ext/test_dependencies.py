@@ -194,7 +194,8 @@ def test_last_objects_find_their_library(alone, kept, of_module, where, run_pyth
             w.must(sys.argv[1])
             w.end()
         """, source, env={"LIBRARY_REPORT": "1"})
-    assert result.stderr == "library: 1 inits, 1 exits\n"
+    told = [line for line in result.stderr.splitlines() if "uncollectable objects at shutdown" not in line]  # debug builds
+    assert told == ["library: 1 inits, 1 exits"]
 
 
 @both
@@ -294,6 +295,7 @@ def thrower(request, build_cxx):
     return "thrower" + request.param, build_cxx("thrower.cc", "thrower" + request.param, *flags)
 
 
+@pytest.mark.noasan  # its __cxa_throw is looked up before libstdc++ is loaded
 def test_throwing_init_is_its_callers(thrower, run_python):
     run_python("""
         import sys
@@ -328,6 +330,7 @@ def test_throwing_init_is_its_callers(thrower, run_python):
     """, *thrower)
 
 
+@pytest.mark.noasan
 def test_throwing_exit_is_reported(thrower, run_python):
     result = run_python("""
         import sys

@@ -187,7 +187,8 @@ def test_signal_registered_unregistered_and_refused(run_script, tmp_path):
             objtunnel.register_dump(signal.SIGUSR2, file)
             objtunnel.register_dump(signal.SIGUSR2, file)
         os.kill(os.getpid(), signal.SIGUSR2)  # the file is closed, its duplicate is not
-        assert open(path).read().count({HEAD!r}) == 1 and not got
+        with open(path) as file:
+            assert file.read().count({HEAD!r}) == 1 and not got
         objtunnel.register_dump(signal.SIGUSR2)
         os.kill(os.getpid(), signal.SIGUSR2)  # to stderr
         assert objtunnel.unregister_dump(signal.SIGUSR2) is True
@@ -373,6 +374,7 @@ def test_signals_at_100_hz_under_load(run_script, tmp_path, seconds):
 
 # ---- faulthandler and names -----------------------------------------------------------------------
 
+@pytest.mark.noasan  # it takes the signal itself
 def test_faulthandler_tells_of_a_crash_in_a_worker(run_script):
     """Enabled in the main interpreter, as 3.13's cannot be imported in another one."""
     result = run_script("""
