@@ -9,6 +9,7 @@
  */
 #include "runtime/giveback.h"
 
+#include "runtime/cpython/interp.h"
 #include "runtime/clock.h"
 #include "runtime/park.h"
 
@@ -66,22 +67,23 @@ on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
 
 /* The thread sleeps for long, without the GIL: what others free in its pages would stay there until it wakes.
  * Whether it shall be called again when the thread has slept for longer. */
-static bool
+static ot_long_sleep_t
 on_long_sleep(void)
 {
     if (due == 0) {
-        return false; /* it has no heap */
+        return OT_LONG_SLEEP_DONE; /* it has no heap */
     }
     if (pthread_equal(pthread_self(), main_thread)) {
         purge();
-        return true;
+        /* A signal that came just before the sleep, or just now, has not ended it. */
+        return ot_py_signal_came() ? OT_LONG_SLEEP_INTERRUPTED : OT_LONG_SLEEP_AGAIN;
     }
     /* Leaves its pages as a thread that ends does: whoever purges next takes care of them. The next
      * allocation of this thread begins anew. */
     mi_collect(true);
     mi_thread_done();
     due = 0;
-    return false;
+    return OT_LONG_SLEEP_DONE;
 }
 
 __attribute__((constructor)) static void

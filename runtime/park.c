@@ -12,10 +12,10 @@
 static _Thread_local ot_pokeable_t *pokeable;
 
 /* Written once, released: pairs with the acquire of whoever sleeps. */
-static _Atomic(bool (*)(void)) on_long_sleep;
+static _Atomic(ot_long_sleep_t (*)(void)) on_long_sleep;
 
 void
-ot_park_on_long_sleep(bool (*call)(void))
+ot_park_on_long_sleep(ot_long_sleep_t (*call)(void))
 {
     atomic_store_explicit(&on_long_sleep, call, memory_order_release);
 }
@@ -58,7 +58,7 @@ sleep_at_most(ot_parker_t *p, int64_t deadline)
 static ot_park_result_t
 sleep_until(ot_parker_t *p, int64_t deadline)
 {
-    bool (*call)(void) = atomic_load_explicit(&on_long_sleep, memory_order_acquire);
+    ot_long_sleep_t (*call)(void) = atomic_load_explicit(&on_long_sleep, memory_order_acquire);
     bool again = call != NULL;
     for (int64_t pause = LONG_SLEEP; again; pause *= pause < LONGEST_PAUSE ? 2 : 1) {
         int64_t end = ot_clock_now() + pause;
@@ -69,7 +69,11 @@ sleep_until(ot_parker_t *p, int64_t deadline)
         if (result != OT_PARK_TIMEOUT) {
             return result;
         }
-        again = call();
+        ot_long_sleep_t next = call();
+        if (next == OT_LONG_SLEEP_INTERRUPTED) {
+            return OT_PARK_INTERRUPTED;
+        }
+        again = next == OT_LONG_SLEEP_AGAIN;
     }
     return sleep_at_most(p, deadline);
 }

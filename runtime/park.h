@@ -41,9 +41,15 @@ void ot_parker_destroy(ot_parker_t *p);
  * does so while holding the lock under which the waiter would remove itself. */
 void ot_unpark(ot_parker_t *p);
 
-/* From now on each thread that has slept for a second calls `call`, and sleeps on. If that returns true, it is
- * called again after longer and longer pauses. It runs without a GIL and must not park. Once in the process. */
-void ot_park_on_long_sleep(bool (*call)(void));
+typedef enum {
+    OT_LONG_SLEEP_DONE,        /* the thread sleeps on */
+    OT_LONG_SLEEP_AGAIN,       /* it sleeps on, and calls again after longer and longer pauses */
+    OT_LONG_SLEEP_INTERRUPTED, /* a signal handler ran that the sleep has not seen: ot_park says so */
+} ot_long_sleep_t;
+
+/* From now on each thread that has slept for a second calls `call`. It runs without a GIL and must not park. Once in
+ * the process. */
+void ot_park_on_long_sleep(ot_long_sleep_t (*call)(void));
 
 /* Sleeps. Deadline on the monotonic clock, or OT_FOREVER. */
 ot_park_result_t ot_park(ot_parker_t *p, int64_t deadline);

@@ -35,6 +35,13 @@ ot_py_collecting(PyInterpreterState *interp)
     return interp->gc.collecting != 0;
 }
 
+/* Whether a signal handler of CPython's ran and the main thread has not looked at it yet. Needs no GIL. */
+static inline bool
+ot_py_signal_came(void)
+{
+    return __atomic_load_n(&_PyRuntime.signals.is_tripped, __ATOMIC_RELAXED) != 0;
+}
+
 /* Has func(arg) called between two bytecodes of some thread of interp; returning -1 there with
  * an exception set raises it. Needs no GIL. Returns -1 if the interpreter's list is full. */
 static inline int

@@ -520,3 +520,27 @@ def test_forking_beside_open_interpreters_warns(run_script):
         i.close()
         """)
     assert "crashes the child in CPython itself" in result.stderr
+
+
+@pytest.mark.parametrize("wait", ["Tunnel().recv()", "lock.acquire()"])
+def test_a_signal_that_did_not_end_the_sleep_is_noticed(run_script, wait):
+    """It came just before the sleep began, or ran in another thread: the main thread looks once a second or later."""
+    out = run_script(f"""
+        import os, signal, threading, time
+        from objtunnel import Lock, Tunnel
+        def told(*_):
+            raise RuntimeError("told")
+        lock = Lock()
+        threading.Thread(target=lambda: lock.acquire() and time.sleep(60), daemon=True).start()
+        while not lock.locked(): time.sleep(0.001)
+        signal.signal(signal.SIGUSR1, told)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # for this thread: another one takes it
+        begin = time.monotonic()
+        try:
+            {wait}
+        except RuntimeError as error:
+            print(error, time.monotonic() - begin < 20, flush=True)
+            os._exit(0)
+    """, check=False, timeout=60).stdout
+    assert out == "told True\n"
