@@ -12,7 +12,7 @@ TEXTS = ["the quick fox\nand the dog\n" * 50, "A dog, the dog!\n" * 30, "", "the
 
 
 def run(name, *args):
-    result = subprocess.run([sys.executable, "-W", "default", os.path.join(FOLDER, name), *args],
+    result = subprocess.run([sys.executable, "-W", "default::ResourceWarning", os.path.join(FOLDER, name), *args],
                             capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
