@@ -205,7 +205,7 @@ Test(sync, a_poke_ends_the_wait_if_patience_does, .timeout = 60)
     ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
     int asked = 0;
     cr_assert_eq(ot_lock_acquire(lock, 1, &now), OT_SYNC_OK);
-    other_t other = {.patience = {OT_FOREVER, give_up, &asked}};
+    other_t other = {.patience = {OT_FOREVER, give_up, &asked, NULL}};
     other_start(&other, lock, acquire);
     test_wait_until(is_parked, &other);
     ot_poke(&other.pokeable);
@@ -276,8 +276,8 @@ Test(sync, a_condition_wakes_as_many_as_it_is_told, .timeout = 60)
     bool interrupted;
     cr_assert_eq(ot_condition_wait(condition, 1, &now, &interrupted), OT_SYNC_NOT_HELD);
     cr_assert_eq(ot_condition_notify(condition, 1), OT_SYNC_NOT_HELD);
-    other_t others[2] = {{.patience = {OT_FOREVER, give_up, &asked}},
-                         {.patience = {OT_FOREVER, give_up, &asked}}};
+    other_t others[2] = {{.patience = {OT_FOREVER, give_up, &asked, NULL}},
+                         {.patience = {OT_FOREVER, give_up, &asked, NULL}}};
     other_start(&others[0], condition, wait_once);
     other_start(&others[1], condition, wait_once);
     test_wait_until(two_wait, condition);
@@ -410,7 +410,7 @@ Test(sync, a_barrier_breaks, .timeout = 60)
     cr_assert_eq(ot_barrier_arrive(barrier, &for_ever, &arrival), OT_SYNC_BROKEN);
     ot_barrier_reset(barrier);
     int asked = 0;
-    other = (other_t){.patience = {OT_FOREVER, give_up, &asked}};
+    other = (other_t){.patience = {OT_FOREVER, give_up, &asked, NULL}};
     other_start(&other, barrier, barrier_arrive);
     test_wait_until(one_waits, barrier);
     ot_poke(&other.pokeable);
