@@ -11,14 +11,14 @@ import random
 import sys
 from statistics import median
 
-from page import write_pages
+from page import write_parts
 
 GOALS = {"geometric mean of times": 1.00, "worst time": 1.05, "worst peak": 1.10}
 DRAWS = 2000  # of the interval
 
 
 def main(arguments=None):
-    return write_pages(arguments, __doc__.splitlines()[0], "heap-*.json", 1, to_markdown)
+    return write_parts(arguments, __doc__.splitlines()[0], "heap-*.json", 1, "report-heap", part)
 
 
 # ---- figures -------------------------------------------------------------------------------------------
@@ -77,14 +77,6 @@ def figures(record):
 
 
 # ---- words ----------------------------------------------------------------------------------------------
-
-
-def to_markdown(name, paths, records):
-    lines = [f"# {name}", "", "Made by `make report-heap` from " +
-             ", ".join(f"[{path.name}]({path.name})" for path in paths) + "."]
-    for record in records:
-        lines += part(record)
-    return "\n".join(lines) + "\n"
 
 
 def part(record):

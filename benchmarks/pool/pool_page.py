@@ -12,19 +12,11 @@ from statistics import median
 from objtunnel.demo.table import format_time
 
 import pool_targets
-from page import write_pages
+from page import write_parts
 
 
 def main(arguments=None):
-    return write_pages(arguments, __doc__.splitlines()[0], "pool-*.json", 1, to_markdown)
-
-
-def to_markdown(name, paths, records):
-    lines = [f"# {name}", "", "Made by `make report-pool` from " +
-             ", ".join(f"[{path.name}]({path.name})" for path in paths) + "."]
-    for record in records:
-        lines += part(record)
-    return "\n".join(lines) + "\n"
+    return write_parts(arguments, __doc__.splitlines()[0], "pool-*.json", 1, "report-pool", part)
 
 
 def part(record):

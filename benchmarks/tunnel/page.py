@@ -50,6 +50,18 @@ def write_pages(arguments, description, pattern, wanted_format, to_markdown):
     return failed
 
 
+def write_parts(arguments, description, pattern, wanted_format, target, part):
+    """As write_pages, for pages that are a part for each record, part(record): lines. target: of make."""
+    def to_markdown(name, paths, records):
+        lines = [f"# {name}", "", f"Made by `make {target}` from " +
+                 ", ".join(f"[{path.name}]({path.name})" for path in paths) + "."]
+        for record in records:
+            lines += part(record)
+        return "\n".join(lines) + "\n"
+
+    return write_pages(arguments, description, pattern, wanted_format, to_markdown)
+
+
 def parse_options(arguments, description, pattern):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
