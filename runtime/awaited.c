@@ -109,6 +109,9 @@ ot_thread_token(void)
 void
 ot_await_begin(ot_awaited_t *awaited)
 {
+    if (awaited == NULL) {
+        return;
+    }
     (void)ot_thread_token();
     if (awaited->since == 0) {
         awaited->since = ot_clock_now();
@@ -122,7 +125,7 @@ ot_await_begin(ot_awaited_t *awaited)
 void
 ot_await_end(ot_awaited_t *awaited)
 {
-    if (mine != NULL) {
+    if (awaited != NULL && mine != NULL) {
         atomic_store(&mine->awaited, awaited->outer);
         while (atomic_load(&mine->readers) != 0) { /* they copy some words */
             sched_yield();

@@ -43,8 +43,8 @@ ot_awaited_init(ot_awaited_t *awaited, const char *verb, const char *kind, uint6
     awaited->since = 0;
 }
 
-/* Around a wait, in the waiting thread. `awaited` must stay where it is until ot_await_end. Used again for
- * the next part of the same wait, it says since when the whole lasts. */
+/* Around a wait, in the waiting thread. NULL: no dump tells of the wait. `awaited` must stay where it is until
+ * ot_await_end. Used again for the next part of the same wait, it says since when the whole lasts. */
 void ot_await_begin(ot_awaited_t *awaited);
 void ot_await_end(ot_awaited_t *awaited);
 

@@ -38,9 +38,7 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
                       const ot_patience_t *patience)
 {
     ot_wait_result_t result = OT_WAIT_WOKEN;
-    if (patience->awaited != NULL) {
-        ot_await_begin(patience->awaited);
-    }
+    ot_await_begin(patience->awaited);
     /* A poke that came late may leave the semaphore posted: outcome alone says who is woken. */
     while (w->outcome == 0 && result == OT_WAIT_WOKEN) {
         pthread_mutex_unlock(lock);
@@ -53,9 +51,7 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
         }
         pthread_mutex_lock(lock);
     }
-    if (patience->awaited != NULL) {
-        ot_await_end(patience->awaited);
-    }
+    ot_await_end(patience->awaited);
     if (w->outcome == 0) {
         remove_locked(list, w);
         OT_CHECK(

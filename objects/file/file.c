@@ -159,13 +159,9 @@ wait_until_ready(const ot_file_t *file, short events, const ot_patience_t *patie
 {
     struct pollfd ready = {.fd = file->how.fd, .events = events};
     for (;;) {
-        if (patience->awaited != NULL) {
-            ot_await_begin(patience->awaited);
-        }
+        ot_await_begin(patience->awaited);
         int n = poll(&ready, 1, patience->gives_up == NULL ? -1 : LOOK_UP_EVERY);
-        if (patience->awaited != NULL) {
-            ot_await_end(patience->awaited);
-        }
+        ot_await_end(patience->awaited);
         if (n > 0) {
             return OT_FILE_OK;
         }
