@@ -4,8 +4,16 @@
  * depend on come before what holds the key. What lies below the keys is gone over depth-first, on an
  * explicit stack; a container comes when all below it has come. Then each is filled anew from its own
  * elements, once, and swaps what it holds with the new one: identity stays. So the work is bounded
- * whatever __hash__ does. Where containers hold each other as keys, whichever was met first comes
- * last.
+ * whatever __hash__ does.
+ *
+ * What a hash depends on: hash() of an object that hashes by its address depends on nothing; that of
+ * a tuple or frozenset on its elements' hashes, not on a subclass's attributes. A __hash__ in Python
+ * may ask for all that its object reaches. Then containers may seem to depend on each other, as a
+ * dict and the frozenset that is its key and has an element that refers to the dict. Of those, the
+ * frozensets come first: they alone hash by the hashes in their tables. A frozenset comes after those
+ * that it reaches by way of hashable objects, and after its elements in any case. A limit: where such
+ * a way leads back through an object with a __hash__ in Python, which does not ask for all of it, the
+ * order is a guess.
  *
  * Main invariant: between the two parts the order owns references to its containers, so that Python
  * code may change the tree, or drop parts of it.
@@ -18,23 +26,39 @@
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
+/* What is known of an object. */
 enum {
-    MARKED = 1,  /* is to be rehashed */
-    PLACED = 2,  /* what its hashes may depend on was gone over */
-    ENTERED = 4, /* all that it refers to was, or will be when the stack is empty */
+    MARKED = 1,  /* is to be rehashed, and not listed yet */
+    SHALLOW = 2, /* entered for the hashes of its elements or keys */
+    DEEP = 4,    /* entered for all that it refers to */
+    DONE = 8,    /* its group is complete */
+    NESTED = 16, /* the elements of its elements were gone over, too */
+    NUMBER = 32, /* and above: when it was entered, from 1 on; 0 if it was not */
 };
 
 /* Bits of pointers on the stack. */
 enum {
-    LEAVING = 1,  /* all below it has come */
-    KEYS_ONLY = 2 /* only its keys are looked into: nobody asked for its values */
+    LEAVING = 1,    /* all below it has come */
+    SHALLOWLY = 2,  /* nobody asked for more than its elements' or keys' hashes */
+    STACK_BITS = 3, /* objects are 8-aligned */
 };
 
+/* Objects that seem to depend on each other are a group (a strongly connected component). Groups are
+ * found in one go, by Gabow's algorithm: the path is what led to the object that is looked at, and
+ * each group on it is one entry. */
 typedef struct {
-    ot_visitor_t visitor;    /* first: the callbacks find the order by it */
-    ot_ptrmap_t known;       /* object -> the first enum's bits */
-    OT_VEC(uintptr_t) stack; /* borrowed: nothing changes meanwhile */
-    OT_VEC(PyObject *) list; /* owned: what is to be rehashed, in order */
+    uint32_t number; /* of its object that was entered first, as NUMBER says */
+    size_t first;    /* from here on, those in `waiting` are of this group, or of one behind it */
+} group_t;
+
+typedef struct {
+    ot_visitor_t visitor;       /* first: the callbacks find the order by it */
+    ot_ptrmap_t known;          /* object -> the first enum's bits */
+    OT_VEC(uintptr_t) stack;    /* borrowed: nothing changes meanwhile */
+    OT_VEC(group_t) path;       /* by number, ascending */
+    OT_VEC(PyObject *) waiting; /* borrowed: left, but their group is not complete; in order */
+    OT_VEC(PyObject *) list;    /* owned: what is to be rehashed, in order */
+    uint32_t last;              /* the last number given */
 } order_t;
 
 static int
@@ -62,6 +86,24 @@ static int
 push_edge(ot_visitor_t *v, PyObject **slot)
 {
     return is_of_interest(*slot) ? push((order_t *)v, *slot, 0) : 0;
+}
+
+/* Whether hash(o) asks for its elements only. */
+static bool
+hashes_by_elements(PyObject *o)
+{
+    hashfunc hash = Py_TYPE(o)->tp_hash;
+    return hash == PyTuple_Type.tp_hash || hash == PyFrozenSet_Type.tp_hash;
+}
+
+/* For what is asked for its hash. */
+static int
+push_hashed(ot_visitor_t *v, PyObject **slot)
+{
+    bool by_address = Py_TYPE(*slot)->tp_hash == PyBaseObject_Type.tp_hash;
+    return !by_address && is_of_interest(*slot)
+               ? push((order_t *)v, *slot, hashes_by_elements(*slot) ? SHALLOWLY : 0)
+               : 0;
 }
 
 static int
@@ -95,21 +137,55 @@ push_keys(order_t *order, PyObject *dict)
     for (Py_ssize_t i = 0, n = ot_keys_count(keys); i < n; i++) {
         PyObject **key, **value;
         ot_keys_entry(keys, i, &key, &value);
-        if (*value != NULL && is_of_interest(*key) && push(order, *key, 0) < 0) {
+        if (*value != NULL && push_hashed(&order->visitor, key) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
+/* Calls edge for what o refers to; shallow: but not from a subclass's attributes. A tuple that is visited
+ * forgets its hash, as does a frozenset. */
 static int
-leave(order_t *order, PyObject *o, uint32_t *bits)
+visit(order_t *order, PyObject *o, bool shallow, ot_edge_fn edge)
 {
-    bool first = (*bits & (MARKED | PLACED)) == MARKED;
-    *bits |= PLACED;
-    if (!first) {
+    const ot_kind_t *kind = !shallow            ? ot_kind_at_hand(Py_TYPE(o))
+                            : PyAnySet_Check(o) ? &ot_kind_set
+                                                : &ot_kind_tuple;
+    order->visitor.edge = edge;
+    return kind->visit(o, &order->visitor) < 0 ? -1 : 0;
+}
+
+static int
+enter(order_t *order, PyObject *o, uint32_t *bits)
+{
+    enum { LAST = UINT32_MAX / NUMBER };
+    group_t group = {.number = ++order->last, .first = order->waiting.len};
+    if (group.number == LAST || ot_vec_push(&order->path, group) < 0) {
+        return no_memory();
+    }
+    *bits |= group.number * NUMBER;
+    return push(order, o, LEAVING);
+}
+
+/* The path has come back to an object: what it led to since is of that one's group. */
+static void
+close_cycle(order_t *order, uint32_t number)
+{
+    while (order->path.items[order->path.len - 1].number > number) {
+        order->path.len--;
+    }
+}
+
+/* Lists o if it is marked. */
+static int
+list(order_t *order, PyObject *o, uint32_t *bits)
+{
+    *bits |= DONE;
+    if (!(*bits & MARKED)) {
         return 0;
     }
+    *bits &= ~(uint32_t)MARKED;
     if (ot_vec_push(&order->list, o) < 0) {
         return no_memory();
     }
@@ -117,12 +193,98 @@ leave(order_t *order, PyObject *o, uint32_t *bits)
     return 0;
 }
 
-/* Takes the top of the stack. A tuple that is visited forgets its hash, as does a frozenset. */
+/* For what a hash most likely asks for: what can be hashed itself, but for its address. */
+static int
+push_hashable(ot_visitor_t *v, PyObject **slot)
+{
+    hashfunc hash = Py_TYPE(*slot)->tp_hash;
+    return hash == PyObject_HashNotImplemented || hash == PyBaseObject_Type.tp_hash
+               ? 0
+               : push_edge(v, slot);
+}
+
+/* The same for a typed place: an instance's dict. */
+static int
+push_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
+{
+    (void)what;
+    return push_edge(v, slot);
+}
+
+/* For what a hash surely asks for. */
+static int
+push_nested(ot_visitor_t *v, PyObject **slot)
+{
+    return hashes_by_elements(*slot) ? push_edge(v, slot) : 0;
+}
+
+/* Lists o, whose group is being listed, after what edge leads to below it. What was gone over has the
+ * bit `seen`. */
+static int
+list_from_below(order_t *order, PyObject *o, uint32_t seen, ot_edge_fn edge)
+{
+    size_t bottom = order->stack.len;
+    int rc = push(order, o, 0);
+    while (rc == 0 && order->stack.len > bottom) {
+        uintptr_t item = order->stack.items[--order->stack.len];
+        o = (PyObject *)(item & ~(uintptr_t)STACK_BITS);
+        uint32_t *bits = ot_ptrmap_get(&order->known, o);
+        if (item & LEAVING) {
+            rc = seen != NESTED && PyFrozenSet_Check(o)
+                     ? list_from_below(order, o, NESTED, push_nested)
+                     : list(order, o, bits);
+        } else if (bits != NULL && !(*bits & seen)) {
+            *bits |= seen;
+            rc = push(order, o, LEAVING);
+            rc = rc < 0 ? rc : visit(order, o, hashes_by_elements(o), edge);
+        }
+    }
+    return rc;
+}
+
+/* Lists what is waiting from `first` on: a group. */
+static int
+list_group(order_t *order, size_t first)
+{
+    order->visitor.typed = push_typed;
+    for (size_t i = first; i < order->waiting.len; i++) {
+        PyObject *o = order->waiting.items[i];
+        if (PyFrozenSet_Check(o) && list_from_below(order, o, DONE, push_hashable) < 0) {
+            return -1;
+        }
+    }
+    order->visitor.typed = NULL;
+    for (size_t i = first; i < order->waiting.len; i++) {
+        PyObject *o = order->waiting.items[i];
+        if (list(order, o, ot_ptrmap_get(&order->known, o)) < 0) {
+            return -1;
+        }
+    }
+    order->waiting.len = first;
+    return 0;
+}
+
+static int
+leave(order_t *order, PyObject *o, uint32_t *bits)
+{
+    group_t group = order->path.items[order->path.len - 1];
+    bool complete = group.number == *bits / NUMBER;
+    order->path.len -= complete;
+    if (complete && group.first == order->waiting.len) { /* nothing depends on each other */
+        return list(order, o, bits);
+    }
+    if (ot_vec_push(&order->waiting, o) < 0) {
+        return no_memory();
+    }
+    return complete ? list_group(order, group.first) : 0;
+}
+
+/* Takes the top of the stack. */
 static int
 step(order_t *order)
 {
     uintptr_t item = order->stack.items[--order->stack.len];
-    PyObject *o = (PyObject *)(item & ~(uintptr_t)(LEAVING | KEYS_ONLY));
+    PyObject *o = (PyObject *)(item & ~(uintptr_t)STACK_BITS);
     uint32_t *bits = bits_of(order, o);
     if (bits == NULL) {
         return -1;
@@ -130,17 +292,22 @@ step(order_t *order)
     if (item & LEAVING) {
         return leave(order, o, bits);
     }
-    bool keys_only = item & KEYS_ONLY && PyDict_Check(o);
-    if (*bits & (keys_only ? ENTERED | PLACED : ENTERED)) {
+    bool shallow = item & SHALLOWLY, on_the_way = *bits >= NUMBER && !(*bits & DONE);
+    if (on_the_way) {
+        close_cycle(order, *bits / NUMBER);
+    }
+    if (*bits & (shallow ? SHALLOW | DEEP : DEEP)) {
         return 0;
     }
-    *bits |= keys_only ? 0 : ENTERED;
-    if (push(order, o, LEAVING) < 0) {
-        return -1;
+    if (!on_the_way) { /* for the first time; or again, to look deeper */
+        *bits &= MARKED | SHALLOW | NESTED;
+        if (enter(order, o, bits) < 0) {
+            return -1;
+        }
     }
-    return keys_only                                                    ? push_keys(order, o)
-           : ot_kind_at_hand(Py_TYPE(o))->visit(o, &order->visitor) < 0 ? -1
-                                                                        : 0;
+    *bits |= shallow ? SHALLOW : DEEP;
+    return shallow && PyDict_Check(o) ? push_keys(order, o)
+                                      : visit(order, o, shallow, shallow ? push_hashed : push_edge);
 }
 
 /* Takes note of what is to be rehashed, and of what is not to be looked into. */
@@ -161,7 +328,7 @@ mark(order_t *order, const ot_tree_t *tree, PyObject *rebuilt)
         if (bits == NULL) {
             return -1;
         }
-        *bits |= ENTERED | PLACED;
+        *bits |= SHALLOW | DEEP | DONE;
     }
     return 0;
 }
@@ -175,7 +342,7 @@ put_in_order(order_t *order, const ot_tree_t *tree, PyObject *rebuilt)
     }
     for (size_t i = 0; i < tree->containers.len; i++) {
         uintptr_t item = tree->containers.items[i];
-        if (item & OT_NEEDS_REHASH && push(order, ot_untag(item), KEYS_ONLY) < 0) {
+        if (item & OT_NEEDS_REHASH && push(order, ot_untag(item), SHALLOWLY) < 0) {
             return -1;
         }
         while (order->stack.len > 0) {
@@ -301,6 +468,8 @@ ot_rehash(const ot_tree_t *tree, PyObject *rebuilt)
     size_t keys = 0;
     int rc = put_in_order(&order, tree, rebuilt);
     ot_vec_free(&order.stack);
+    ot_vec_free(&order.path);
+    ot_vec_free(&order.waiting);
     ot_ptrmap_free(&order.known);
     for (size_t i = 0; rc == 0 && i < order.list.len; i++) {
         rc = rehash_one(order.list.items[i], &keys);

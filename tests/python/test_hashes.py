@@ -16,12 +16,14 @@ from hash_classes import (
     CONTAINERS,
     MAKERS,
     STEADY,
+    ByAddress,
     Classy,
     Failing,
     Holder,
     LooksSteady,
     Meddling,
     OnceOnly,
+    Owned,
     Pair,
     Rebuilt,
     RebuiltUnstable,
@@ -182,6 +184,52 @@ def test_keys_that_refer_to_what_holds_them():
         assert got[Classy(x)][0] is got
     for key in got:
         assert key.holder is got and key in key.set and (key, key.x) in key.set and Classy(-1) not in key.set
+
+
+def owned_key():
+    key = Owned([ByAddress()])
+    key.owner = {key: 1}
+    return [*key, key, key.owner]
+
+
+def owner_of_an_element():
+    node = ByAddress()
+    node.tags = frozenset([node])
+    node.sets = {frozenset([node.tags]): 1, node.tags: 2}
+    return [node, node.tags, node.sets]
+
+
+def graph(make):
+    """Edges are keys, nodes know the graph; faces are sets of edges."""
+    nodes = [make(i) for i in range(4)]
+    edges = [frozenset([nodes[i], nodes[i - 1]]) for i in range(4)]
+    faces = [frozenset([edges[i], edges[i - 1]]) for i in range(4)]
+    pairs = [(edges[i], Holder(faces[i])) for i in range(4)]
+    tables = [dict.fromkeys(edges, 1), dict.fromkeys(faces, 2), set(edges), dict.fromkeys(pairs, 3),
+              {frozenset(pairs)}]
+    for node in nodes:
+        node.graph = tables
+    return [*nodes, *edges, *faces, *tables]
+
+
+CYCLES = {"attribute of a key": owned_key, "attribute of an element": owner_of_an_element,
+          "graph, by address": lambda: graph(lambda _: ByAddress()), "graph, by class": lambda: graph(Classy)}
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["moved", "copied"])
+@pytest.mark.parametrize("name", CYCLES)
+def test_keys_whose_elements_refer_to_what_holds_them(worker, name, kept):
+    """Wherever the sender begins."""
+    n = len(CYCLES[name]())
+    for order in [*(range(i, i + n) for i in range(n)), *(range(i, i - n, -1) for i in range(n))]:
+        nodes = CYCLES[name]()
+        tree = [nodes[i % n] for i in order]
+        outside = list(nodes) if kept else None
+        del nodes
+        got = through_tunnel(tree)
+        assert hash_classes.not_found(got) == []
+        assert worker.call(hash_classes.not_found, got) == []
+        assert not kept or hash_classes.not_found(outside) == []
 
 
 BLOCK = """
@@ -370,3 +418,21 @@ def test_random_trees(worker, tree, keep):
     assert back == expected
     if keep:
         assert kept == expected
+
+
+KINDS = ["ByAddress", "ByAddress", "Classy", "Classy", "tuple", "frozenset", "frozenset", "Owned", "dict", "set",
+         "list"]
+CYCLIC = st.lists(st.tuples(st.sampled_from(KINDS), st.lists(st.integers(0, 14), max_size=3)),
+                  min_size=1, max_size=15)
+OWNERS = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=12)
+
+
+@given(CYCLIC, OWNERS, st.randoms(use_true_random=False), st.booleans())
+def test_random_cycles(worker, recipe, owners, random_order, keep):
+    tree = hash_classes.build_cycles(recipe, owners)
+    random_order.shuffle(tree)
+    kept = list(tree) if keep else None
+    got = through_tunnel(tree)
+    assert hash_classes.not_found(got) == []
+    assert worker.call(hash_classes.not_found, got) == []
+    assert hash_classes.not_found(kept) == []

@@ -89,6 +89,14 @@ class Pair(NamedTuple):
     right: Any
 
 
+class ByAddress:
+    """Hashes as object does."""
+
+
+class Owned(frozenset):
+    """Has attributes, which its hash does not ask for."""
+
+
 class ByContent:
     """Asks a dict and a set of its own, which are to be put right before."""
 
@@ -349,3 +357,50 @@ def use_hard(tree):
         elif hasattr(o, "x"):
             stack.append(o.x)
     return tree
+
+
+# ---- what refers to its keys and is referred to by them ----------------------------------------------
+
+def _attributes(o):
+    if isinstance(o, dict):
+        return [*o, *o.values()]
+    if isinstance(o, (list, tuple, set, frozenset)):
+        return [*o, *getattr(o, "__dict__", {}).values()]
+    return list(getattr(o, "__dict__", {}).values())
+
+
+def not_found(tree):
+    """The keys and elements in a tree that are not found where they are."""
+    lost, seen, stack = [], {}, [tree]
+    while stack:
+        o = stack.pop()
+        if id(o) in seen or isinstance(o, type):
+            continue
+        seen[id(o)] = o
+        if isinstance(o, (dict, set, frozenset)):
+            lost += [f"{type(key).__name__} in a {type(o).__name__}" for key in o if key not in o]
+        stack += _attributes(o)
+    return lost
+
+
+def build_cycles(recipe, owners):
+    """recipe: (kind, numbers of earlier nodes); owners: (node, its attribute). The list of the nodes."""
+    nodes = []
+    for kind, children in recipe:
+        children = [nodes[i % len(nodes)] for i in children if nodes]
+        keys = [o for o in children if type(o).__hash__]
+        if kind in ("dict", "list"):
+            nodes.append(dict.fromkeys(keys) if kind == "dict" else children)
+        elif kind == "Classy":
+            nodes.append(Classy(keys[0] if keys else len(nodes)))
+        elif kind == "ByAddress":
+            nodes.append(ByAddress())
+        else:
+            nodes.append({"set": set, "tuple": tuple, "frozenset": frozenset, "Owned": Owned}[kind](keys))
+    for i, j in owners:
+        owner, o = nodes[i % len(nodes)], nodes[j % len(nodes)]
+        if isinstance(o, (ByAddress, Classy, Owned)):
+            # Where all of the way back can be hashed, nobody knows which hash asks for which.
+            if type(o) is not Classy or not type(owner).__hash__ or type(owner) is ByAddress:
+                o.owner = owner
+    return nodes
