@@ -3,11 +3,13 @@
  * Main invariant: all handles of one name have the same lock, in whatever interpreter they are; it
  * lives as long as the last handle. The lock is a channel with one place: whoever has reserved it
  * holds the lock. So waiting, time-outs, Ctrl-C and interrupts are the channel's.
- * Threading: a handle is its interpreter's; `held` is read and written with its GIL.
+ * Threading: a handle is its interpreter's; `ticket` is read and written with its GIL.
+ *
+ * fork(): a channel of the child is as new, with all places free. The first use of a lock in the child
+ * reserves the place again if the forking thread held the lock. If another thread held it, the
+ * lock is abandoned: it is free, and the first that acquires it gets LockAbandonedError instead.
  */
 #include "objtunnel/state.h"
-
-#include <unistd.h>
 
 #include "runtime/checks.h" /* first: it decides whether the header below checks */
 
@@ -16,12 +18,23 @@
 #include "runtime/timeout.h"
 #include "runtime/worker.h"
 
+/* What all handles of one name have: the registry's. owner is written last when the lock is taken and
+ * first when it is given back, so in a child an owner stands for a hold that was complete.
+ * ticket, last_ticket, abandoned: written by whoever has reserved the place. */
+typedef struct {
+    ot_channel_t *place;
+    uintptr_t owner;              /* the thread that took it, by pthread_self; 0: none */
+    uint64_t ticket, last_ticket; /* of the hold, counted from 1; ticket 0: none */
+    int process;                  /* see ot_lock_renew_ */
+    bool abandoned;               /* and nobody was told yet */
+} lock_value_t;
+
 typedef struct {
     PyObject_HEAD
     PyObject *module; /* not by way of the type, which the collector may clear first */
     PyObject *name;
-    ot_channel_t *place; /* the registry's, ours from get to put; NULL: not got */
-    pid_t held;          /* the process in which this handle holds the lock; 0: it does not */
+    lock_value_t *value; /* the registry's, ours from get to put; NULL: not got */
+    uint64_t ticket;     /* of this handle's hold; 0: it has none. In a child it may be void */
 } lock_t;
 
 static lock_t *
@@ -34,9 +47,10 @@ static void
 destroy_lock(const char *name, void *value)
 {
     (void)name;
-    ot_node_t *left = ot_channel_unref(value);
+    ot_node_t *left = ot_channel_unref(((lock_value_t *)value)->place);
     assert(left == NULL);
     (void)left;
+    free(value);
 }
 
 static ot_registry_t locks = OT_REGISTRY_INIT("objtunnel.GlobalLock", destroy_lock);
@@ -46,18 +60,97 @@ create_lock(const char *name, void *arg, void **value)
 {
     (void)name;
     (void)arg;
-    *value = ot_channel_new(1);
-    if (*value == NULL) {
+    lock_value_t *made = calloc(1, sizeof *made);
+    if (made != NULL) {
+        made->place = ot_channel_new(1);
+    }
+    if (made == NULL || made->place == NULL) {
+        free(made);
         PyErr_NoMemory();
         return -1;
     }
+    *value = made;
     return 0;
 }
 
+/* Before each use: puts in order what this process inherited. */
+static void
+make_ready(lock_value_t *v)
+{
+    pthread_once(&ot_lock_once, ot_lock_begin_);
+    if (!ot_lock_renew_(&v->process)) {
+        return;
+    }
+    uintptr_t owner = __atomic_load_n(&v->owner, __ATOMIC_RELAXED);
+    if (owner != 0 && owner == ot_lock_forker) {
+        (void)ot_channel_reserve(v->place, OT_DONT_WAIT); /* all use comes after this: it is free */
+    } else {
+        v->abandoned |= owner != 0;
+        __atomic_store_n(&v->owner, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&v->ticket, 0, __ATOMIC_RELAXED);
+    }
+    ot_lock_renewed_(&v->process);
+}
+
+static ot_channel_result_t
+reserve(lock_value_t *v, int64_t deadline)
+{
+    make_ready(v);
+    return ot_channel_reserve(v->place, deadline);
+}
+
+/* The tickets differ if somebody else holds it, who may be giving it back at the same time. */
 static bool
 holds(const lock_t *self)
 {
-    return self->held == getpid(); /* a forked child's locks are all free */
+    make_ready(self->value);
+    return self->ticket != 0 &&
+           self->ticket == __atomic_load_n(&self->value->ticket, __ATOMIC_RELAXED);
+}
+
+/* The caller has reserved the place. The release pairs with nothing but fork(), see lock_value_t. */
+static void
+take(lock_t *self)
+{
+    lock_value_t *v = self->value;
+    self->ticket = ++v->last_ticket;
+    __atomic_store_n(&v->ticket, self->ticket, __ATOMIC_RELAXED);
+    __atomic_store_n(&v->owner, ot_lock_me_(), __ATOMIC_RELEASE);
+}
+
+/* The caller holds it. */
+static void
+give_back(lock_t *self)
+{
+    lock_value_t *v = self->value;
+    self->ticket = 0;
+    __atomic_store_n(&v->owner, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&v->ticket, 0, __ATOMIC_RELEASE);
+    ot_channel_cancel(v->place);
+}
+
+static int
+raise_abandoned(const lock_t *self)
+{
+    PyObject *error = ot_state_of_module(self->module)->objects.lock_abandoned;
+    PyErr_Format(error != NULL ? error : PyExc_RuntimeError,
+                 "another thread had %R when this process was forked: what it guards may be half "
+                 "changed",
+                 self->name);
+    return -1;
+}
+
+/* The caller has reserved the place: takes the lock, or gives it back and tells what became of it. */
+static int
+take_or_tell(lock_t *self)
+{
+    if (self->value->abandoned) {
+        self->value->abandoned = false;
+        ot_channel_cancel(self->value->place);
+        return raise_abandoned(self);
+    }
+    take(self);
+    return 1;
 }
 
 static PyObject *
@@ -65,7 +158,7 @@ lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"name", NULL};
     PyObject *name;
-    void *place;
+    void *value;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:GlobalLock", names, &name)) {
         return NULL;
     }
@@ -76,11 +169,11 @@ lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     as_lock(self)->module = Py_NewRef(PyType_GetModule(type));
     as_lock(self)->name = Py_NewRef(name);
-    if (ot_registry_get_for(&locks, key, self, create_lock, NULL, &place) < 0) {
+    if (ot_registry_get_for(&locks, key, self, create_lock, NULL, &value) < 0) {
         Py_DECREF(self);
         return NULL;
     }
-    as_lock(self)->place = place;
+    as_lock(self)->value = value;
     return self;
 }
 
@@ -99,9 +192,9 @@ lock_dealloc(PyObject *self)
     lock_t *lock = as_lock(self);
     PyObject_GC_UnTrack(self);
     PyObject_ClearWeakRefs(self);
-    if (lock->place != NULL) {
+    if (lock->value != NULL) {
         if (holds(lock)) {
-            ot_channel_cancel(lock->place);
+            give_back(lock);
         }
         (void)ot_registry_put_for(&locks, PyUnicode_AsUTF8(lock->name), self);
     }
@@ -113,14 +206,14 @@ lock_dealloc(PyObject *self)
 
 /* ---- methods ---------------------------------------------------------------------------------- */
 
-/* 1: held now, 0: not in time, -1 with an exception set. */
+/* 1: held now, 0: not in time, -1 with an exception set. A signal's handler may fork, too. */
 static int
 acquire_until(lock_t *self, int64_t deadline)
 {
-    ot_channel_result_t result = ot_channel_reserve(self->place, OT_DONT_WAIT);
+    ot_channel_result_t result = reserve(self->value, OT_DONT_WAIT);
     while (result != OT_CHANNEL_OK && deadline != OT_DONT_WAIT) {
         Py_BEGIN_ALLOW_THREADS
-        result = ot_channel_reserve(self->place, deadline);
+        result = reserve(self->value, deadline);
         Py_END_ALLOW_THREADS
         if (result == OT_CHANNEL_INTERRUPTED &&
             (PyErr_CheckSignals() < 0 || ot_worker_check_interrupt())) {
@@ -130,10 +223,7 @@ acquire_until(lock_t *self, int64_t deadline)
             break;
         }
     }
-    if (result == OT_CHANNEL_OK) {
-        self->held = getpid();
-    }
-    return result == OT_CHANNEL_OK;
+    return result == OT_CHANNEL_OK ? take_or_tell(self) : 0;
 }
 
 static PyObject *
@@ -155,14 +245,18 @@ static PyObject *
 lock_release(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    if (!holds(as_lock(self))) {
-        PyErr_Format(PyExc_RuntimeError, "%R is not held by this GlobalLock object",
-                     as_lock(self)->name);
-        return NULL;
+    lock_t *lock = as_lock(self);
+    if (holds(lock)) {
+        give_back(lock);
+        Py_RETURN_NONE;
     }
-    as_lock(self)->held = 0;
-    ot_channel_cancel(as_lock(self)->place);
-    Py_RETURN_NONE;
+    if (lock->ticket != 0) { /* void since a fork */
+        lock->ticket = 0;
+        raise_abandoned(lock);
+    } else {
+        PyErr_Format(PyExc_RuntimeError, "%R is not held by this GlobalLock object", lock->name);
+    }
+    return NULL;
 }
 
 static PyObject *
@@ -184,9 +278,9 @@ static PyObject *
 lock_locked(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    bool was_free = ot_channel_reserve(as_lock(self)->place, OT_DONT_WAIT) == OT_CHANNEL_OK;
+    bool was_free = reserve(as_lock(self)->value, OT_DONT_WAIT) == OT_CHANNEL_OK;
     if (was_free) {
-        ot_channel_cancel(as_lock(self)->place);
+        ot_channel_cancel(as_lock(self)->value->place);
     }
     return PyBool_FromLong(!was_free);
 }
@@ -218,11 +312,13 @@ static PyMethodDef lock_methods[] = {
      "acquire($self, blocking=True, timeout=None)\n--\n\n"
      "Take the lock, waiting for it if need be; return whether it was taken.\n\n"
      "timeout: seconds, None for ever. Waiting is ended by Ctrl-C. As with threading.Lock,\n"
-     "taking it twice through one object or in one thread waits for ever.\n\n"
+     "taking it twice through one object or in one thread waits for ever. In a forked child the\n"
+     "first that takes a lock which another thread had gets LockAbandonedError instead.\n\n"
      ">>> GlobalLock('doc').acquire(timeout=1)\nTrue"},
     {"release", lock_release, METH_NOARGS,
      "release($self)\n--\n\n"
-     "Give back what this object has taken; any thread may. RuntimeError if it has not."},
+     "Give back what this object has taken; any thread may. RuntimeError if it has not;\n"
+     "LockAbandonedError if a fork took it away, see acquire."},
     {"locked", lock_locked, METH_NOARGS,
      "locked($self)\n--\n\nWhether anybody in the process holds it; may change at any time."},
     {"__enter__", lock_enter, METH_NOARGS, NULL},
@@ -241,7 +337,8 @@ static PyType_Slot lock_slots[] = {
      "GlobalLock(name)\n--\n\n"
      "A lock of the whole process: the same for all interpreters that name it.\n\n"
      "Each object is a handle that holds the lock or does not. One that goes away, with\n"
-     "its interpreter perhaps, gives back what it holds. In a forked child all are free.\n\n"
+     "its interpreter perhaps, gives back what it holds. A forked child keeps what the\n"
+     "forking thread held; what other threads held is free there.\n\n"
      ">>> with GlobalLock('log file'):\n...     pass"},
     {Py_tp_new, lock_new},
     {Py_tp_dealloc, lock_dealloc},

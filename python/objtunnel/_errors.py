@@ -42,7 +42,10 @@ class InterpreterClosed(RuntimeError):
 
 
 class LockAbandonedError(RuntimeError):
-    """A lock is held by an interpreter that has ended: what it guards may be half changed."""
+    """The holder of a lock is gone: its interpreter has ended, or this is a forked child and another thread had it.
+
+    What the lock guards may be half changed.
+    """
 
 
 class RemoteError(RuntimeError):

@@ -113,25 +113,15 @@ def test_handles_are_the_same_thing_everywhere(run_script):
 def test_forked_child_makes_its_own(run_script):
     result = run_script("""
         import os
-        from objtunnel import GlobalLock, process_global
+        from objtunnel import process_global
         assert process_global("mine", lambda: [os.getpid()]) == [os.getpid()]
-        lock = GlobalLock("forked")
-        lock.acquire()
         pid = os.fork()
         if pid == 0:
             assert process_global("mine", None) == [os.getppid()]  # this interpreter's copy
             assert process_global("new", lambda: [os.getpid()]) == [os.getpid()]
-            assert not lock.locked()
-            try:
-                lock.release()
-            except RuntimeError:
-                assert lock.acquire(timeout=5)
-                lock.release()
-                print("child is fine", flush=True)
-                os._exit(0)
+            print("child is fine", flush=True)
+            os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
-        assert lock.locked()
-        lock.release()
     """)
     assert result.stdout == "child is fine\n"
 
@@ -230,6 +220,173 @@ def test_threads_share_one_handle():
     for t in threads:
         t.join()
     assert total == [800] and not lock.locked()
+
+
+# What a forked child is to do, and what the parent does after it, with `lock` and `use`.
+FORK = """
+    import gc, os, signal, threading, warnings
+    from objtunnel import GlobalLock, LockAbandonedError
+    warnings.simplefilter("ignore")  # CPython's, about threads
+    lock = GlobalLock("forked")
+
+    def raises(exception, function, *args):
+        try:
+            function(*args)
+        except exception as error:
+            assert type(error) is exception, error
+            return True
+
+    def fork(child):
+        pid = os.fork()
+        if pid:
+            assert os.waitpid(pid, 0)[1] == 0
+        else:
+            status = 1
+            try:
+                signal.alarm(60)
+                child()
+                status = 0
+            finally:
+                os._exit(status)
+
+    def is_free():
+        assert not GlobalLock("forked").locked()
+        with GlobalLock("forked"):
+            assert not lock.acquire(False) and lock.locked()
+        assert not lock.locked()
+
+    def elsewhere(function):  # in a thread of its own, which the child does not have
+        ready, done = threading.Event(), threading.Event()
+        thread = threading.Thread(target=lambda: (function(), ready.set(), done.wait(60)))
+        thread.start()
+        ready.wait(60)
+        return lambda: (done.set(), thread.join())
+"""
+
+
+@pytest.mark.parametrize("first", ["the forking thread", "another thread"])
+def test_lock_of_the_forking_thread_is_its_own_in_the_child(run_script, first):
+    run_script(FORK + """
+    import sys
+    def child():
+        def other_thread():
+            assert lock.locked() and not GlobalLock("forked").acquire(timeout=0.01)
+        if sys.argv[1:] == ["another thread"]:
+            thread = threading.Thread(target=other_thread)
+            thread.start()
+            thread.join()
+        assert "held" in repr(lock)
+        other_thread()
+        fork(lambda: (lock.release(), is_free()))  # a child's child
+        other_thread()
+        lock.release()
+        is_free()
+        assert raises(RuntimeError, lock.release)
+
+    def child_drops_it():
+        global lock
+        del lock
+        gc.collect()
+        lock = GlobalLock("forked")
+        is_free()
+
+    lock.acquire()
+    fork(child)
+    fork(child_drops_it)
+    assert lock.locked() and "held" in repr(lock)
+    lock.release()
+    is_free()
+    fork(is_free)
+    """, first)
+
+
+@pytest.mark.parametrize("handle", ["the same", "another"])
+def test_lock_of_another_thread_is_abandoned_in_the_child(run_script, handle):
+    run_script(FORK + """
+    import sys
+    held = lock if sys.argv[1:] == ["the same"] else GlobalLock("forked")
+    end = elsewhere(held.acquire)
+
+    def child():
+        assert not lock.locked() and "held" not in repr(held)
+        assert raises(LockAbandonedError, lock.acquire)  # once
+        is_free()
+        assert raises(LockAbandonedError, held.release)  # who relied on it
+        assert raises(RuntimeError, held.release)
+        is_free()
+
+    def child_relies_on_it():
+        assert raises(LockAbandonedError, held.release)
+        assert raises(LockAbandonedError, lambda: GlobalLock("forked").acquire(False))
+        is_free()
+
+    def child_drops_it():
+        global held, lock
+        other = GlobalLock("forked")
+        del held, lock
+        gc.collect()
+        lock = other
+        assert raises(LockAbandonedError, lock.acquire, True, 1)
+        is_free()
+
+    for what in child, child_relies_on_it, child_drops_it:
+        fork(what)
+    assert lock.locked() and not lock.acquire(False)
+    end()
+    held.release()
+    is_free()
+    fork(is_free)
+    """, handle)
+
+
+def test_waiters_for_a_lock_do_not_matter_in_the_child(run_script):
+    run_script(FORK + """
+    lock.acquire()
+    other = GlobalLock("forked")
+    thread = threading.Thread(target=lambda: (other.acquire(), other.release()))
+    thread.start()
+    assert not thread.join(0.05) and thread.is_alive()
+    fork(lambda: (lock.release(), is_free()))
+    lock.release()
+    thread.join()
+    is_free()
+    """)
+
+
+def test_lock_of_an_interpreter_that_has_ended_is_free_in_the_child(run_script):
+    run_script(FORK + """
+    from objtunnel import Interpreter
+    with Interpreter() as i:
+        i.run("from objtunnel import GlobalLock; held = GlobalLock('forked'); held.acquire()")
+        assert lock.locked()
+    fork(is_free)
+    is_free()
+    """)
+
+
+def test_a_signal_handler_forks_while_its_thread_waits_for_a_lock(run_script):
+    run_script(FORK + """
+    import time
+    from functools import partial
+    end = elsewhere(partial(GlobalLock.acquire, GlobalLock("forked")))
+    pids = []
+
+    def fork_now(*_):
+        pids.append(os.fork())
+        if pids[-1]:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, fork_now)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        lock.acquire(timeout=60)
+    except KeyboardInterrupt:
+        assert os.waitpid(pids[0], 0)[1] == 0
+        end()
+    except LockAbandonedError:  # the child
+        is_free()
+        os._exit(0)
+    """)
 
 
 # ---- the rest -----------------------------------------------------------------------------------
