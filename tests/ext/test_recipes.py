@@ -158,7 +158,7 @@ def tools(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tools")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder,
                "setuptools>=77", "meson-python", "meson", "ninja", "scikit-build-core", "cmake", "cython",
-               "pybind11>=3"]
+               "pybind11>=3", "nanobind>=2"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         pytest.skip(f"the build backends cannot be installed: {result.stderr[-300:]}")
@@ -219,3 +219,73 @@ def test_by_pybind11(tools, tmp_path):
     (tmp_path / "recipe.cc").write_text(source)
     subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=environment(tools), check=True)
     use(tmp_path)
+
+
+DEVICE = """
+#include <stdio.h>
+static int opened;
+void device_open(void) { opened++; puts("opened"); fflush(stdout); }
+void device_close(void) { opened--; puts("closed"); fflush(stdout); }
+int device_is_open(void) { return opened == 1; }
+"""
+DEVICE_HEADER = """
+#ifdef __cplusplus
+extern "C" {
+#endif
+void device_open(void);
+void device_close(void);
+int device_is_open(void);
+#ifdef __cplusplus
+}
+#endif
+"""
+
+
+@pytest.fixture(scope="session")
+def nanobind(tools, tmp_path_factory):
+    """The folder with the page's two modules over one library."""
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler here")
+    folder = tmp_path_factory.mktemp("nanobind")
+    (cc,) = blocks("nanobind", r"c\+\+")
+    (c,) = blocks("nanobind", "c")
+    (script,) = blocks("nanobind", "sh")
+    for name, text in {"recipe_main.cc": cc, "recipe.c": c, "device.c": DEVICE, "device.h": DEVICE_HEADER}.items():
+        (folder / name).write_text(text)
+    subprocess.run(["sh", "-ec", "cc -shared -fPIC device.c -o libdevice.so\n" + script], cwd=folder,
+                   env=environment(tools), check=True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["recipe_main", "recipe"])
+def test_by_nanobind(nanobind, first):
+    """Workers cannot import the nanobind module; they use the C module, and the library is initialised once."""
+    result = subprocess.run([sys.executable, "-c", """if True:
+        import gc, importlib, sys
+        from objtunnel import Interpreter, process_globals
+
+        def users():
+            (device,) = [g for g in process_globals() if g.name == "device"]
+            return device.users
+
+        def use():
+            import recipe
+            assert recipe.is_open()
+            try:
+                import recipe_main
+            except ImportError as error:
+                return str(error)
+
+        if sys.argv[1] == "recipe_main":
+            import recipe_main
+            assert recipe_main.is_open() and users() == {0: 1}
+        with Interpreter() as worker:
+            said = worker.call(use)
+            assert said == "module recipe_main does not support loading in subinterpreters", said
+            import recipe_main
+            assert recipe_main.is_open() and users()[0] == 1 and len(users()) == 2
+        assert recipe_main.is_open() and users() == {0: 1}  # the worker has left, the nanobind module has not
+        print("used")
+    """, first], env=environment(nanobind, HERE), check=True, timeout=120, capture_output=True, text=True)
+    assert result.stdout.splitlines() == ["opened", "used", "closed"]
