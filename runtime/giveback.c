@@ -9,9 +9,9 @@
  */
 #include "runtime/giveback.h"
 
-#include "runtime/cpython/interp.h"
 #include "runtime/clock.h"
 #include "runtime/park.h"
+#include "runtime/signals.h"
 
 #include <mimalloc.h>
 #include <pthread.h>
@@ -66,24 +66,23 @@ on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
 }
 
 /* The thread sleeps for long, without the GIL: what others free in its pages would stay there until it wakes.
- * Whether it shall be called again when the thread has slept for longer. */
+ * Any thread but mimalloc's main one leaves its pages as one that ends does: whoever purges next takes care of
+ * them, and the thread's next allocation begins anew. */
 static ot_long_sleep_t
 on_long_sleep(void)
 {
+    ot_long_sleep_t next = ot_signals_after_long_sleep();
     if (due == 0) {
-        return OT_LONG_SLEEP_DONE; /* it has no heap */
+        return next; /* it has no heap */
     }
     if (pthread_equal(pthread_self(), main_thread)) {
         purge();
-        /* A signal that came just before the sleep, or just now, has not ended it. */
-        return ot_py_signal_came() ? OT_LONG_SLEEP_INTERRUPTED : OT_LONG_SLEEP_AGAIN;
+        return next == OT_LONG_SLEEP_DONE ? OT_LONG_SLEEP_AGAIN : next;
     }
-    /* Leaves its pages as a thread that ends does: whoever purges next takes care of them. The next
-     * allocation of this thread begins anew. */
     mi_collect(true);
     mi_thread_done();
     due = 0;
-    return OT_LONG_SLEEP_DONE;
+    return next;
 }
 
 __attribute__((constructor)) static void

@@ -21,6 +21,7 @@
 #include "runtime/giveback.h"
 #include "runtime/lockinc_heap.h"
 #include "runtime/park.h"
+#include "runtime/signals.h"
 
 #include <dlfcn.h>
 #include <linux/membarrier.h>
@@ -479,13 +480,6 @@ note_the_end(void)
     ended = true;
 }
 
-/* A thread that sleeps for long may have missed a signal that came just before (giveback.c does the same). */
-static ot_long_sleep_t
-look_for_signals(void)
-{
-    return ot_py_signal_came() ? OT_LONG_SLEEP_INTERRUPTED : OT_LONG_SLEEP_AGAIN;
-}
-
 static int
 stay_with(const char *name, const backend_t *backend)
 {
@@ -499,7 +493,7 @@ stay_with(const char *name, const backend_t *backend)
     ot_heap.base = 0;
     ot_heap.span = SIZE_MAX;
     ot_heap.allocator = name;
-    ot_park_on_long_sleep(look_for_signals);
+    ot_park_on_long_sleep(ot_signals_after_long_sleep);
     ot_heap.mode = OT_HEAP_PROCESS;
     return 0;
 }

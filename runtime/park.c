@@ -3,20 +3,35 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
+
+#include "runtime/checks.h"
 
 #define LONG_SLEEP INT64_C(1000000000) /* nanoseconds */
 #define LONGEST_PAUSE (64 * LONG_SLEEP)
-
-#include "runtime/checks.h"
 
 static _Thread_local ot_pokeable_t *pokeable;
 
 /* Written once, released: pairs with the acquire of whoever sleeps. */
 static _Atomic(ot_long_sleep_t (*)(void)) on_long_sleep;
 
+/* Threads that sleep for ever in slices: Python's main thread and mimalloc's, hardly more. One that finds no
+ * room here is taken for one that sleeps for a time. */
+static _Atomic(pid_t) in_slices[4];
+
+/* The sleepers are threads that do not exist in the child. */
+static void
+forget_sleepers(void)
+{
+    for (size_t i = 0; i < sizeof in_slices / sizeof in_slices[0]; i++) {
+        atomic_store(&in_slices[i], 0);
+    }
+}
+
 void
 ot_park_on_long_sleep(ot_long_sleep_t (*call)(void))
 {
+    pthread_atfork(NULL, NULL, forget_sleepers);
     atomic_store_explicit(&on_long_sleep, call, memory_order_release);
 }
 
@@ -54,28 +69,65 @@ sleep_at_most(ot_parker_t *p, int64_t deadline)
     return errno == EINTR ? OT_PARK_INTERRUPTED : OT_PARK_TIMEOUT;
 }
 
+bool
+ot_park_is_for_ever(pid_t thread)
+{
+    for (size_t i = 0; i < sizeof in_slices / sizeof in_slices[0]; i++) {
+        if (atomic_load(&in_slices[i]) == thread) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+replace_in_slices(pid_t old, pid_t new)
+{
+    for (size_t i = 0; i < sizeof in_slices / sizeof in_slices[0]; i++) {
+        pid_t expected = old;
+        if (atomic_compare_exchange_strong(&in_slices[i], &expected, new)) {
+            return;
+        }
+    }
+}
+
 /* Calls on_long_sleep after a second and, if it wants that, after two more, four more, ... */
 static ot_park_result_t
-sleep_until(ot_parker_t *p, int64_t deadline)
+sleep_in_slices(ot_parker_t *p, int64_t deadline, ot_long_sleep_t (*call)(void))
 {
-    ot_long_sleep_t (*call)(void) = atomic_load_explicit(&on_long_sleep, memory_order_acquire);
-    bool again = call != NULL;
-    for (int64_t pause = LONG_SLEEP; again; pause *= pause < LONGEST_PAUSE ? 2 : 1) {
+    pid_t listed = 0;
+    ot_park_result_t result = OT_PARK_TIMEOUT;
+    ot_long_sleep_t next = OT_LONG_SLEEP_AGAIN;
+    for (int64_t pause = LONG_SLEEP; result == OT_PARK_TIMEOUT && next == OT_LONG_SLEEP_AGAIN;
+         pause *= pause < LONGEST_PAUSE ? 2 : 1) {
         int64_t end = ot_clock_now() + pause;
         if (end >= deadline) {
             break;
         }
-        ot_park_result_t result = sleep_at_most(p, end);
-        if (result != OT_PARK_TIMEOUT) {
-            return result;
+        result = sleep_at_most(p, end);
+        if (result == OT_PARK_TIMEOUT) {
+            next = call();
         }
-        ot_long_sleep_t next = call();
-        if (next == OT_LONG_SLEEP_INTERRUPTED) {
-            return OT_PARK_INTERRUPTED;
+        if (next == OT_LONG_SLEEP_AGAIN && deadline == OT_FOREVER && listed == 0) {
+            listed = gettid();
+            replace_in_slices(0, listed);
         }
-        again = next == OT_LONG_SLEEP_AGAIN;
     }
-    return sleep_at_most(p, deadline);
+    if (result == OT_PARK_TIMEOUT) {
+        result =
+            next == OT_LONG_SLEEP_INTERRUPTED ? OT_PARK_INTERRUPTED : sleep_at_most(p, deadline);
+    }
+    if (listed != 0) {
+        replace_in_slices(listed, 0);
+    }
+    return result;
+}
+
+static ot_park_result_t
+sleep_until(ot_parker_t *p, int64_t deadline)
+{
+    ot_long_sleep_t (*call)(void) = atomic_load_explicit(&on_long_sleep, memory_order_acquire);
+    return call == NULL ? sleep_at_most(p, deadline) : sleep_in_slices(p, deadline, call);
 }
 
 /* Whether the thread was poked since it last slept; takes note that it sleeps at p now. */

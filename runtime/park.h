@@ -51,6 +51,10 @@ typedef enum {
  * the process. */
 void ot_park_on_long_sleep(ot_long_sleep_t (*call)(void));
 
+/* Whether that thread sleeps in ot_park until it is woken, although the kernel sees it sleep for a time: its
+ * sleep is cut into slices because of OT_LONG_SLEEP_AGAIN. Any thread may ask. */
+bool ot_park_is_for_ever(pid_t thread);
+
 /* Sleeps. Deadline on the monotonic clock, or OT_FOREVER. */
 ot_park_result_t ot_park(ot_parker_t *p, int64_t deadline);
 

@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/park.h"
+
 pid_t
 ot_thread_number(void)
 {
@@ -39,7 +41,8 @@ read_file(const char *thread, const char *name, char *text, size_t size)
     return n > 0;
 }
 
-/* "number arguments... stack pc", "running", or "-1 stack pc" for a thread outside of system calls. */
+/* "number arguments... stack pc", "running", or "-1 stack pc" for a thread outside of system calls. A slice of a
+ * sleep in park.c has a timeout; only waking the thread ends that sleep. */
 static bool
 waits_for_a_thread(const char *thread)
 {
@@ -52,7 +55,8 @@ waits_for_a_thread(const char *thread)
     }
     unsigned long command = operation & FUTEX_CMD_MASK;
     return number == SYS_futex && (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET) &&
-           (operation & FUTEX_PRIVATE_FLAG) && timeout == 0;
+           (operation & FUTEX_PRIVATE_FLAG) &&
+           (timeout == 0 || ot_park_is_for_ever((pid_t)strtol(thread, NULL, 10)));
 }
 
 static bool

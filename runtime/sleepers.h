@@ -2,7 +2,8 @@
  *
  * Purpose: locks of CPython, of the C library and of extensions tell nobody who waits for them; the
  * kernel knows. A thread in futex(FUTEX_WAIT) on a private word and without a timeout does nothing
- * until a thread of this process wakes it (or a signal does). Any other thread counts as awake: one that
+ * until a thread of this process wakes it (or a signal does); nor does one that sleeps for ever in park.c, where
+ * the main thread's sleep is cut into slices. Any other thread counts as awake: one that
  * runs, sleeps for a time, or waits for a file, a socket or another process.
  * Threading: any thread, no Python, no locks.
  */

@@ -297,6 +297,7 @@ class _Remote:
         _forget(self)
 
     def _wait_for_end(self, timeout):
+        """Then all futures are done too, as those of concurrent.futures are after a shutdown()."""
         if timeout is None:
             self.worker.wait_for_end(self.status)
         else:
@@ -307,6 +308,8 @@ class _Remote:
             except TunnelEmpty:
                 raise TimeoutError(f"the interpreter did not end within {timeout} s") from None
         drop_jobs(self.inbox)  # a worker that failed for want of memory may have left some
+        if _mailbox is not None:
+            _mailbox.settle_all_of(self)
 
     def leave(self):
         """The with block ends by an exception: as abort(), but waits for so long only."""
@@ -345,18 +348,32 @@ class _Mailbox:
 
     def __init__(self):
         self.tunnel = Tunnel()
-        self.futures = {}  # number -> future, of jobs not answered yet
+        self.futures = {}  # number -> future, of jobs not answered yet; who takes one out settles it
+        self._in_hand = self._thread = None  # the serving thread's future and number
         self._join = _start_thread(self._serve, "objtunnel-mailbox")
 
     def _serve(self):
+        self._thread = threading.get_ident()
         for number in self.tunnel:
-            future = self.futures.pop(number, None)
-            if future is not None:
-                try:
-                    future._settle()
-                except BaseException:  # SystemExit of a callback, say: others wait for this thread
-                    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
-            del future  # not until the next answer comes
+            self._in_hand = self.futures.get(number)  # before it is taken out: settle_all_of() looks here last
+            self._settle(number)
+            self._in_hand = None  # not until the next answer comes
+
+    def _settle(self, number):
+        future = self.futures.pop(number, None)
+        if future is not None:
+            try:
+                future._settle()
+            except BaseException:  # SystemExit of a callback, say: others wait for this thread
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
+
+    def settle_all_of(self, remote):
+        """Its worker has ended, so each answer has come, or never will; not each has been seen to."""
+        for future in _futures_of(remote):
+            self._settle(future._number)
+        future = self._in_hand
+        if future is not None and future._remote is remote and threading.get_ident() != self._thread:
+            concurrent.futures.wait([future])
 
     def close(self):
         """At exit, when all workers have ended: no answer is outstanding that will still come."""

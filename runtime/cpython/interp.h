@@ -35,6 +35,13 @@ ot_py_collecting(PyInterpreterState *interp)
     return interp->gc.collecting != 0;
 }
 
+/* Whether the calling thread is the one that sees to signals. Needs no GIL. */
+static inline bool
+ot_py_is_main_thread(void)
+{
+    return _Py_IsMainThread() != 0;
+}
+
 /* Whether a signal handler of CPython's ran and the main thread has not looked at it yet. Needs no GIL. */
 static inline bool
 ot_py_signal_came(void)

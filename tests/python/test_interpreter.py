@@ -1,6 +1,7 @@
 """Interpreter: its own GIL, calls, futures, errors, closing."""
 
 import concurrent.futures
+import contextlib
 import gc
 import math
 import os
@@ -304,6 +305,28 @@ def slow_send(out, n):
     time.sleep(0.02)
     out.send(n)
     return n
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_close_leaves_no_future_undone(leave):
+    """The thread that sees to the answers is busy: with a callback of another interpreter's future."""
+    gate, busy, go_on = Tunnel(), threading.Event(), threading.Event()
+    with Interpreter() as other:
+        first = other.submit(gate.recv)
+        first.add_done_callback(lambda future: (busy.set(), go_on.wait(WAIT)))
+        gate.send("go")
+        assert busy.wait(WAIT)
+        try:
+            with pytest.raises(KeyError) if leave else contextlib.nullcontext(), Interpreter() as i:
+                futures = [i.submit(pow, n, 2) for n in range(5)]
+                if leave:
+                    raise KeyError
+            if leave:
+                assert all(f.done() for f in futures)
+            else:
+                assert [f.result(0) for f in futures] == [0, 1, 4, 9, 16]
+        finally:
+            go_on.set()
 
 
 def test_close_with_a_timeout():

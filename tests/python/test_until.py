@@ -419,6 +419,7 @@ print("ended")
 """) == "[0]\nended\n"
 
 
+@pytest.mark.parametrize("allocator", ["", "malloc"])  # ours, and one that is left in place
 @pytest.mark.parametrize("beside", [
     "ThreadPoolExecutor(1).submit(len, []).result()",
     "thread = threading.Thread(target=threading.Event().wait, daemon=True); thread.start()",
@@ -426,8 +427,10 @@ print("ended")
     "lock = threading.Lock(); lock.acquire(); threading.Thread(target=lock.acquire, daemon=True).start()",
     "own = objtunnel.Lock(); own.acquire(); threading.Thread(target=own.acquire, daemon=True).start()",
 ])
-def test_a_consumer_that_leaves_beside_a_thread_that_waits_for_a_lock(run_script, beside):
+def test_a_consumer_that_leaves_beside_a_thread_that_waits_for_a_lock(run_script, beside, allocator, monkeypatch):
     """Nobody is left who could wake that thread."""
+    if allocator:
+        monkeypatch.setenv("PYTHONMALLOC", allocator)
     assert script(run_script, """
 import objtunnel, queue
 from concurrent.futures import ThreadPoolExecutor
@@ -441,6 +444,26 @@ assert isinstance(job.exception(0), TunnelClosed)
 print("ended")
 import os, sys
 sys.stdout.flush(); os._exit(0)
+""") == "ended\n"
+
+
+def test_a_main_thread_that_waits_for_a_lock_is_not_waited_for(run_script):
+    """Its sleep is cut into slices, between which it looks for signals."""
+    assert script(run_script, """
+import objtunnel, os
+own = objtunnel.Lock()
+own.acquire()
+def leave():
+    results = Tunnel(2)
+    with Interpreter() as a:
+        job = a.submit(produce, results)
+        for x in results:
+            break
+    assert isinstance(job.exception(0), TunnelClosed)
+    os.write(1, b"ended\\n")
+    os._exit(0)
+threading.Thread(target=leave).start()
+own.acquire()
 """) == "ended\n"
 
 
