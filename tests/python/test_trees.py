@@ -25,6 +25,22 @@ def test_within_one_interpreter(recipe):
     trees.abuse(got)
 
 
+def test_elements_of_sets_are_compared_by_value():
+    """What _canonical says has no address in it, and tells apart what differs."""
+    view = ("view", "b", [3], True, 1)
+    for recipe in ([view, ("slice", [0]), ("tuple", [1]), ("frozenset", [2])],
+                   [view, ("slice", [0]), ("set", [1, 0])], [("nan",), ("slice", [0]), ("set", [0, 1])]):
+        trees.assert_same(trees.build(recipe), trees.build(recipe))
+        t = Tunnel()
+        t.send(trees.build(recipe))
+        trees.assert_same(t.recv(), trees.build(recipe))
+    for a, b in [(view, ("view", "B", [3], True, 1)), (view, ("view", "b", [3], True, -1)),
+                 (("float", 0.0), ("float", -0.0)), (("int", 1), ("float", 1.0)), (("int", 1), ("bool", True))]:
+        one, other = ([node, ("tuple", [0]), ("set", [1])] for node in (a, b))
+        with pytest.raises(AssertionError):
+            trees.assert_same(trees.build(one)[2], trees.build(other)[2])
+
+
 @given(recipes(), OUTSIDE)
 def test_outside_objects_stay_as_they_are(recipe, outside):
     t = Tunnel()

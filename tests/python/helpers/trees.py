@@ -185,15 +185,16 @@ def _children(o):
 
 
 def _canonical(o):
-    """A set's element as something that compares by value, NaNs included."""
-    if isinstance(o, float) and o != o:
-        return "nan"
-    if isinstance(o, tuple):
-        return ("tuple",) + tuple(_canonical(x) for x in o)
+    """A set's element as something that compares by value, NaNs included, without addresses. What
+    _children and _equal_leaf tell apart is different here, too."""
+    if isinstance(o, float):
+        return ("float", struct.pack("d", o))
+    if isinstance(o, (tuple, slice)):
+        return (type(o).__name__, *map(_canonical, _children(o)))
     if isinstance(o, frozenset):
         return ("frozenset", tuple(sorted((repr(_canonical(x)) for x in o))))
     if isinstance(o, memoryview):
-        return ("memoryview", o.tobytes())
+        return ("memoryview", _view_state(o))
     return (type(o).__name__, repr(o))
 
 
