@@ -361,9 +361,20 @@ end_by_sigint(PyObject *module, PyObject *yes)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+is_main_interpreter(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(PyInterpreterState_Get() == PyInterpreterState_Main());
+}
+
 static PyMethodDef functions[] = {
     {"_end_by_sigint", end_by_sigint, METH_O,
      "Whether the process ends by SIGINT, as after a KeyboardInterrupt that nobody caught."},
+    {"_is_main_interpreter", is_main_interpreter, METH_NOARGS,
+     "_is_main_interpreter($module)\n--\n\n"
+     "Whether the caller's interpreter is the one that the process began with."},
     {"start_worker", start_worker, METH_VARARGS,
      "start_worker(name, path, inbox, status): start an interpreter; return its Worker at once."},
     {NULL, NULL, 0, NULL},

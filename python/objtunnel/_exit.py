@@ -5,7 +5,8 @@ of a str sets or clears the flag, in any interpreter (collections.namedtuple cal
 worker that imports something meanwhile clears it, and a job that is interrupted within exec() sets it.
 settle_flag() puts it right when all workers have ended. Ctrl-C that comes while the end waits for jobs counts, too.
 
-Main invariant: only the main interpreter touches the flag.
+Main invariant: only the main interpreter touches the flag. Nothing is imported here after this module was: sys.path may
+lead nowhere by then, as where a program embeds Python.
 Threading: the thread that ends the interpreter.
 """
 
@@ -58,7 +59,7 @@ def _last():
 
 def settle_flag():
     """At exit, when no worker runs any more."""
-    if _is_main_interpreter() and not hasattr(sys, "ps1"):
+    if _core._is_main_interpreter() and not hasattr(sys, "ps1"):
         _core._end_by_sigint(by_ctrl_c())
 
 
@@ -66,7 +67,7 @@ def die(why):
     """End the process although a job runs that nothing can interrupt: what Python does last, done now.
 
     why: a line for stderr. Returns if only the main thread could do it, and this is another one."""
-    if threading.current_thread() is not threading.main_thread() or not _is_main_interpreter():
+    if threading.current_thread() is not threading.main_thread() or not _core._is_main_interpreter():
         return
     _write(f"objtunnel: {why}\n")
     atexit._run_exitfuncs()
@@ -84,12 +85,6 @@ def _write(text):
         sys.stderr.write(text)
     except Exception:
         pass  # there is no stderr to say it on
-
-
-def _is_main_interpreter():
-    import _interpreters  # the C module, which 3.13 has too
-
-    return _interpreters.get_current()[0] == _interpreters.get_main()[0]
 
 
 atexit.register(_last)

@@ -487,6 +487,31 @@ def test_processes_end_cleanly(run_script, ending):
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("use", ["", "i = Interpreter(); i.call(len, [1])",
+                                 "i = Interpreter(); f = i.submit(time.sleep, 0.2); g = i.submit(int, 'x')",
+                                 "p = InterpreterPoolExecutor(1); f = p.submit(time.sleep, 0.2); g = p.submit(int, 'x')",
+                                 "register_dump(10)"])
+def test_nothing_is_imported_at_the_end(run_script, use):
+    """A program that embeds Python, or has changed sys.path, may have nowhere to import it from."""
+    result = run_script("""
+        import os, sys, time
+        import objtunnel
+        from objtunnel import Interpreter, InterpreterPoolExecutor, register_dump
+
+        class Watch:
+            def find_spec(self, name, path=None, target=None):
+                if name != "gc":  # weakref.finalize imports it, which is built in
+                    os.write(2, f"{name} is imported\\n".encode())
+
+        if __name__ == "__main__":
+            USE
+            sys.modules.pop("_interpreters", None)
+            sys.meta_path.insert(0, Watch())
+            sys.path[:] = []
+        """.replace("USE", use), timeout=60)
+    assert result.stderr == ""
+
+
 def test_ctrl_c_in_a_script(tmp_path):
     import signal
     script = tmp_path / "script.py"
