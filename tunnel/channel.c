@@ -41,11 +41,11 @@ typedef struct waiter {
     bool listed;
 } waiter_t;
 
-/* Written under in.lock. */
+/* Threads that are blocked, in their order. Written under in.lock. */
 typedef struct {
     waiter_t *first, *last;
     atomic_bool some; /* first != NULL, or about to be; may be looked at without */
-} waitlist_t;
+} blocked_t;
 
 /* What senders write. */
 typedef struct {
@@ -71,7 +71,7 @@ typedef struct {
 
 /* Seldom written: looked at for each message. */
 typedef struct {
-    waitlist_t receivers, senders;
+    blocked_t receivers, senders;
 } waiting_t;
 
 struct ot_channel {
@@ -121,7 +121,7 @@ lock_both(ot_channel_t *ch)
 
 /* Lines of sleepers: linked both ways, and nobody in them was woken. */
 static void
-check_waiters_locked(const waitlist_t *list)
+check_waiters_locked(const blocked_t *list)
 {
     const waiter_t *before = NULL;
     for (const waiter_t *w = list->first; w != NULL; before = w, w = w->next) {
@@ -184,7 +184,7 @@ set_listed_locked(waiter_t *w, bool listed)
 }
 
 static void
-waitlist_append_locked(waitlist_t *list, waiter_t *w)
+blocked_append_locked(blocked_t *list, waiter_t *w)
 {
     w->next = NULL;
     w->prev = list->last;
@@ -195,7 +195,7 @@ waitlist_append_locked(waitlist_t *list, waiter_t *w)
 }
 
 static void
-waitlist_settle_locked(waitlist_t *list)
+blocked_settle_locked(blocked_t *list)
 {
     if (list->first == NULL) {
         atomic_store_explicit(&list->some, false, memory_order_relaxed);
@@ -203,26 +203,26 @@ waitlist_settle_locked(waitlist_t *list)
 }
 
 static void
-waitlist_remove_locked(waitlist_t *list, waiter_t *w)
+blocked_remove_locked(blocked_t *list, waiter_t *w)
 {
     *(w->prev ? &w->prev->next : &list->first) = w->next;
     *(w->next ? &w->next->prev : &list->last) = w->prev;
     set_listed_locked(w, false);
-    waitlist_settle_locked(list);
+    blocked_settle_locked(list);
 }
 
 static void
-wake_one_locked(waitlist_t *list)
+wake_one_locked(blocked_t *list)
 {
     waiter_t *w = list->first;
     if (w != NULL) {
-        waitlist_remove_locked(list, w);
+        blocked_remove_locked(list, w);
         ot_unpark(&w->parker);
     }
 }
 
 static void
-wake_all_locked(waitlist_t *list)
+wake_all_locked(blocked_t *list)
 {
     while (list->first != NULL) {
         wake_one_locked(list);
@@ -451,17 +451,17 @@ wait_for_place_locked(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
 {
     atomic_store(&ch->waiting.senders.some, true);
     if (has_place_locked(ch)) {
-        waitlist_settle_locked(&ch->waiting.senders);
+        blocked_settle_locked(&ch->waiting.senders);
         return OT_PARK_WOKEN;
     }
     waiter_t w = {.stop = stop};
     ot_parker_init(&w.parker);
-    waitlist_append_locked(&ch->waiting.senders, &w);
+    blocked_append_locked(&ch->waiting.senders, &w);
     pthread_mutex_unlock(&ch->in.lock);
     ot_park_result_t result = ot_park(&w.parker, deadline);
     pthread_mutex_lock(&ch->in.lock);
     if (w.listed) {
-        waitlist_remove_locked(&ch->waiting.senders, &w);
+        blocked_remove_locked(&ch->waiting.senders, &w);
     }
     ot_parker_destroy(&w.parker);
     return result;
@@ -582,12 +582,12 @@ wait_for_message_unlock(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
 {
     waiter_t w = {.stop = stop};
     ot_parker_init(&w.parker);
-    waitlist_append_locked(&ch->waiting.receivers, &w);
+    blocked_append_locked(&ch->waiting.receivers, &w);
     unlock_both(ch);
     ot_park_result_t result = ot_park(&w.parker, deadline);
     pthread_mutex_lock(&ch->in.lock);
     if (w.listed) {
-        waitlist_remove_locked(&ch->waiting.receivers, &w);
+        blocked_remove_locked(&ch->waiting.receivers, &w);
     }
     pthread_mutex_unlock(&ch->in.lock);
     ot_parker_destroy(&w.parker);
@@ -707,7 +707,7 @@ look_for_places(const ot_channel_t *ch)
 
 /* Not while others sleep: who watches would take what they are woken for, again and again. */
 static ot_watch_result_t
-watch(ot_channel_t *ch, waitlist_t *before_us, ot_spin_t *spin,
+watch(ot_channel_t *ch, blocked_t *before_us, ot_spin_t *spin,
       glance_t (*look)(const ot_channel_t *), int64_t deadline)
 {
     enum { GLANCES = 8 }; /* between two looks at the clock */

@@ -1,4 +1,4 @@
-"""Jobs for test_pool.py: found by name in workers."""
+"""Jobs for test_pool.py and test_pool_programs.py: found by name in workers."""
 
 import os
 import sys
