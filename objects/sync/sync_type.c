@@ -171,7 +171,7 @@ PyObject *
 ot_raise_abandoned(PyObject *self)
 {
     PyErr_Format(ot_as_handle(self)->home->lock_abandoned,
-                 "the holder of %R is gone: what it guards may be half changed", self);
+                 "the holder of %R has ended: what it guards may be half changed", self);
     return NULL;
 }
 
