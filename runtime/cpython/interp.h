@@ -35,11 +35,12 @@ ot_py_collecting(PyInterpreterState *interp)
     return interp->gc.collecting != 0;
 }
 
-/* Whether the calling thread is the one that sees to signals. Needs no GIL. */
+/* Whether the calling thread is the one that sees to signals, as _Py_IsMainThread, which 3.14 does not export. Needs
+ * no GIL. */
 static inline bool
 ot_py_is_main_thread(void)
 {
-    return _Py_IsMainThread() != 0;
+    return PyThread_get_thread_ident() == _PyRuntime.main_thread;
 }
 
 /* Whether a signal handler of CPython's ran and the main thread has not looked at it yet. Needs no GIL. */
