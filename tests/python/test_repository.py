@@ -1,0 +1,62 @@
+"""Where things lie: the sizes of source files, the drawing in docs/design.md, what docs/results keeps."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("atomics", "runtime", "tunnel", "objects", "objtunnel", "include", "python", "benchmarks", "lab", "examples",
+           "tests", "tools")
+SOURCES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*")
+                 if p.is_file() and (p.suffix in {".c", ".h", ".cc", ".hpp", ".py", ".pyi"} or p.parent == ROOT / "tools"))
+DRAWING = re.search(r"```\n(python/ .*?)```", (ROOT / "docs/design.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+
+
+def lines(path):
+    return path.read_text(encoding="utf-8").count("\n")
+
+
+def room(folder):
+    """The part of the drawing that is about a folder."""
+    return re.search(rf"^ *{folder}/ .*?(?=^ *[a-z_]+/ |\Z)", DRAWING, re.MULTILINE | re.DOTALL)[0]
+
+
+def test_no_source_file_is_longer_than_800_lines():
+    assert len(SOURCES) > 400
+    assert {str(p.relative_to(ROOT)): lines(p) for p in SOURCES if lines(p) > 800} == {}
+
+
+@pytest.mark.parametrize("folder", ["objtunnel", "tunnel", "runtime"] + [
+    p.name for p in sorted((ROOT / "objects").iterdir()) if p.is_dir()])
+def test_the_drawing_has_each_c_file(folder):
+    home = ROOT / folder if (ROOT / folder).is_dir() else ROOT / "objects" / folder
+    sources = [p.name for p in sorted(home.glob("*.c"))]
+    text = room(folder)
+    assert sources and [name for name in sources if not re.search(rf"(?<!\w){re.escape(name)}", text)] == []
+
+
+def test_the_drawing_has_each_python_module_and_header_of_cpython():
+    modules = [p.name for p in sorted((ROOT / "python/objtunnel").glob("_*.py")) if p.name != "__init__.py"]
+    assert modules and [name for name in modules if name not in room("python")] == []
+    headers = [p.stem for p in sorted((ROOT / "runtime/cpython").glob("*.h"))]
+    assert headers and [name for name in headers if not re.search(rf"\b{name}\b", room("cpython"))] == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "tests"])
+def test_the_drawing_has_each_folder(folder):
+    inner = [p.name for p in sorted((ROOT / folder).iterdir()) if p.is_dir() and p.name[0] not in "_."]
+    assert inner and [name for name in inner if f" {name}/" not in room(folder)] == []
+
+
+def test_the_drawing_has_nothing_that_is_gone():
+    there = {p.name for p in SOURCES}
+    named = set(re.findall(r"(?<![\w.])\w+\.(?:c|h|py)\b", DRAWING))
+    assert len(named) > 100 and sorted(named - there) == []
+
+
+def test_results_are_data_and_pages():
+    """Pages in HTML and plots in SVG are built into build/results/; a soak's printed lines are data."""
+    kinds = {p.suffix for p in (ROOT / "docs/results").iterdir() if p.suffix not in {".html", ".svg"}}
+    assert kinds == {".json", ".md", ".png", ".txt"}
+    assert all(p.name.startswith("soak-") for p in (ROOT / "docs/results").glob("*.txt"))
