@@ -105,6 +105,15 @@ bool ot_ldict_retire(ot_word_t word);
  * Runs: e. */
 void ot_ldict_tidy(bool soon);
 
+/* After a guard in which nothing was retired: frees what others have waited for. Runs: e. */
+static inline void
+ot_ldict_oblige(void)
+{
+    if (ot_epoch_is_asked()) {
+        ot_epoch_collect(true);
+    }
+}
+
 /* ---- one key (dict_key.c) --------------------------------------------------------------------- */
 
 /* A look at a key, in a guard. */

@@ -154,6 +154,7 @@ ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value)
         ot_word_t word = e == NULL ? OT_WORD_GONE : ot_entry_load(e);
         if (!ot_word_is_there(word)) {
             ot_epoch_leave();
+            ot_ldict_oblige();
             return 0;
         }
         if (!ot_word_is_claim(word)) {

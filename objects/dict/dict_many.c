@@ -177,7 +177,7 @@ take_snapshot(PyObject *self, lists_t *lists, bool values)
     }
     int rc = fill(self, lists, values);
     ot_epoch_leave();
-    if (rc == 0 && PyList_GET_SIZE(lists->keys) >= LONG) {
+    if (rc == 0 && (PyList_GET_SIZE(lists->keys) >= LONG || ot_epoch_is_asked())) {
         ot_epoch_collect(true);
     }
     if (rc == 0 && values) {
@@ -391,7 +391,7 @@ update_from_other(PyObject *self, PyObject *other)
         PyMem_Free(all.places);
     }
     ot_epoch_leave();
-    if (rc == 0 && clones.n >= LONG) {
+    if (rc == 0 && (clones.n >= LONG || ot_epoch_is_asked())) {
         ot_epoch_collect(true);
     }
     for (size_t i = 0; i < clones.n && rc == 0; i++) {

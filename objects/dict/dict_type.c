@@ -31,6 +31,7 @@ dict_subscript(PyObject *self, PyObject *key)
         const ot_entry_t *e = ot_map_find(ot_ldict_map(self), &k);
         ot_word_t word = e == NULL ? OT_WORD_GONE : ot_entry_load(e);
         ot_epoch_leave();
+        ot_ldict_oblige();
         if (ot_word_is_int(word)) {
             return PyLong_FromLongLong(ot_word_int(word));
         }
@@ -50,6 +51,7 @@ dict_contains(PyObject *self, PyObject *key)
         const ot_entry_t *e = ot_map_find(ot_ldict_map(self), &k.key);
         found = e != NULL && ot_word_is_there(ot_entry_load(e));
         ot_epoch_leave();
+        ot_ldict_oblige();
     } else {
         PyErr_NoMemory();
     }
@@ -102,6 +104,7 @@ replace_small(PyObject *self, const ot_mapkey_t *key, PyObject *value)
     bool done = now != OT_WORD_GONE && !ot_word_is_claim(now) && !ot_word_is_value(now) &&
                 ot_entry_replace(e, &now, word);
     ot_epoch_leave();
+    ot_ldict_oblige();
     return done;
 }
 

@@ -67,10 +67,16 @@ ot_ldict_leave_with(ot_objects_t *home, ot_word_t word)
         ot_epoch_leave();
         PyObject *o = ot_value_copy(home, v);
         ot_value_unref(v);
+        if (o != NULL) {
+            ot_ldict_oblige();
+        }
         return o;
     }
     PyObject *o = ot_ldict_object_of(home, word);
     ot_epoch_leave();
+    if (o != NULL) {
+        ot_ldict_oblige();
+    }
     return o;
 }
 
@@ -117,6 +123,7 @@ ot_ldict_tidy(bool soon)
     if (soon || ot_epoch_is_due(PILE)) {
         ot_epoch_collect(false);
     }
+    ot_ldict_oblige();
 }
 
 static bool

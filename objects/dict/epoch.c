@@ -8,6 +8,7 @@
 #include "objects/dict/epoch.h"
 
 #include <linux/membarrier.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,10 @@
 
 enum {
     BATCH = 64,
-    KEEP = 512 /* room that an empty record keeps */
+    MUCH =
+        256, /* retired by one thread: a reader that is in the way of so many is asked to free them */
+    KEEP = 512,  /* room that an empty record keeps */
+    MANY = 10000 /* freed at once: a megabyte, which the C library would keep */
 };
 
 _Thread_local ot_reader_t *ot_epoch_mine;
@@ -135,11 +139,24 @@ ot_epoch_after_fork_in_child(void)
 /* ---- grace periods --------------------------------------------------------------------------- */
 
 static bool
-everybody_moved_on_locked(void)
+is_in_the_way_locked(ot_reader_t *r)
+{
+    return r->noted % 2 == 1 && atomic_load(&r->turn) == r->noted;
+}
+
+/* Asks one of them at most: who obliges asks the next. One that has left meanwhile is not in the way,
+ * and may not have seen that it was asked. */
+static bool
+everybody_moved_on_locked(bool ask)
 {
     for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
-        if (r->noted % 2 == 1 && atomic_load(&r->turn) == r->noted) {
-            return false;
+        if (is_in_the_way_locked(r)) {
+            if (ask) {
+                atomic_store(&r->asked, true);
+            }
+            if (!ask || is_in_the_way_locked(r)) {
+                return false;
+            }
         }
     }
     return true;
@@ -162,15 +179,15 @@ begin_locked(void)
 }
 
 /* Ends the grace period if it can be ended; begins, and perhaps ends, another if `until` is not
- * over with that. */
+ * over with that. ask: a reader that is in the way shall do it. */
 static void
-advance(uint64_t until)
+advance(uint64_t until, bool ask)
 {
     ot_lk_ttas_lock(&gp.lock);
     for (;;) {
         uint64_t now = atomic_load_explicit(&gp.begun, memory_order_relaxed);
         if (atomic_load_explicit(&gp.over, memory_order_relaxed) < now) {
-            if (!everybody_moved_on_locked()) {
+            if (!everybody_moved_on_locked(ask)) {
                 break;
             }
             /* Pairs with the acquire in take_ready: readers' last reads, acquired by the look at
@@ -315,10 +332,11 @@ ot_epoch_is_due(size_t pile)
 
 /* The number that all that is retired in `r` waits for; 0: nothing is. */
 static uint64_t
-awaited(ot_reader_t *r)
+awaited(ot_reader_t *r, bool *much)
 {
     ot_lk_ttas_lock(&r->lock);
     uint64_t after = r->first < r->last ? r->items[r->last - 1].after : 0;
+    *much = r->large || r->last - r->first >= MUCH;
     ot_lk_ttas_unlock(&r->lock);
     return after;
 }
@@ -357,36 +375,53 @@ give_room_back(ot_reader_t *r)
     free(items);
 }
 
-static void
+/* Returns how much it has freed. */
+static size_t
 collect_from(ot_reader_t *r)
 {
     ot_retired_t ready[BATCH];
-    uint64_t after = awaited(r);
+    bool much;
+    size_t freed = 0;
+    uint64_t after = awaited(r, &much);
     if (after == 0) {
-        return;
+        return 0;
     }
     if (atomic_load(&gp.over) < after) {
-        advance(after);
+        advance(after, much);
     }
-    for (size_t n; (n = take_ready(r, ready)) > 0;) {
+    for (size_t n; (n = take_ready(r, ready)) > 0; freed += n) {
         for (size_t i = 0; i < n; i++) {
             ready[i].free(ready[i].what);
         }
     }
     give_room_back(r);
+    return freed;
+}
+
+static size_t
+collect_from_all(void)
+{
+    size_t freed = 0;
+    if (ot_epoch_mine != NULL) {
+        atomic_store(&ot_epoch_mine->asked, false); /* before the look at what there is */
+    }
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        freed += collect_from(r);
+    }
+    return freed;
 }
 
 void
 ot_epoch_collect(bool of_all_threads)
 {
-    if (!of_all_threads) {
-        if (ot_epoch_mine != NULL) {
-            collect_from(ot_epoch_mine);
-        }
-        return;
+    size_t freed = 0;
+    if (of_all_threads) {
+        freed = collect_from_all();
+    } else if (ot_epoch_mine != NULL) {
+        freed = collect_from(ot_epoch_mine);
     }
-    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
-        collect_from(r);
+    if (freed >= MANY) {
+        malloc_trim(0);
     }
 }
 

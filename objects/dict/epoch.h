@@ -18,6 +18,9 @@
  * running threads of the process execute one (membarrier), and then whoever begins a grace period
  * pays for it, and a reader's announcement is a plain store that the compiler must not move. Where
  * that call is refused readers use a seq_cst exchange, followed by a seq_cst load.
+ *
+ * A thread that retires much, and then sleeps or ends, cannot free what a reader was in the way of.
+ * So it asks that reader (`asked`), and the reader collects for all when it has left its guard.
  */
 #ifndef OT_OBJECTS_EPOCH_H
 #define OT_OBJECTS_EPOCH_H
@@ -40,6 +43,7 @@ typedef struct {
 typedef struct ot_reader {
     OT_OWN_LINE atomic_uint_fast64_t turn; /* written by the thread alone */
     unsigned depth;                        /* of guards; the thread's alone */
+    atomic_bool asked; /* to collect for all; set by who could not, under gp.lock */
     /* Apart from what the thread writes all the time: */
     OT_OWN_LINE struct ot_reader *next; /* never changes once it is in the list */
     atomic_bool taken;
@@ -102,6 +106,17 @@ ot_epoch_leave(void)
     }
 }
 
+/* Whether this thread was in the way of somebody who has much to free: then ot_epoch_collect(true) is
+ * due, out of the guard. Relaxed: asked just before it left, the thread may not see it. Then its next
+ * look does, or the next collection of who asked frees it. */
+static inline bool
+ot_epoch_is_asked(void)
+{
+    const ot_reader_t *me = ot_epoch_mine;
+    return me != NULL &&
+           __builtin_expect(atomic_load_explicit(&me->asked, memory_order_relaxed), 0);
+}
+
 /* ---- retiring -------------------------------------------------------------------------------- */
 
 /* Makes room for n calls of ot_epoch_retire by this thread, which then cannot fail; false without
@@ -125,8 +140,8 @@ size_t ot_epoch_retired(void);
 bool ot_epoch_is_due(size_t pile);
 
 /* Frees what may be freed of what this thread retired, or all threads; and the room for it, if that
- * is large and no more needed (so what was reserved may be gone). Not within a guard; runs the free
- * functions, without any lock. */
+ * is large and no more needed (so what was reserved may be gone). If a reader is in the way of much it
+ * is asked to do the rest. Not within a guard; runs the free functions, without any lock. */
 void ot_epoch_collect(bool of_all_threads);
 
 /* Waits until everybody who might be reading what was unlinked before has stopped. False: somebody

@@ -709,6 +709,63 @@ Test(epoch, nothing_is_freed_while_somebody_reads, .timeout = 60)
     cr_assert_eq(ot_epoch_retired(), 0);
 }
 
+static void *
+read_once_and_oblige(void *stop)
+{
+    read_for_ever(stop);
+    CHECK(ot_epoch_is_asked());
+    ot_epoch_collect(true);
+    CHECK(!ot_epoch_is_asked());
+    return NULL;
+}
+
+static void *
+retire_and_try(void *n)
+{
+    retire(*(int *)n);
+    ot_epoch_collect(false);
+    return NULL;
+}
+
+/* Who retired it has ended, and would never come back for it. */
+Test(epoch, a_reader_that_is_in_the_way_of_much_frees_it, .timeout = 60)
+{
+    atomic_bool stop = false;
+    int much = 1000;
+    begin();
+    ot_epoch_leave();
+    pthread_t reader = test_thread(read_once_and_oblige, &stop);
+    test_wait_until(somebody_reads, NULL);
+    test_join(test_thread(retire_and_try, &much));
+    cr_assert_eq(atomic_load(&freed), 0);
+    cr_assert_not(ot_epoch_is_asked());
+    ot_epoch_check();
+    atomic_store(&stop, true);
+    test_join(reader);
+    cr_assert_eq(atomic_load(&freed), much);
+}
+
+static void *
+read_unasked(void *stop)
+{
+    read_for_ever(stop);
+    CHECK(!ot_epoch_is_asked());
+    return NULL;
+}
+
+Test(epoch, nobody_is_asked_to_free_little, .timeout = 60)
+{
+    atomic_bool stop = false;
+    int little = 60;
+    pthread_t reader = test_thread(read_unasked, &stop);
+    test_wait_until(somebody_reads, NULL);
+    test_join(test_thread(retire_and_try, &little));
+    atomic_store(&stop, true);
+    test_join(reader);
+    ot_epoch_collect(true);
+    cr_assert_eq(atomic_load(&freed), little);
+}
+
 Test(epoch, guards_nest)
 {
     begin();
