@@ -19,6 +19,13 @@ ot_type_is_from_statement(PyTypeObject *t)
     return PyType_HasFeature(t, Py_TPFLAGS_HEAPTYPE) && ((PyHeapTypeObject *)t)->_ht_tpname == NULL;
 }
 
+/* One of the static types that the interpreter itself brings: list, object, type. */
+static inline bool
+ot_type_is_interpreters_own(PyTypeObject *t)
+{
+    return PyType_HasFeature(t, _Py_TPFLAGS_STATIC_BUILTIN);
+}
+
 /* Changes whenever the type or a base of it does, as long as somebody asks for it in between with
  * ot_type_ensure_version; 0 for good for a type that has changed a thousand times. */
 static inline unsigned

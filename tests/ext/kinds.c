@@ -310,12 +310,14 @@ static PyType_Spec managed_spec = {
     .slots = managed_slots,
 };
 
-/* refused(which): registers a type that cannot be; raises. */
+/* refused(which): registers a type that cannot be, by number or itself; raises. */
 static PyObject *
 refused(PyObject *module, PyObject *which)
 {
     PyType_Spec *specs[] = {&no_dealloc_spec, &managed_spec};
-    PyObject *type = PyType_FromModuleAndSpec(module, specs[PyLong_AsLong(which)], NULL);
+    PyObject *type = PyType_Check(which)
+                         ? Py_NewRef(which)
+                         : PyType_FromModuleAndSpec(module, specs[PyLong_AsLong(which)], NULL);
     int rc = type == NULL ? -1 : ot_register_type((PyTypeObject *)type, &first_movable);
     Py_XDECREF(type);
     return rc < 0 ? NULL : Py_NewRef(Py_None);

@@ -144,3 +144,21 @@ def test_types_that_cannot_move_are_refused(run_python):
         else:
             raise AssertionError(which)
     """)
+
+
+def test_types_of_python_itself_are_refused(run_python):
+    """They would move by the extension's visit, which reads another struct."""
+    run_python("""
+    import types, kinds
+    from objtunnel import Tunnel
+    for cls in object, type, list, int, types.ModuleType, BaseException:
+        try:
+            kinds.refused(cls)
+        except TypeError as error:
+            assert str(error) == f"ot_register_type({cls.__name__}): it is a type of Python itself", error
+        else:
+            raise AssertionError(cls)
+    t = Tunnel()
+    t.send([object(), [1], 10**30, type("C", (), {})])
+    assert t.recv()[1:3] == [[1], 10**30]
+    """)

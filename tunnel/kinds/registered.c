@@ -80,6 +80,9 @@ refuse(PyTypeObject *type, PyObject *error, const char *why)
 static int
 check_type(PyTypeObject *type)
 {
+    if (ot_type_is_interpreters_own(type)) {
+        return refuse(type, PyExc_TypeError, "it is a type of Python itself");
+    }
     if (ot_type_solid_base(type) != type) {
         return refuse(type, PyExc_TypeError,
                       "only for types made in C; classes made by a class statement move without");
