@@ -81,11 +81,11 @@ def no_leaked_tunnels():
     allowed = before + 3  # a worker's inbox and status, the mailbox
     deadline = time.monotonic() + 20  # interpreters that end by themselves take their time
     gc.collect()
-    if _core._live_tunnels() > allowed:  # the frames of a traceback may have kept their handles
-        for interpreter in _workers:
-            interpreter.run("import gc; gc.collect()")
     while _core._live_tunnels() > allowed and time.monotonic() < deadline:
+        for interpreter in _workers:  # the frames of a traceback may have kept their handles
+            interpreter.run("import gc; gc.collect()")
         time.sleep(0.01)
+        gc.collect()
     assert _core._live_tunnels() <= allowed
 
 

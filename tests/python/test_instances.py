@@ -14,7 +14,7 @@ import instance_classes
 import instances
 import objtunnel
 from instance_recipes import instance_recipes, recipes_and_lessons
-from objtunnel import Interpreter, SharedReferenceError, Tunnel
+from objtunnel import Interpreter, SharedReferenceError, Tunnel, _core
 
 OUTSIDE = st.lists(st.integers(0, 19), max_size=3)
 
@@ -33,6 +33,18 @@ def expected_of(recipe):
 @pytest.fixture(scope="module")
 def other_worker(open_worker):
     yield from open_worker("other-worker")
+
+
+@pytest.mark.parametrize("test", ["test_within_one_interpreter", "test_strict_either_moves_or_changes_nothing"])
+def test_errors_keep_nothing_of_the_test(test):
+    """In an instance that refers to itself by a dict that 3.13.0 does not track: it stays for ever."""
+    recipe = [("none",), ("plain", "Plain", []), ("member", "Colour", "RED"), ("error", []),
+              *[("plain", "Plain", [])] * 5, ("plain", f"FreshObject90{len(test)}", [("many", 11, 30, 0)])]
+    before = _core._live_tunnels()
+    for _ in range(3):
+        globals()[test].hypothesis.inner_test(recipe)
+    gc.collect()
+    assert _core._live_tunnels() <= before
 
 
 @given(instance_recipes())
