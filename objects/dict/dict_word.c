@@ -126,11 +126,12 @@ ot_ldict_tidy(bool soon)
     ot_ldict_oblige();
 }
 
+/* What is small is copied sooner than a second look for readers would take. */
 static bool
-nobody_reads(void)
+nobody_reads(bool small)
 {
     bool quiet = ot_epoch_quiet(LOOKS);
-    if (!quiet) {
+    if (!quiet && !small) {
         Py_BEGIN_ALLOW_THREADS
         quiet = ot_epoch_quiet(PATIENT_LOOKS);
         Py_END_ALLOW_THREADS
@@ -141,7 +142,7 @@ nobody_reads(void)
 PyObject *
 ot_ldict_take(ot_objects_t *home, ot_word_t word)
 {
-    if (!ot_word_is_scalar(word) && nobody_reads()) {
+    if (!ot_word_is_scalar(word) && nobody_reads(is_small_leaf(word))) {
         return ot_value_take(home, ot_word_value(word));
     }
     PyObject *o = ot_ldict_object_of(home, word);

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 
 import pytest
 
@@ -10,13 +11,14 @@ from dict_users import (
     count,
     hold,
     hold_for_ever,
+    look_at_all,
     once,
     put_all,
     read_and_replace,
     recipes,
     use_hard,
 )
-from objtunnel import Interpreter, LockAbandonedError, LockingDict, SharedArray, _core
+from objtunnel import Event, Interpreter, LockAbandonedError, LockingDict, SharedArray, _core
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -143,3 +145,20 @@ def test_a_holder_whose_interpreter_ends(holder):
         d["k"]
     d["k"] = 2
     assert d["k"] == 2
+
+
+def test_pops_of_small_values_wait_for_no_reader():
+    """Two interpreters are in a guard nearly all the time: each pop of a str waited 5 ms for them."""
+    d, begun, stop = LockingDict({i: f"value {i}" for i in range(50_000)}), Event(), Event()
+    with Interpreter() as one, Interpreter() as two:
+        jobs = [i.submit(look_at_all, d, begun, stop) for i in (one, two)]
+        try:
+            assert begun.wait(60)
+            start = time.monotonic()
+            assert [d.pop(i) for i in range(1500)] == [f"value {i}" for i in range(1500)]
+            took = time.monotonic() - start
+        finally:
+            stop.set()
+        for job in jobs:
+            job.result(60)
+    assert took < 3

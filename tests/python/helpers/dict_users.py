@@ -146,3 +146,9 @@ def hold_for_ever(d):
     objtunnel._held.__enter__()
     objtunnel._held_too = [objtunnel._held]
     objtunnel._held_too.append(objtunnel._held_too)
+
+
+def look_at_all(d, begun, stop):
+    while not stop.is_set():
+        d.keys()
+        begun.set()
