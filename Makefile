@@ -69,9 +69,11 @@ endif
 ifdef SANITIZE
   SANITIZE_FLAGS := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 endif
-# CPython's and Criterion's headers are not ours to warn about: -isystem.
+# CPython's and Criterion's headers are not ours to warn about: -isystem. Debian's headers for a debug build are links
+# to the other ones: gcc would follow them, and then take that build's pyconfig.h.
+FOLLOW_NO_LINKS := $(shell $(CC) -fno-canonical-system-headers -E -x c /dev/null >/dev/null 2>&1 && echo -fno-canonical-system-headers)
 COMPILE = $(CC) $(CORE_DEFINES:%=-D%) $(CORE_CFLAGS) $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPIC \
-	$(SANITIZE_FLAGS) -I. -isystem $(MIMALLOC_INCLUDE) -isystem $(PY_INCLUDE) $(CFLAGS)
+	$(SANITIZE_FLAGS) -I. $(FOLLOW_NO_LINKS) -isystem $(MIMALLOC_INCLUDE) -isystem $(PY_INCLUDE) $(CFLAGS)
 # Not instrumented, and without assertions: it is as users have it in each build.
 COMPILE_MIMALLOC = $(CC) $(MIMALLOC_DEFINES:%=-D%) $(MIMALLOC_CFLAGS) -g -fPIC -I$(MIMALLOC_INCLUDE)
 TEST_DEFINES = -DOT_TEST_PYTHON='"$(abspath $(VENV_PYTHON))"' -DOT_TEST_LIB='"$(abspath $(BUILD)/lib)"'

@@ -32,10 +32,25 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Returns -1 with ImportError set if the running micro version is not the compiled one. */
+#ifdef Py_DEBUG
+#define OT_PY_DEBUG true
+#else
+#define OT_PY_DEBUG false
+#endif
+
+/* Returns -1 with ImportError set if the running micro version is not the compiled one, or if one of them is a
+ * debug build: private structs have more in it. */
 static inline int
 ot_py_check_version(void)
 {
+    if ((PySys_GetObject("gettotalrefcount") != NULL) != OT_PY_DEBUG) {
+        PyErr_Format(
+            PyExc_ImportError,
+            "objtunnel was built for a %s build of Python and knows the object layouts of that "
+            "only; this is %s. Build it again with this Python and its headers",
+            OT_PY_DEBUG ? "debug" : "release", OT_PY_DEBUG ? "none" : "a debug build");
+        return -1;
+    }
     if ((Py_Version >> 8) == (PY_VERSION_HEX >> 8)) {
         return 0;
     }
