@@ -28,9 +28,10 @@ HERE = Path(__file__).resolve().parent
 WAYS = ("stock", "objtunnel")
 # Of the workloads that need no third-party package these are left out:
 LEFT_OUT = {
-    "2to3": "starts other processes", "python_startup": "starts other processes",
-    "concurrent_imap": "starts other processes", "asyncio_tcp": "measures sockets",
+    "bm_2to3": "starts other processes", "bm_python_startup": "starts other processes",
+    "bm_concurrent_imap": "starts other processes", "bm_asyncio_tcp": "measures sockets",
 }
+ONCE = {"bm_async_tree"}  # twenty workloads of one program, which differ in how a leaf waits
 TREE = "a_big_tree"  # a case of our own: what memory 400,000 dicts leave
 TREE_PROGRAM = """
 import json, sys, time
@@ -55,19 +56,29 @@ print(json.dumps({"built": full - start, "left": resident() - start, "build": ti
 
 
 def workloads():
-    """{name: script} of those whose only requirement is pyperf."""
+    """{name: [program, argument, ...]} of those that need nothing but pyperf; some are one program's by its arguments."""
     try:
         import pyperformance
     except ImportError:
         sys.exit("bench-heap: there is no pyperformance; make bench-heap installs it")
     found = {}
     for folder in sorted(Path(pyperformance.__file__).parent.glob("data-files/benchmarks/bm_*")):
-        with open(folder / "pyproject.toml", "rb") as file:
-            needs = tomllib.load(file)["project"].get("dependencies", [])
-        name = folder.name.removeprefix("bm_")
-        if needs == ["pyperf"] and name not in LEFT_OUT:
-            found[name] = folder / "run_benchmark.py"
+        # What else it needs is in either file: the second has the versions as well.
+        if folder.name in LEFT_OUT or (folder / "requirements.txt").exists():
+            continue
+        project = described(folder / "pyproject.toml")
+        if project["project"].get("dependencies") != ["pyperf"]:
+            continue
+        variants = [] if folder.name in ONCE else map(described, sorted(folder.glob("bm_*.toml")))
+        for one in (project, *variants):
+            tool = one["tool"]["pyperformance"]
+            found[tool["name"]] = [str(folder / "run_benchmark.py"), *tool.get("extra_opts", [])]
     return found
+
+
+def described(path):
+    with open(path, "rb") as file:
+        return tomllib.load(file)
 
 
 def environment(way):
@@ -79,16 +90,16 @@ def environment(way):
 # ---- one sample -----------------------------------------------------------------------------------
 
 
-def run_workload(script, way, smoke):
+def run_workload(program, way, smoke):
     """{benchmark: {"values": [seconds, ...], "peak": bytes}} of one process."""
     with tempfile.TemporaryDirectory() as folder:
         result = os.path.join(folder, "result.json")
         size = ["--debug-single-value"] if smoke else ["--processes=1", "--values=3", "--warmups=1"]
         done = subprocess.run(
-            [sys.executable, script, *size, "--quiet", "--inherit-environ=OT_BENCH_HEAP,PYTHONPATH", "-o", result],
+            [sys.executable, *program, *size, "--quiet", "--inherit-environ=OT_BENCH_HEAP,PYTHONPATH", "-o", result],
             env=environment(way), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            raise RuntimeError(f"{script} failed ({way}): {done.stdout[-800:]}")
+            raise RuntimeError(f"{' '.join(program)} failed ({way}): {done.stdout[-800:]}")
         with open(result, encoding="utf-8") as file:
             found = json.load(file)
     return dict(read_benchmark(benchmark, found["metadata"]) for benchmark in found["benchmarks"])
@@ -117,7 +128,7 @@ class Run:
     def __init__(self, options):
         self.options = options
         self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 5)
-        self.scripts = workloads()
+        self.programs = workloads()
         self.control = Control(min(2, len(os.sched_getaffinity(0))), seconds=0.002 if options.smoke else 0.2)
 
     def run(self, names):
@@ -168,7 +179,7 @@ class Run:
         for _ in range(self.repeat):
             for way in order:
                 samples[way].append(run_tree(way, self.options.smoke) if name == TREE else
-                                    run_workload(self.scripts[name], way, self.options.smoke))
+                                    run_workload(self.programs[name], way, self.options.smoke))
             order.reverse()
         return samples
 

@@ -69,3 +69,26 @@ def test_no_pyperformance_is_said(tmp_path):
     done = subprocess.run([sys.executable, str(FOLDER / "bench_heap.py"), "--list"], capture_output=True, text=True,
                           env=environment, timeout=60)
     assert done.returncode == 1 and "make bench-heap installs it" in done.stderr
+
+
+def test_workloads_have_the_arguments_that_pyperformance_gives_them(tmp_path):
+    """A program may be several workloads, and what needs a package is none."""
+    def project(folder, file, name, options, needs="pyperf"):
+        path = tmp_path / "pyperformance" / "data-files" / "benchmarks" / folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'[project]\ndependencies = ["{needs}"]\n'
+                        f'[tool.pyperformance]\nname = "{name}"\nextra_opts = {options}\n')
+        return path.parent
+
+    one = project("bm_one", "pyproject.toml", "one", ["many"])
+    project("bm_one", "bm_one_few.toml", "one_few", ["few", "--fast"])
+    (project("bm_two", "pyproject.toml", "two", []) / "requirements.txt").write_text("tornado==6\n")
+    project("bm_three", "pyproject.toml", "three", [], needs="tornado")
+    (tmp_path / "pyperformance" / "__init__.py").touch()
+    ask = "import bench_heap, json; print(json.dumps(bench_heap.workloads()))"
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(
+        [str(tmp_path), str(FOLDER), ENVIRONMENT["PYTHONPATH"]])}
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    script = str(one / "run_benchmark.py")
+    assert json.loads(done.stdout) == {"one": [script, "many"], "one_few": [script, "few", "--fast"]}
