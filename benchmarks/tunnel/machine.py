@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -63,9 +64,11 @@ def free_memory():
 
 
 def _own_flags():
-    """What `make` compiled with; None for a package installed otherwise."""
+    """What `make` compiled with, without the tests' defines (they name this checkout's folder); None for a package
+    installed otherwise."""
     package = os.path.dirname(objtunnel.__file__)
-    return (_read(os.path.join(package, "../../obj/flags")) or "").strip() or None
+    flags = _read(os.path.join(package, "../../obj/flags")) or ""
+    return re.sub(r" -DOT_TEST_\w+='[^']*'", "", flags).strip() or None
 
 
 def _commit():

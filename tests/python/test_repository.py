@@ -60,3 +60,9 @@ def test_results_are_data_and_pages():
     kinds = {p.suffix for p in (ROOT / "docs/results").iterdir() if p.suffix not in {".html", ".svg"}}
     assert kinds == {".json", ".md", ".png", ".txt"}
     assert all(p.name.startswith("soak-") for p in (ROOT / "docs/results").glob("*.txt"))
+
+
+def test_results_name_no_folder_of_a_build():
+    """Flags of the compiler that define a path of the checkout would be in each result file."""
+    for path in (ROOT / "docs/results").glob("*.json"):
+        assert "-DOT_TEST_" not in path.read_text(encoding="utf-8"), path.name
