@@ -227,7 +227,8 @@ module_exec(PyObject *module)
     return ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
                    ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||
                    ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
-                   ot_dump_add(module) < 0 || ot_objects_add(module, &state->objects) < 0
+                   ot_dump_add(module) < 0 || ot_explain_add(module, state) < 0 ||
+                   ot_objects_add(module, &state->objects) < 0
                ? -1
                : 0;
 }

@@ -43,6 +43,7 @@ int ot_capi_add(PyObject *module, ot_state_t *state);
 int ot_lock_add(PyObject *module, ot_state_t *state);
 int ot_globals_add(PyObject *module, ot_state_t *state);
 int ot_dump_add(PyObject *module);
+int ot_explain_add(PyObject *module, ot_state_t *state);
 
 /* Ends this interpreter's uses of process_global()'s values. */
 void ot_globals_leave(ot_state_t *state);

@@ -102,6 +102,9 @@ do_jobs(ot_proof_t *p)
 {
     while (p->jobs.len > 0) {
         ot_copy_job_t job = p->jobs.items[--p->jobs.len];
+        if (p->report != NULL) {
+            p->report->because = *ot_ptrmap_get(&p->report->containers, job.original);
+        }
         int needs = job.kind->fill(job.clone, job.original, &p->copier);
         if (needs < 0) {
             return -1;
@@ -129,6 +132,9 @@ ot_copy_outsiders(ot_proof_t *p)
             p->tree->rehash |= ot_leaf_hashes_by_address(e->obj);
         }
         bool wanted = (e->verdict == OT_OUTSIDE || e->verdict == OT_INTERNED) && e->edges > 0;
+        if (wanted && p->report != NULL) {
+            p->report->because = ot_because_of_entry(i);
+        }
         if (wanted && entry_copy(p, i) == NULL) {
             return -1;
         }

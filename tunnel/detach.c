@@ -421,7 +421,7 @@ keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_channels_t *kept)
     return 0;
 }
 
-/* One attempt. 1: committed; 0: there are types to learn, or foreign objects not pickled yet,
+/* One attempt. 1: committed, or undone if only a report is wanted; 0: there are types to learn, or foreign objects not pickled yet,
  * nothing changed; -1: failed, nothing changed. */
 static int
 try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_channels_t *kept,
@@ -429,6 +429,9 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
 {
     const ot_kind_t *kind = ot_proof_kind(p, p->root);
     bool take_over = takes_over(p, kind);
+    if (p->report != NULL) {
+        ot_report_begin(p->report);
+    }
     int rc = examine(p, kind, take_over);
     if (p->no_memory && rc == 0) {
         PyErr_NoMemory();
@@ -444,6 +447,11 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     if (foreigners(p) > pickled) {
         undo(p);
         return 0;
+    }
+    if (p->report != NULL) {
+        rc = ot_report_fill(p->report, p, take_over);
+        undo(p);
+        return rc < 0 ? -1 : 1;
     }
     if (reserve_for_commit(p, leftovers) < 0 || keep_pickle(p->tree, pickle, kept) < 0) {
         free_leftovers(leftovers);
@@ -470,6 +478,9 @@ learn_strangers(ot_proof_t *p)
     int rc = 0;
     Py_CLEAR(p->foreigners);
     ot_ptrmap_free(&p->foreign_index);
+    if (p->report != NULL) {
+        ot_report_forget_foreign(p->report);
+    }
     while (p->strangers.len > 0) {
         PyTypeObject *type = p->strangers.items[--p->strangers.len];
         rc = rc < 0 ? rc : ot_class_learn(p->interp->classes, type);
@@ -482,6 +493,17 @@ learn_strangers(ot_proof_t *p)
         }
     }
     return rc;
+}
+
+/* What is foreign, as a pickle; for a report each is pickled alone, and nothing is kept of it. NULL with an
+ * exception. */
+static PyObject *
+pickle_foreigners(ot_proof_t *p, ot_channels_t *kept)
+{
+    if (p->report != NULL) {
+        return ot_report_weigh(p->report, p) < 0 ? NULL : PyBytes_FromStringAndSize(NULL, 0);
+    }
+    return ot_foreign_pickle(p->interp, p->foreigners, p->root, p->tree, kept);
 }
 
 static int
@@ -505,7 +527,7 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
             Py_CLEAR(pickle);
             rc = strangers ? learn_strangers(p) : 0;
             if (rc == 0 && foreigners(p) > 0) {
-                pickle = ot_foreign_pickle(p->interp, p->foreigners, p->root, p->tree, &kept);
+                pickle = pickle_foreigners(p, &kept);
                 rc = pickle == NULL ? -1 : 0;
             }
         }
@@ -663,9 +685,10 @@ end_send(const ot_proof_t *p)
     *at = p->older;
 }
 
+/* With a report: an empty tree, everything else as it was. */
 static ot_tree_t *
 detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
-            ot_share_t share, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+            ot_share_t share, ot_report_t *report, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
     ot_tree_t *tree = new_tree(sizeof *tree);
     if (tree == NULL) {
@@ -682,6 +705,7 @@ detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool
     p->rule = rule;
     p->root = root;
     p->tree = tree;
+    p->report = report;
     begin_send(p);
     int rc = detach(p, strict, leftovers);
     end_send(p);
@@ -691,6 +715,7 @@ detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool
         return NULL;
     }
     *receipt = p->receipt;
+    p->report = NULL;
     keep_proof(interp, p);
     return tree;
 }
@@ -715,7 +740,7 @@ ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, o
     if (kind != NULL && kind->leaf && share == OT_SHARE_NOTHING) {
         return detach_leaf(root, kind, receipt);
     }
-    return detach_tree(interp, root, OT_ROOT_AS_SENT, strict, share, receipt, leftovers);
+    return detach_tree(interp, root, OT_ROOT_AS_SENT, strict, share, NULL, receipt, leftovers);
 }
 
 ot_tree_t *
@@ -728,7 +753,7 @@ ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t ru
     if (ot_is_process_static(root)) {
         return detach_leaf(root, NULL, &receipt);
     }
-    return detach_tree(interp, root, rule, false, OT_SHARE_NOTHING, &receipt, leftovers);
+    return detach_tree(interp, root, rule, false, OT_SHARE_NOTHING, NULL, &receipt, leftovers);
 }
 
 void
@@ -738,4 +763,19 @@ ot_tree_settle(ot_leftovers_t *leftovers)
         Py_XDECREF(leftovers->items[i]);
     }
     free_leftovers(leftovers);
+}
+
+int
+ot_tree_explain(const ot_interp_t *interp, PyObject *root, ot_share_t share, ot_report_t *report)
+{
+    ot_receipt_t receipt;
+    ot_leftovers_t unused = {0};
+    *report = (ot_report_t){0};
+    ot_tree_t *tree =
+        detach_tree(interp, root, OT_ROOT_AS_SENT, false, share, report, &receipt, &unused);
+    if (tree == NULL) {
+        return -1;
+    }
+    ot_tree_free(tree);
+    return 0;
 }

@@ -72,6 +72,9 @@ ot_numbers_copy(ot_proof_t *p)
             p->receipt.moved++;
             continue;
         }
+        if (p->report != NULL) {
+            p->report->because = ot_because_of_number(i);
+        }
         number->copy = ot_proof_clone(p, number->obj, kind);
         if (number->copy == NULL) {
             return -1;

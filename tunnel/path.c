@@ -9,8 +9,17 @@
 #include "tunnel/path.h"
 
 #include "tunnel/class.h"
+#include "tunnel/ptrmap.h"
 #include "runtime/cpython/instance.h"
 #include "runtime/cpython/stdlib.h"
+
+/* What is looked for. Invariant: paths is a list of as many items as there are targets, None where `missing` still
+ * counts one. */
+typedef struct {
+    ot_ptrmap_t index; /* target -> its place in paths */
+    PyObject *paths;   /* owned */
+    size_t missing, depth;
+} wanted_t;
 
 /* An open container: children[next] is looked at next. First its items, then attributes. */
 typedef struct {
@@ -211,10 +220,27 @@ enter(PyObject *o, frames_t *frames, PyObject *entered)
     return rc < 0 ? -1 : 0;
 }
 
-static PyObject *
-search(frames_t *frames, PyObject *entered, PyObject *target)
+/* If o, which the frames lead to, is wanted and not found yet: notes its path, with `suffix`. 0 or -1. */
+static int
+note(wanted_t *wanted, PyObject *o, const frames_t *frames, const char *suffix)
 {
-    while (frames->len > 0) {
+    const uint32_t *at = ot_ptrmap_get(&wanted->index, o);
+    if (at == NULL || PyList_GET_ITEM(wanted->paths, *at) != Py_None) {
+        return 0;
+    }
+    PyObject *path = spell(frames);
+    PyUnicode_AppendAndDel(&path, path == NULL ? NULL : PyUnicode_FromString(suffix));
+    if (path == NULL) {
+        return -1;
+    }
+    wanted->missing--;
+    return PyList_SetItem(wanted->paths, *at, path);
+}
+
+static int
+search(frames_t *frames, PyObject *entered, wanted_t *wanted)
+{
+    while (frames->len > 0 && wanted->missing > 0) {
         frame_t *f = &frames->items[frames->len - 1];
         if (f->next == PyList_GET_SIZE(f->children)) {
             close_frame(f);
@@ -223,39 +249,69 @@ search(frames_t *frames, PyObject *entered, PyObject *target)
         }
         Py_ssize_t i = f->next++;
         PyObject *child = PyList_GET_ITEM(f->children, i);
-        if (child == target) {
-            return spell(frames);
+        PyObject *key = i < f->items && f->keys != NULL ? PyList_GET_ITEM(f->keys, i) : NULL;
+        if (note(wanted, child, frames, "") < 0 ||
+            (key != NULL && note(wanted, key, frames, " (the key)") < 0)) {
+            return -1;
         }
-        if (i < f->items && f->keys != NULL && PyList_GET_ITEM(f->keys, i) == target) {
-            PyObject *path = spell(frames);
-            PyUnicode_AppendAndDel(&path, PyUnicode_FromString(" (the key)"));
-            return path;
-        }
-        if (enter(child, frames, entered) < 0) {
-            return NULL;
+        if (frames->len < wanted->depth && enter(child, frames, entered) < 0) {
+            return -1;
         }
     }
-    return PyUnicode_FromString("$...");
+    return 0;
 }
 
-PyObject *
-ot_path_to(PyObject *root, PyObject *target)
+/* 0, or -1 with or without an exception. */
+static int
+search_from(PyObject *root, wanted_t *wanted)
 {
-    if (root == target) {
-        return PyUnicode_FromString("$");
-    }
     frames_t frames = {0};
-    PyObject *entered = PySet_New(NULL), *path = NULL;
-    if (entered != NULL && enter(root, &frames, entered) == 0) {
-        path = search(&frames, entered, target);
-    }
-    if (path == NULL && !PyErr_Occurred()) {
-        PyErr_NoMemory();
-    }
+    PyObject *entered = PySet_New(NULL);
+    int rc =
+        entered == NULL || note(wanted, root, &frames, "") < 0 || enter(root, &frames, entered) < 0
+            ? -1
+            : search(&frames, entered, wanted);
     while (frames.len > 0) {
         close_frame(&frames.items[--frames.len]);
     }
     ot_vec_free(&frames);
     Py_XDECREF(entered);
+    return rc;
+}
+
+PyObject *
+ot_paths_to(PyObject *root, PyObject *const *targets, size_t n, size_t depth)
+{
+    wanted_t wanted = {.paths = PyList_New(0), .depth = depth};
+    int rc = wanted.paths == NULL ? -1 : 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        bool again = ot_ptrmap_get(&wanted.index, targets[i]) != NULL;
+        wanted.missing += !again;
+        rc = PyList_Append(wanted.paths, Py_None) < 0 ||
+                     (!again && ot_ptrmap_add(&wanted.index, targets[i], (uint32_t)i) < 0)
+                 ? -1
+                 : 0;
+    }
+    rc = rc < 0 ? rc : search_from(root, &wanted);
+    ot_ptrmap_free(&wanted.index);
+    if (rc == 0) {
+        return wanted.paths;
+    }
+    Py_XDECREF(wanted.paths);
+    return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+}
+
+PyObject *
+ot_path_to(PyObject *root, PyObject *target)
+{
+    PyObject *paths = ot_paths_to(root, &target, 1, SIZE_MAX);
+    if (paths == NULL) {
+        return NULL;
+    }
+    PyObject *path = Py_NewRef(PyList_GET_ITEM(paths, 0));
+    Py_DECREF(paths);
+    if (Py_IsNone(path)) {
+        Py_SETREF(path, PyUnicode_FromString("$..."));
+    }
     return path;
 }

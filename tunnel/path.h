@@ -9,4 +9,8 @@
  * NULL with an exception set. Runs: e (repr of keys). */
 PyObject *ot_path_to(PyObject *root, PyObject *target);
 
+/* The same for n targets at once, which may occur more than once, and no deeper than `depth` steps (SIZE_MAX: all).
+ * A new list of strs, None for what is not found or was listed before; NULL with an exception set. */
+PyObject *ot_paths_to(PyObject *root, PyObject *const *targets, size_t n, size_t depth);
+
 #endif

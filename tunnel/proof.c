@@ -197,6 +197,9 @@ ot_proof_entry(ot_proof_t *p, PyObject *o)
 PyObject *
 ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
 {
+    if (p->report != NULL && ot_report_copied(p->report, o, kind->leaf) < 0) {
+        return PyErr_NoMemory();
+    }
     PyObject *copy = kind->clone(o);
     if (copy == NULL) {
         return NULL;

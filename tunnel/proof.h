@@ -7,6 +7,7 @@
 #define OT_TUNNEL_PROOF_H
 
 #include "tunnel/ptrmap.h"
+#include "tunnel/report.h"
 #include "tunnel/retype.h"
 
 typedef enum {
@@ -77,6 +78,7 @@ typedef struct ot_proof {
     PyObject *root;
     struct ot_proof *older; /* another send under way in this interpreter; NULL: none */
     ot_tree_t *tree;
+    ot_report_t *report; /* NULL: the tree is really sent */
     ot_receipt_t receipt;
     OT_VEC(ot_entry_t) entries;
     ot_ptrmap_t index; /* object -> entry, for those with several references */

@@ -39,6 +39,7 @@ from objtunnel._core import (
     SharedFile,
     Tunnel,
     current_gil,
+    explain,
     freeze,
     heap_info,
     process_globals,
@@ -65,6 +66,7 @@ del MutableMapping
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
     from objtunnel._dump import dump, register_dump, unregister_dump
+    from objtunnel._explain import Explanation, Finding
     from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
     from objtunnel._frozen import frozen_default
     from objtunnel._globals import process_global
@@ -73,12 +75,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Barrier", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "FrozenArray", "FrozenBytes", "FrozenDict",
+    "Barrier", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "Explanation", "Finding", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
     "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "Lock", "LockAbandonedError", "LockingDict",
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
-    "TunnelSendTimeout", "TunnelTimeout", "current_gil", "dump", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
+    "TunnelSendTimeout", "TunnelTimeout", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "module_namespace",
     "process_global", "process_globals", "register_dump", "register_movable", "shared_module", "unregister_dump",
 ]
 
@@ -97,6 +99,8 @@ def __dir__() -> list[str]:
 # in half the time without. Name -> module.
 _LAZY = {
     "BrokenInterpreterPool": "_executor",
+    "Explanation": "_explain",
+    "Finding": "_explain",
     "Interpreter": "_interpreter",
     "InterpreterPoolExecutor": "_executor",
     "dump": "_dump",

@@ -1,6 +1,7 @@
-"""python -m objtunnel: the demo, information, and running programs on a process-wide allocator."""
+"""python -m objtunnel: the demo, information, explanations, and running programs on a process-wide allocator."""
 
 import argparse
+import json
 import os
 import platform
 import sys
@@ -8,24 +9,38 @@ import sysconfig
 
 _USAGE = """\
 python -m objtunnel demo [--quick] [--repeat N] [--json FILE] [PATH...]
-       python -m objtunnel info
-       python -m objtunnel SCRIPT [ARG...]
-       python -m objtunnel -m MODULE [ARG...]"""
+       python -m objtunnel bench [--quick] [--repeat N] [--json FILE]
+       python -m objtunnel info [--json]
+       python -m objtunnel explain [--strict] [--limit N] [--json] FILE.py:EXPRESSION
+       python -m objtunnel [run] SCRIPT [ARG...]
+       python -m objtunnel [run] -m MODULE [ARG...]
+       python -m objtunnel --version"""
 
 _DESCRIPTION = """\
 demo    Two real jobs on all cores: n-body and spectral-norm, then parsing JSON files. Prints how
         long they take in one interpreter and in one per core, the results handed over by tunnel
         and by pickle, and verifies them. PATH: JSON files and folders of them instead of those
         of Debian's iso-codes.
+bench   Half a minute: what handing a tree over costs here, beside pickle and, on 3.14,
+        concurrent.interpreters.Queue. --json -: figures to stdout instead of the table.
 info    What a bug report needs: versions, builds and settings, the processor, the allocator that
         serves Python objects, the GIL that this thread holds.
-SCRIPT, -m MODULE
+explain What Tunnel.send would do with a value: what moves, what is copied, pickled or refused, how
+        much that is, and who refers to what is held. FILE.py is run without what stands under
+        `if __name__ == "__main__":`, and EXPRESSION is evaluated there: main.py:load(), or
+        "main.py:[1, rows]". --limit: so many objects are looked at one by one (20).
+run SCRIPT, run -m MODULE (run may be left out)
         Runs the program as python itself does, in a process whose objects come from one
         allocator for all interpreters from the start (PYTHONMALLOC=mimalloc, or malloc in a
         Python that was built without mimalloc). objtunnel then has no heap of its own to
         install, and moves objects that are older than its import, too. Options for Python stand
         before -m objtunnel, those for the program after it. To run a script that is called demo
-        or info, write ./demo or ./info. Child processes inherit PYTHONMALLOC."""
+        or info, write ./demo or ./info. Child processes inherit PYTHONMALLOC.
+
+Exit status: 0; 1 if a result is wrong, a file cannot be read or written, or the value of `explain` cannot be
+sent (--strict: or not without copying or pickling); 2 for a wrong command line. A program's own otherwise."""
+
+_COMMANDS = ("demo", "bench", "info", "explain", "run")
 
 # Values of PYTHONMALLOC under which interpreters share one allocator already.
 _SHARED_ALLOCATORS = {"malloc", "malloc_debug", "mimalloc", "mimalloc_debug"}
@@ -33,10 +48,11 @@ _SHARED_ALLOCATORS = {"malloc", "malloc_debug", "mimalloc", "mimalloc_debug"}
 
 def main(argv):
     """Do what the command line asks for; return an exit status, or don't return at all."""
-    if argv and argv[0] == "-m" and len(argv) > 1:
-        return _run_program(argv)
-    if argv and not argv[0].startswith("-") and argv[0] not in ("demo", "info"):
-        return _run_program(argv)
+    command = argv[1:] if argv[:1] == ["run"] else argv
+    if command and command[0] == "-m" and len(command) > 1:
+        return _run_program(command, len(argv))
+    if command and not command[0].startswith("-") and (command is not argv or argv[0] not in _COMMANDS):
+        return _run_program(command, len(argv))
     return _run_command(_make_parser().parse_args(argv))
 
 
@@ -44,7 +60,8 @@ def _make_parser():
     parser = argparse.ArgumentParser(
         prog="python -m objtunnel", usage=_USAGE, description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info|SCRIPT|-m")
+    parser.add_argument("--version", action=_Version, nargs=0, help="objtunnel's and Python's version")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|bench|info|explain|run|SCRIPT|-m")
     demo = commands.add_parser("demo", help="run the demo",
                                usage="python -m objtunnel demo [--quick] [--repeat N] "
                                      "[--json FILE] [PATH...]")
@@ -54,9 +71,33 @@ def _make_parser():
     demo.add_argument("--json", metavar="FILE", help="write all figures, in seconds, to FILE")
     demo.add_argument("paths", nargs="*", metavar="PATH",
                       help="JSON files and folders to parse (Debian's iso-codes)")
-    commands.add_parser("info", help="versions, allocator, GIL",
-                        usage="python -m objtunnel info")
+    bench = commands.add_parser("bench", help="what handing over costs here",
+                                usage="python -m objtunnel bench [--quick] [--repeat N] [--json FILE]")
+    bench.add_argument("--quick", action="store_true", help="small sizes, few runs: a second")
+    bench.add_argument("--repeat", type=_positive, metavar="N", help="runs of each kind (7)")
+    bench.add_argument("--json", metavar="FILE", help="write all figures, in seconds, to FILE; -: to stdout")
+    info = commands.add_parser("info", help="versions, allocator, GIL", usage="python -m objtunnel info [--json]")
+    info.add_argument("--json", action="store_true", help="as a JSON object")
+    explain = commands.add_parser("explain", help="what send would do with a value", usage="python -m objtunnel "
+                                  "explain [--strict] [--limit N] [--json] FILE.py:EXPRESSION")
+    explain.add_argument("--strict", action="store_true", help="status 1 if anything is copied or pickled")
+    explain.add_argument("--limit", type=_positive, default=20, metavar="N", help="how many objects to look at (20)")
+    explain.add_argument("--json", action="store_true", help="as a JSON object")
+    explain.add_argument("value", metavar="FILE.py:EXPRESSION")
+    run = commands.add_parser("run", help="a program, on a process-wide allocator",
+                              usage="python -m objtunnel run SCRIPT [ARG...]\n       "
+                                    "python -m objtunnel run -m MODULE [ARG...]")
+    run.add_argument("program", metavar="SCRIPT")
     return parser
+
+
+class _Version(argparse.Action):
+    """--version, which loads objtunnel only then."""
+
+    def __call__(self, parser, *_):
+        import objtunnel
+        print(f"objtunnel {objtunnel.__version__} (Python {platform.python_version()})")
+        parser.exit()
 
 
 def _positive(text):
@@ -68,38 +109,49 @@ def _positive(text):
 
 def _run_command(options):
     if options.command == "info":
-        return _print_info()
+        return _print_info(options.json)
+    if options.command == "explain":
+        return _explain(options)
+    if options.command == "bench":
+        from objtunnel.demo import bench
+        return bench.run(options.repeat, options.quick, options.json)
     from objtunnel import demo
     return demo.run(options.paths, options.repeat, options.quick, options.json)
 
 
-def _print_info():
+def _print_info(as_json):
+    facts = dict(_facts())
+    if as_json:
+        print(json.dumps(facts, indent=1))
+    else:
+        print("\n".join(f"{name:<12} {text}" for name, text in facts.items()))
+    return 0
+
+
+def _facts():
     import objtunnel
     from objtunnel import _core
     heap = objtunnel.heap_info()
-    print(f"objtunnel    {objtunnel.__version__}, {os.path.dirname(objtunnel.__file__)}")
     build = _core._build_info()
-    print(f"extension    {os.path.basename(_core.__file__)}, for Python {build['python']}, C API "
-          f"{build['api_version']} ({build['api_size']} bytes), checks {'on' if build['checks'] else 'off'}, "
-          f"compiler {build['compiler']}")
     debug = ", debug build" if hasattr(sys, "gettotalrefcount") else ""
-    print(f"Python       {platform.python_version()} ({platform.python_compiler()}{debug}), "
-          f"{sys.executable}")
-    print(f"configured   {sysconfig.get_config_var('CONFIG_ARGS') or 'unknown'}")
-    print(f"system       {platform.platform()}, {'-'.join(platform.libc_ver()) or 'unknown libc'}")
-    print(f"cores        {len(os.sched_getaffinity(0))} usable of {os.cpu_count()}, {_processor()}")
+    yield "objtunnel", f"{objtunnel.__version__}, {os.path.dirname(objtunnel.__file__)}"
+    yield "extension", (f"{os.path.basename(_core.__file__)}, for Python {build['python']}, C API "
+                        f"{build['api_version']} ({build['api_size']} bytes), checks {'on' if build['checks'] else 'off'}, "
+                        f"compiler {build['compiler']}")
+    yield "Python", f"{platform.python_version()} ({platform.python_compiler()}{debug}), {sys.executable}"
+    yield "configured", sysconfig.get_config_var("CONFIG_ARGS") or "unknown"
+    yield "system", f"{platform.platform()}, {'-'.join(platform.libc_ver()) or 'unknown libc'}"
+    yield "cores", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}, {_processor()}"
     settings = [f"{name}={value}" for name, value in sorted(os.environ.items())
                 if name.startswith(("PYTHON", "OBJTUNNEL_"))]
-    print(f"environment  {' '.join(settings) or 'no PYTHON... or OBJTUNNEL_...'}")
-    print(f"cloudpickle  {_version_of('cloudpickle')}, NumPy {_version_of('numpy')}")
+    yield "environment", " ".join(settings) or "no PYTHON... or OBJTUNNEL_..."
+    yield "cloudpickle", f"{_version_of('cloudpickle')}, NumPy {_version_of('numpy')}"
     version = f" {heap.version}" if heap.installed else ""
     span = f", {heap.span / 2**30:.0f} GiB of addresses reserved" if heap.installed else ""
-    print(f"objects from {heap.allocator}{version}{span}")
+    yield "objects from", f"{heap.allocator}{version}{span}"
     owner = "the heap" if heap.installed else "the process"
-    in_use = f"{heap.in_use / 1e6:.1f} MB by {owner}" if heap.in_use >= 0 else "unknown"
-    print(f"memory used  {in_use}")
-    print(f"GIL          {objtunnel.current_gil()!r}")
-    return 0
+    yield "memory used", f"{heap.in_use / 1e6:.1f} MB by {owner}" if heap.in_use >= 0 else "unknown"
+    yield "GIL", repr(objtunnel.current_gil())
 
 
 def _processor():
@@ -120,10 +172,37 @@ def _version_of(distribution):
         return "not installed"
 
 
+# ---- explain ------------------------------------------------------------------------------------
+
+def _explain(options):
+    """What send would do with FILE.py:EXPRESSION. 0: it can be sent, and with --strict moves as a whole."""
+    from objtunnel import _explain
+    path, _, expression = options.value.partition(":")
+    if not expression.strip():
+        print(f"python -m objtunnel explain: {options.value!r} is not FILE.py:EXPRESSION", file=sys.stderr)
+        return 2
+    if not os.path.isfile(path):
+        print(f"python -m objtunnel explain: there is no file {path}", file=sys.stderr)
+        return 1
+    try:
+        explanation = _explain.evaluate(_explain.load(path), expression, options.limit)
+    except (Exception, SystemExit):
+        import traceback
+        traceback.print_exc()
+        print(f"python -m objtunnel explain: no value for {expression}", file=sys.stderr)
+        return 1
+    print(json.dumps(explanation.to_dict(), indent=1) if options.json else explanation)
+    held = explanation.receipt.copied or explanation.receipt.pickled
+    return 1 if explanation.refused or (options.strict and held) else 0
+
+
 # ---- programs -----------------------------------------------------------------------------------
 
-def _run_program(command):
-    """Become a Python that runs the command on a process-wide allocator. Does not return."""
+def _run_program(command, trailing):
+    """Become a Python that runs the command on a process-wide allocator. Does not return.
+
+    trailing: the number of arguments behind `-m objtunnel`.
+    """
     environment = dict(os.environ)
     if environment.get("PYTHONMALLOC") not in _SHARED_ALLOCATORS:
         if sys.flags.ignore_environment:
@@ -133,7 +212,7 @@ def _run_program(command):
             return 2
         has_mimalloc = sysconfig.get_config_var("WITH_MIMALLOC")
         environment["PYTHONMALLOC"] = "mimalloc" if has_mimalloc else "malloc"
-    options = python_options(sys.orig_argv, len(command))
+    options = python_options(sys.orig_argv, trailing)
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *options, *command], environment)
 

@@ -15,6 +15,7 @@ from collections.abc import (
 from concurrent.futures import Future
 from os import PathLike
 from types import EllipsisType, GenericAlias, TracebackType
+from objtunnel._explain import Explanation
 from typing import (
     Any,
     ClassVar,
@@ -365,6 +366,7 @@ class FrozenArray(_Frozen):
 _Leaf = TypeVar("_Leaf", bool, int, float, complex, str, None)
 _LeafKey = TypeVar("_LeafKey", bool, int, float, str)
 
+def explain(obj: object, /, *, limit: int = 20) -> Explanation: ...
 @overload
 def freeze(tree: _Leaf, /) -> _Leaf: ...
 @overload

@@ -5,6 +5,7 @@
 
 #include "runtime/cpython/version.h"
 
+#include <internal/pycore_initconfig.h>
 #include <internal/pycore_runtime.h>
 
 /* The record that the debug hooks of a domain (MEM or OBJ) call; NULL if they do not serve it. */

@@ -14,8 +14,8 @@ CASES = [(page, title, source, printed) for page in ("tutorial", "howto")
 
 
 @pytest.mark.parametrize(("page", "title", "source", "printed"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
-def test_program(run_script, page, title, source, printed):
-    lines = run_script(source, timeout=60).stdout.splitlines()
+def test_program(run_script, tmp_path, page, title, source, printed):
+    lines = run_script(source, timeout=60).stdout.replace(f"{tmp_path}/", "").splitlines()
     expected = printed.splitlines()
     if title == LISTENS_IN_A_THREAD:
         lines, expected = sorted(lines), sorted(expected)

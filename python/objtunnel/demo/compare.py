@@ -6,6 +6,7 @@ import gc
 from statistics import median
 from time import perf_counter
 
+from objtunnel._progress import progress
 from objtunnel.demo.control import Control
 from objtunnel.demo.table import format_spread, format_table, format_time
 
@@ -44,7 +45,7 @@ class Comparison:
             self._pool.call_each(self._step, job)
         gc.freeze()  # what is here to stay (checks, too) is not to burden one side's collector
         ways = [SERIAL, TUNNEL, PICKLE]
-        for _ in range(repeat):
+        for _ in progress(range(repeat), "measuring"):
             self._run_once(ways)
             ways.reverse()
 
