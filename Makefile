@@ -87,7 +87,7 @@ all: $(CORE) $(PY_COPIES) $(HEADER_COPIES) $(BUILD_MODULE) drop-stale-copies
 $(CORE): $(OBJECTS) $(MIMALLOC_OBJECT)
 	@mkdir -p $(@D)
 	@echo "link  $@"
-	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+	@$(CC) -shared $(SANITIZE_FLAGS) -Wl,-z,now $(LDFLAGS) -o $@ $^ -lpthread
 
 # All of mimalloc in one object. Of a library that was made to replace malloc, only mi_* stays visible.
 $(MIMALLOC_OBJECT): $(OBJ)/flags sources.mk
@@ -353,6 +353,11 @@ check-nogil:
 check-wheel: all
 	@tools/check_wheel $(BUILD)
 
+# This build under another micro version of its CPython: nothing is compiled.
+.PHONY: check-micro
+check-micro: all
+	@tools/check_micro $(BUILD) $(OTHER)
+
 # Trees going round between interpreters; prints its seed.
 THREADS ?= 4
 SECONDS ?= 60
@@ -441,6 +446,7 @@ help:
 	@echo "  make check-tsan       the parts without Python under ThreadSanitizer"
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
+	@echo "  make check-micro      the tests of this build under another micro version: OTHER=/path/to/python3.13"
 	@echo "  make check-wheel      sdist and wheel are built, installed into a venv and used"
 	@echo "  make check-mutants    small faults are put in, each must be found by its test; SAMPLE=6 MUTANT=NAME"
 	@echo "Measure:"

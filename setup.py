@@ -69,6 +69,7 @@ setup(
             define_macros=macros("CORE_DEFINES"),
             extra_compile_args=VARIABLES["CORE_CFLAGS"],
             libraries=["pthread"],
+            extra_link_args=["-Wl,-z,now"],  # a symbol that a micro version has not is missed at the import
         )
     ],
     cmdclass={"build_ext": BuildExt},

@@ -7,6 +7,7 @@
 #include "objtunnel/state.h"
 #include "runtime/checks.h"
 #include "runtime/control.h"
+#include "runtime/cpython/layouts.h"
 
 #include "include/objtunnel_api.h" /* after the headers that must come before Python.h */
 
@@ -104,6 +105,33 @@ build_info(PyObject *module, PyObject *unused)
                          "checks", checks);
 }
 
+/* The layouts of private structs as they must be found (for tests): a list of names; or the name of the one that is
+ * not found if field i is looked for so many bytes away, None if nothing is noticed. */
+static PyObject *
+layouts(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int field = -1, by = 0;
+    if (!PyArg_ParseTuple(args, "|ii:_layouts", &field, &by)) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(args) > 0) {
+        int found = ot_layouts_prove(field, by);
+        return found == -2   ? NULL
+               : found == -1 ? Py_NewRef(Py_None)
+                             : PyUnicode_FromString(ot_layouts_name(found));
+    }
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names != NULL && i < ot_layouts_count(); i++) {
+        PyObject *name = PyUnicode_FromString(ot_layouts_name(i));
+        if (name == NULL || PyList_Append(names, name) < 0) {
+            Py_CLEAR(names);
+        }
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
 static PyObject *
 take_old_blocks(PyObject *module, PyObject *unused)
 {
@@ -133,6 +161,8 @@ static PyMethodDef functions[] = {
     {"_owns", owns, METH_O, "Whether the object's block lies in the shared heap (for tests)."},
     {"_immovable_base", immovable_base, METH_O,
      "The base in C that keeps instances of a class from moving; None if they can move."},
+    {"_layouts", layouts, METH_VARARGS,
+     "_layouts() -> names; _layouts(i, by) -> the name that is not found if the i-th lay elsewhere."},
     {"_build_info", build_info, METH_NOARGS,
      "How this extension was built (for `python -m objtunnel info`)."},
     {"_take_old_blocks", take_old_blocks, METH_NOARGS,

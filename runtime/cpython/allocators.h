@@ -19,12 +19,26 @@ ot_py_below_debug_hooks(PyMemAllocatorDomain domain)
     return served.ctx == hooks ? &hooks->alloc : NULL;
 }
 
+/* What PYTHONMALLOC asked for, -1 if that cannot be found out. Not by _PyRuntime.preconfig: what lies before it in
+ * that struct differs between micro versions. Needs: the GIL. */
+static inline int
+ot_py_configured_allocator(void)
+{
+    PyObject *configs = _Py_GetConfigsAsDict();
+    PyObject *preconfig = configs == NULL ? NULL : PyDict_GetItemString(configs, "pre_config");
+    PyObject *number = preconfig == NULL ? NULL : PyDict_GetItemString(preconfig, "allocator");
+    int allocator = number == NULL ? -1 : PyLong_AsInt(number);
+    Py_XDECREF(configs);
+    PyErr_Clear();
+    return allocator;
+}
+
 /* The allocator that serves the whole process by PYTHONMALLOC, NULL if that asked for none. It does so still, below
  * whoever has replaced it since. */
 static inline const char *
 ot_py_process_wide_at_start(void)
 {
-    switch (_PyRuntime.preconfig.allocator) {
+    switch (ot_py_configured_allocator()) {
     case PYMEM_ALLOCATOR_MALLOC:
         return "malloc";
     case PYMEM_ALLOCATOR_MALLOC_DEBUG:

@@ -5,9 +5,9 @@
  * Porting to a new Python version means reading this folder beside that version's headers, and nothing
  * else.
  *
- * Invariant: a layout is used only in the micro version it was compiled against
- * (ot_py_check_version, called at import): CPython keeps private structs stable within a micro
- * version only; 3.14's collector changed its between two of them.
+ * Invariant: a layout is used only in the micro version that it was compiled against, or in one that was shown to
+ * have the same (layouts.h, at import): 3.14's collector changed its between two of them. So each private field that
+ * this folder reads or writes has a line in layouts.c.
  *
  * Threading, in all of the folder: unless a function says otherwise the caller holds the GIL of the
  * interpreter that owns the object, or the object is in transit and reachable from one thread only.
@@ -37,30 +37,6 @@
 #else
 #define OT_PY_DEBUG false
 #endif
-
-/* Returns -1 with ImportError set if the running micro version is not the compiled one, or if one of them is a
- * debug build: private structs have more in it. */
-static inline int
-ot_py_check_version(void)
-{
-    if ((PySys_GetObject("gettotalrefcount") != NULL) != OT_PY_DEBUG) {
-        PyErr_Format(
-            PyExc_ImportError,
-            "objtunnel was built for a %s build of Python and knows the object layouts of that "
-            "only; this is %s. Build it again with this Python and its headers",
-            OT_PY_DEBUG ? "debug" : "release", OT_PY_DEBUG ? "none" : "a debug build");
-        return -1;
-    }
-    if ((Py_Version >> 8) == (PY_VERSION_HEX >> 8)) {
-        return 0;
-    }
-    PyErr_Format(PyExc_ImportError,
-                 "objtunnel was built for Python %s and knows the object layouts of that version "
-                 "only; this is %s. Build it again with this Python (make, or pip install "
-                 "--force-reinstall --no-binary objtunnel objtunnel)",
-                 PY_VERSION, Py_GetVersion());
-    return -1;
-}
 
 /* The allocator set up at start ("pymalloc", "malloc_debug", ...), NULL if somebody replaced it. */
 static inline const char *
