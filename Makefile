@@ -224,6 +224,16 @@ bench-pool-smoke: all
 report-pool: all
 	@$(BENCH_POOL)/pool_page.py $(REPORT_ARGS)
 
+# Behaviours beside bocpy's, which is got first; and without it, to see that it runs.
+.PHONY: bench-behaviours bench-behaviours-smoke
+BENCH_BEHAVIOURS = PYTHONPATH=$(abspath $(BUILD)/lib):$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/behaviours/bench_behaviours.py
+bench-behaviours: all
+	@$(VENV_PYTHON) -c "import bocpy" 2>/dev/null || \
+		$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check bocpy || echo "going on without bocpy"
+	@$(BENCH_BEHAVIOURS) $(BENCH_ARGS)
+bench-behaviours-smoke: all
+	@$(BENCH_BEHAVIOURS) --smoke $(BENCH_ARGS)
+
 # What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
 .PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
 BENCH_HEAP = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/heap
@@ -454,6 +464,7 @@ help:
 	@echo "  make bench-channel    small messages without Python: the floor"
 	@echo "  make bench-objects    LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "  make bench-pool       InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
+	@echo "  make bench-behaviours @when beside bocpy's; -smoke: some seconds"
 	@echo "  make bench-heap       what importing objtunnel costs other programs; -smoke: some seconds"
 	@echo "  make bench-mimalloc   which mimalloc to link; MIMALLOCS=\"NAME=FOLDER\" for more"
 	@echo "  make bench-refcount   refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
