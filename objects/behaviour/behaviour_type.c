@@ -20,6 +20,12 @@ check_crew(void)
                         "no workers for behaviours: call objtunnel.start() first");
         return -1;
     }
+    if (ot_crew_is_stopping()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "behaviours cannot be scheduled any more: their workers "
+                        "have ended, or the program ends");
+        return -1;
+    }
     return 0;
 }
 
@@ -99,7 +105,11 @@ crew_table(PyObject *module, PyObject *unused)
     ot_shared_t *shared = the_table;
     (void)module;
     (void)unused;
-    if (home == NULL || check_crew() < 0) {
+    if (home == NULL) {
+        return NULL;
+    }
+    if (shared == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "there are no workers for behaviours");
         return NULL;
     }
     ot_shared_ref(shared);
@@ -226,9 +236,8 @@ crew_leave(PyObject *module, PyObject *unused)
     if (member >= 0) {
         give_up_bound(home);
         ot_box_keeper_ends(member);
-        ot_crew_leave();
     }
-    Py_RETURN_NONE;
+    return PyBool_FromLong(member >= 0 && ot_crew_leave());
 }
 
 /* The next behaviour, a _Running. None: there will be none any more. */
@@ -275,7 +284,9 @@ static PyMethodDef functions[] = {
     {"_crew_counts", crew_counts, METH_NOARGS, "(scheduled, done, running)"},
     {"_crew_wait", crew_wait, METH_O, "_crew_wait(timeout): until all are done; whether they are."},
     {"_crew_join", crew_join, METH_O, "_crew_join(index): this thread is a worker."},
-    {"_crew_leave", crew_leave, METH_NOARGS, "It is none any more. What it keeps is lost."},
+    {"_crew_leave", crew_leave, METH_NOARGS,
+     "It is none any more. Whether it was the last one, and nobody had stopped them. What it keeps is "
+     "lost."},
     {"_crew_take", crew_take, METH_NOARGS, "The next behaviour; None: the workers are to end."},
     {NULL, NULL, 0, NULL},
 };

@@ -34,6 +34,7 @@ typedef struct {
     atomic_uint turn; /* whose queue is next for who has none of its own */
     atomic_bool stopping;
     _Atomic uint64_t scheduled, done, taken;
+    atomic_size_t present; /* members that have joined and not left */
     atomic_size_t waiting; /* threads in `waiters`, or about to be */
     pthread_mutex_t guard; /* guards waiters */
     ot_waitlist_t waiters;
@@ -228,14 +229,16 @@ void
 ot_crew_join(size_t index)
 {
     self = &((crew_t *)the_crew)->members[index];
+    atomic_fetch_add(&((crew_t *)the_crew)->present, 1);
     pthread_mutex_lock(&self->lock);
     self->joined = true;
     unlock(self);
 }
 
-void
+bool
 ot_crew_leave(void)
 {
+    crew_t *crew = the_crew;
     ot_member_t *member = self;
     line_t left = {NULL, NULL};
     pthread_mutex_lock(&member->lock);
@@ -249,6 +252,7 @@ ot_crew_leave(void)
     for (ot_behaviour_t *b; (b = pop(&left)) != NULL;) {
         ot_crew_put(b, -1);
     }
+    return atomic_fetch_sub(&crew->present, 1) == 1 && !atomic_exchange(&crew->stopping, true);
 }
 
 int

@@ -51,9 +51,10 @@ ot_behaviour_t *ot_crew_take_back(void);
 
 /* ---- the members' own threads ------------------------------------------------------------------ */
 
-/* The calling thread is member `index` from now on, and no more. Left: what was bound to it is anybody's. */
+/* The calling thread is member `index` from now on, and no more. Left: what was bound to it is anybody's. The last one that
+ * leaves stops the crew, if nobody else has: true, and it is to see to what is left. */
 void ot_crew_join(size_t index);
-void ot_crew_leave(void);
+bool ot_crew_leave(void);
 
 /* The calling thread's index, -1: it is no member. */
 int ot_crew_self(void);

@@ -22,7 +22,8 @@ def main(worker, index):
     try:
         _serve(worker)
     finally:
-        _core._crew_leave()
+        if _core._crew_leave():  # the last one has failed: what waits will never run
+            _core._crew_drop()
 
 
 def _serve(worker):

@@ -596,3 +596,75 @@ def test_many_behaviours_on_few_boxes():
     wait(WAIT)
     assert sum(value_of(box)[0] for box in boxes) == n
     assert objtunnel.when is when and RemoteError is objtunnel.RemoteError
+
+
+# ---- a tree stays where it is needed next --------------------------------------------------------
+
+
+def test_a_chain_of_behaviours_does_not_move_the_tree():
+    box, seen, n = Box({"rows": [[i] for i in range(100)]}), Box([]), 50
+    with box:  # all are in the queue before the first one runs
+        for _ in range(n):
+
+            @when(box, seen)
+            def _(box, seen):
+                rows = box.value["rows"]
+                rows.reverse()
+                seen.value.append((threading.get_native_id(), id(box.value)))
+
+    with seen as places:
+        assert len(places) == n and len(set(places)) <= 2  # after a number in a row others get their turn
+    with box as tree:
+        assert tree == {"rows": [[i] for i in range(100)]}
+
+
+def test_a_tree_that_stayed_goes_on_if_the_next_behaviour_does_not_look_at_it():
+    box = Box([0])
+    with box:
+        for i in range(200):
+            if i % 3:
+                when(box)(lambda box: None)
+            else:
+                when(box)(bump)
+    with box as tree:
+        assert tree == [67]
+
+
+def bump(box):
+    box.value[0] += 1
+
+
+def test_a_tree_that_stayed_is_there_for_others_after_a_failure():
+    box, other = Box([0]), Box([0])
+    with box, other:
+        for i in range(30):
+            when(box)(bump)
+            result = when(box, other)(fail_after_bump)
+            when(other)(bump)
+    for tree in (value_of(box), value_of(other)):
+        assert tree == [60]
+    with pytest.raises(Refused):
+        result.acquire()
+
+
+def fail_after_bump(a, b):
+    bump(a)
+    bump(b)
+    raise Refused("on purpose")
+
+
+def test_chains_do_not_keep_others_waiting_for_ever():
+    """Two chains, each longer than a worker goes on with one, and a task beside them, on two workers."""
+    chains = [Box([0]) for _ in range(2)]
+    for chain in chains:
+        when(chain)(go_on)
+    with when()(lambda: "not starved") as value:
+        assert value == "not starved"
+    wait(WAIT)
+    assert [value_of(chain) for chain in chains] == [[3000], [3000]]
+
+
+def go_on(held):
+    held.value[0] += 1
+    if held.value[0] < 3000:
+        when(held.box)(go_on)

@@ -252,6 +252,45 @@ def test_a_failure_that_is_alive_at_the_end_is_reported(run_script):
     assert "LookupError: kept" in result.stderr
 
 
+def test_a_worker_that_fails_gives_its_boxes_back(run_script):
+    """Something in our own code fails, as for want of memory; the other worker goes on, and after the last one nothing hangs."""
+    result = run_lines(run_script, """
+        import objtunnel
+        objtunnel.start(2)
+        box, n = objtunnel.Box([0]), objtunnel.Box(0)
+
+        def fail(box):
+            import objtunnel._behaviour_worker as own
+            own._fail = None
+            box.value.append("failed")
+            1 / 0
+
+        def work(box):
+            box.value[0] += 1
+            return "worked"
+
+        results = [objtunnel.when(box)(fail), objtunnel.when(box)(work), objtunnel.when(box)(fail)]
+        for result in results:
+            try:
+                with result as value:
+                    print(value)
+            except RuntimeError as error:
+                print(error)
+        objtunnel.wait()
+        with box as tree:
+            print(tree)
+            try:
+                while True:  # the last worker ends about now
+                    result = objtunnel.when(box)(work)
+            except RuntimeError as error:
+                print(error)
+        """)
+    ended = "RuntimeError: the worker ended before the behaviour had"
+    assert result.stdout.splitlines() == [
+        ended, "worked", ended, "[1, 'failed', 'failed']",
+        "behaviours cannot be scheduled any more: their workers have ended, or the program ends"], result.stderr
+
+
 # ---- Ctrl-C ------------------------------------------------------------------------------------------
 
 
