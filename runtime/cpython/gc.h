@@ -19,6 +19,16 @@
 /* Whether the collector counts the members of its lists (for deciding when to run). */
 #define OT_GC_COUNTS (OT_GC_SPLICES && PY_VERSION_HEX >= 0x030e0000)
 
+#if OT_GC_SPLICES
+/* The i-th of the three generations of the current interpreter's collector. They are found by the pointer to the first:
+ * later 3.13 have them 4 bytes before the place that 3.13.0 compiles. */
+static inline struct gc_generation *
+ot_gc_generation(int i)
+{
+    return (struct gc_generation *)PyInterpreterState_Get()->gc.generation0 + i;
+}
+#endif
+
 /* Containers on their way from one interpreter's collector to another's, chained through their
  * collector headers. Zero-initialised is empty.
  *
@@ -127,7 +137,7 @@ ot_gc_chain_depart(ot_gc_chain_t *chain)
 {
     ot_gc_chain_leave(chain);
 #if OT_GC_SPLICES
-    int *count = &PyInterpreterState_Get()->gc.generations[0].count;
+    int *count = &ot_gc_generation(0)->count;
     *count = *count > chain->len ? *count - (int)chain->len : 0;
 #endif
 }
@@ -198,10 +208,10 @@ ot_gc_chain_arrive(ot_gc_chain_t *chain, bool acyclic)
     struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
     if (acyclic && chain->len > OT_GC_MANY && !gc->collecting) {
         gc->long_lived_pending += chain->len;
-        ot_gc_chain_splice(chain, &gc->generations[2].head);
+        ot_gc_chain_splice(chain, &ot_gc_generation(2)->head);
         return;
     }
-    struct gc_generation *young = &gc->generations[0];
+    struct gc_generation *young = ot_gc_generation(0);
     int room = INT_MAX - 1 - young->count;
     young->count += chain->len < room ? (int)chain->len : room;
     ot_gc_chain_track(chain);

@@ -75,7 +75,6 @@
 
 /* The others are found by what stands there. dk_version has no line: it fills the place between its neighbours. */
 #define OT_FOUND(X)                                                                                \
-    X(GC_GENERATIONS, struct _gc_runtime_state, generations)                                       \
     X(GC_GENERATION0, struct _gc_runtime_state, generation0)                                       \
     X(GC_LONG_LIVED, struct _gc_runtime_state, long_lived_pending)                                 \
     X(GENERATION_THRESHOLD, struct gc_generation, threshold)                                       \
@@ -285,8 +284,9 @@ look_at_collector(const proof_t *l)
     PyInterpreterState *interp = PyInterpreterState_Get();
     const char *gc = (const char *)interp + l->offset[INTERP_GC];
     PyObject *threshold = sample(l, "threshold");
-    const char *generations = gc + l->offset[GC_GENERATIONS];
-    EXPECT(GC_GENERATION0, AT(const char *, gc, GC_GENERATION0) == generations);
+    const char *generations = AT(const char *, gc, GC_GENERATION0);
+    EXPECT(GC_GENERATION0,
+           gc <= generations && generations < gc + sizeof(struct _gc_runtime_state));
     for (int i = 0; i < 3; i++) {
         const char *generation = generations + (size_t)i * sizeof(struct gc_generation);
         long expected = PyLong_AsLong(PyTuple_GetItem(threshold, i));
@@ -314,7 +314,7 @@ look_at_collector(const proof_t *l)
     bool sized = AT(Py_ssize_t, gc, GC_SIZE) == size + 1;
 #endif
     Py_DECREF(cell);
-    EXPECT(GC_GENERATIONS, whole);
+    EXPECT(GC_GENERATION0, whole);
     EXPECT(GENERATION_COUNT, counted);
 #if PY_VERSION_HEX >= 0x030e0000
     EXPECT(GC_SIZE, sized);

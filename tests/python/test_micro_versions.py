@@ -14,10 +14,6 @@ from objtunnel import _core
 NAMES = _core._layouts()
 
 
-def struct_of(name):
-    return name.partition(".")[0]
-
-
 def test_all_layouts_of_the_own_version_are_found():
     assert len(NAMES) > 80
     for _ in range(3):  # it leaves nothing that it would stumble over
@@ -36,9 +32,7 @@ def _core_layouts():
 @pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
 def test_a_falsified_layout_is_named(number):
     """A field that lies 8 bytes further than was compiled: what is read there is not what must stand there."""
-    found = _core._layouts(number, 8)
-    same_struct = struct_of(NAMES[number]) == struct_of(found or "")
-    assert found == NAMES[number] or same_struct and "_gc_runtime_state" in found
+    assert _core._layouts(number, 8) == NAMES[number]
 
 
 def test_nothing_is_left_behind():
