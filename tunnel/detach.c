@@ -113,7 +113,8 @@ is_namespace(PyObject *root)
     if (!PyDict_CheckExact(root) || Py_REFCNT(root) == 1) {
         return false;
     }
-    int named = PyDict_Contains(root, ot_str_dunder_name());
+    PyObject *name = ot_str_dunder_name();
+    int named = name == NULL ? -1 : PyDict_Contains(root, name);
     if (named == 0) {
         return false;
     }

@@ -14,6 +14,7 @@
 #include "runtime/cpython/gc.h"
 #include "runtime/cpython/instance.h"
 #include "runtime/cpython/interp.h"
+#include "runtime/cpython/str.h"
 
 /* ---- the fields ---------------------------------------------------------------------------------- */
 
@@ -434,6 +435,11 @@ look_at_others(const proof_t *l)
     PyObject *code = sample(l, "code"); /* four locals and a free variable */
     EXPECT(CODE_LOCALS, AT(int, code, CODE_LOCALS) == 5);
     EXPECT(CODE_STACK, AT(int, code, CODE_STACK) == PyLong_AsLong(sample(l, "stack")));
+    PyObject *letter = sample(l, "letter"), *interned = sample(l, "interned"),
+             *fresh = sample(l, "fresh");
+    EXPECT(STR_STATE, ot_str_static(letter) && ot_str_interned(interned) &&
+                          !ot_str_static(interned) && !ot_str_interned(fresh) &&
+                          !ot_str_static(fresh));
 #if PY_VERSION_HEX >= 0x030e0000
     PyObject *tuple = sample(l, "tuple");
     EXPECT(TUPLE_HASH, AT(Py_hash_t, tuple, TUPLE_HASH) == PyObject_Hash(tuple));
@@ -459,7 +465,7 @@ look_at_opcodes(const proof_t *l)
 /* ---- the whole ----------------------------------------------------------------------------------- */
 
 static const char make_samples[] =
-    "import _thread, gc, _weakref, _opcode_metadata\n"
+    "import _thread, gc, sys, _weakref, _opcode_metadata\n"
     "class C:\n"
     "    pass\n"
     "three = [0.25, 0.75, 1.25]\n"
@@ -478,6 +484,7 @@ static const char make_samples[] =
     "stack = code.co_stacksize\n"
     "opcodes = {**_opcode_metadata.opmap, **_opcode_metadata._specialized_opmap}\n"
     "zero, one = 0, 1\n"
+    "letter, fresh, interned = 'x', 'a b' * len(three), sys.intern('odd name ' * len(three))\n"
     "main_thread = _thread._get_main_thread_ident()\n"
     "collect, threshold = gc.collect, gc.get_threshold()\n";
 

@@ -7,6 +7,8 @@
 
 #include "runtime/cpython/object.h"
 
+#include <stdatomic.h>
+
 /* Interned in some interpreter's own table: that interpreter's, even when immortal. */
 static inline bool
 ot_str_interned(PyObject *o)
@@ -23,11 +25,23 @@ ot_str_static(PyObject *o)
     return s->state.interned == SSTATE_INTERNED_IMMORTAL_STATIC || s->state.statically_allocated;
 }
 
-/* "__name__", which is static and knows its hash. */
+/* "__name__", which is static: the same object in each interpreter, so it is asked for once. Not by its place in
+ * _PyRuntime, which differs between micro versions. Borrowed; NULL without an exception if there is no memory. */
 static inline PyObject *
 ot_str_dunder_name(void)
 {
-    return &_Py_ID(__name__);
+    static _Atomic(PyObject *) known;
+    PyObject *name = atomic_load_explicit(&known, memory_order_relaxed);
+    if (name == NULL) {
+        name = PyUnicode_InternFromString("__name__");
+        if (name == NULL || !ot_str_static(name)) {
+            PyErr_Clear();
+            Py_XDECREF(name);
+            return NULL;
+        }
+        atomic_store_explicit(&known, name, memory_order_relaxed);
+    }
+    return name;
 }
 
 /* The characters of an instance of a subclass of str lie in a block of their own. */
