@@ -55,34 +55,35 @@ typedef struct ot_user {
 } ot_user_t;
 
 /* A registry's resource. pins: calls that have it in their hands; 0 and EMPTY: it is freed. */
-typedef struct ot_entry {
+typedef struct ot_core_entry {
     ot_global_t global; /* its life; global.entry points back here */
     ot_registry_t *registry;
-    struct ot_entry *next;
+    struct ot_core_entry *next;
     void *value; /* written while STARTING, constant while READY */
     char *key;   /* in the same block */
     long pins;
-} ot_entry_t;
+} ot_core_entry_t;
 
 enum { OT_CIRCLE_TEXT = 240 };
 
 /* A sleeping thread, on its own stack. global: what it waits for, NULL once it was woken. owner,
  * owner_interp: who was at it when the wait began. circle: after OT_ENTER_RECURSIVE and
  * OT_ENTER_CIRCLE, the names. */
-typedef struct ot_waiter {
-    struct ot_waiter *next;
+typedef struct ot_core_waiter {
+    struct ot_core_waiter *next;
     ot_global_t *global;
     uintptr_t thread, owner;
     int64_t owner_interp;
     pthread_cond_t woken;
     char circle[OT_CIRCLE_TEXT];
-} ot_waiter_t;
+} ot_core_waiter_t;
 
 typedef struct {
     pthread_mutex_t mutex;
     pthread_once_t once;
-    ot_global_t *globals;   /* all that are not EMPTY; the READY ones first, the newest first */
-    ot_waiter_t *sleepers;  /* no chain from owner to what it waits for ever closes to a circle */
+    ot_global_t *globals; /* all that are not EMPTY; the READY ones first, the newest first */
+    ot_core_waiter_t
+        *sleepers;          /* no chain from owner to what it waits for ever closes to a circle */
     struct ot_named *named; /* see ot_core_named */
     pthread_key_t ends;     /* its destructor runs when a thread ends that was at an init or exit */
     int has_ends;
@@ -172,9 +173,9 @@ ot_core_unlist_locked(ot_global_t *g)
 static inline void
 ot_core_wake_locked(ot_global_t *g)
 {
-    ot_waiter_t **link = &ot_domain.sleepers;
+    ot_core_waiter_t **link = &ot_domain.sleepers;
     while (*link != NULL) {
-        ot_waiter_t *w = *link;
+        ot_core_waiter_t *w = *link;
         if (w->global == g) {
             *link = w->next;
             w->global = NULL;
@@ -266,7 +267,7 @@ ot_core_fault_locked(const ot_global_t *g)
             return "a need that is not its own";
         }
     }
-    for (const ot_waiter_t *w = ot_domain.sleepers; w != NULL; w = w->next) {
+    for (const ot_core_waiter_t *w = ot_domain.sleepers; w != NULL; w = w->next) {
         if (w->global == g && !busy) {
             return "somebody sleeps for what is over";
         }
@@ -424,7 +425,7 @@ ot_core_uncount_locked(ot_global_t *g, ot_user_t **link, long count)
 static inline ot_global_t *
 ot_core_owner_waits_locked(const ot_global_t *g)
 {
-    const ot_waiter_t *w = ot_domain.sleepers;
+    const ot_core_waiter_t *w = ot_domain.sleepers;
     while (w != NULL && w->thread != g->owner) {
         w = w->next;
     }
@@ -483,7 +484,7 @@ ot_core_tell_circle_locked(char *text, const ot_global_t *g, const ot_global_t *
 
 static inline ot_enter_result_t
 ot_core_enter_locked(ot_global_t *g, int64_t interp, const void *holder, ot_user_t **fresh,
-                     ot_waiter_t *waiter)
+                     ot_core_waiter_t *waiter)
 {
     uintptr_t me = ot_core_thread();
     const void *needing = ot_core_dependent(interp, holder);
@@ -530,7 +531,7 @@ ot_core_claim(void **domain)
 /* Enters g for interp if it is ready; see the results for what else there is to do. Within the init
  * or exit of another global it is entered for that one. */
 static inline ot_enter_result_t
-ot_core_enter(ot_global_t *g, int64_t interp, const void *holder, ot_waiter_t *waiter)
+ot_core_enter(ot_global_t *g, int64_t interp, const void *holder, ot_core_waiter_t *waiter)
 {
     if (!ot_core_claim(&g->domain)) {
         return OT_ENTER_FOREIGN;
@@ -568,7 +569,7 @@ ot_core_started(ot_global_t *g, int success)
 /* After OT_ENTER_WAIT: sleeps until g changed its state or timeout nanoseconds passed (< 0: never).
  * The waiter is nobody's afterwards. Hold no GIL here. */
 static inline ot_sleep_result_t
-ot_core_sleep(ot_waiter_t *w, int64_t timeout)
+ot_core_sleep(ot_core_waiter_t *w, int64_t timeout)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
@@ -585,7 +586,7 @@ ot_core_sleep(ot_waiter_t *w, int64_t timeout)
     }
     int woken = w->global == NULL;
     if (!woken) {
-        ot_waiter_t **link = &ot_domain.sleepers;
+        ot_core_waiter_t **link = &ot_domain.sleepers;
         while (*link != w) {
             link = &(*link)->next;
         }

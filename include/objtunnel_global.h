@@ -171,7 +171,7 @@ ot_glue_release(ot_global_t *g, int64_t interp)
 {
     int last;
     for (ot_global_t *need; (need = ot_core_release(g, interp, &last)) != NULL;) {
-        ot_entry_t *e = need->entry; /* pinned, if it is one */
+        ot_core_entry_t *e = need->entry; /* pinned, if it is one */
         if (last) {
             ot_glue_exit(need, NULL);
         }
@@ -191,7 +191,7 @@ ot_glue_settle(int64_t interp)
         if (g == NULL) {
             break;
         }
-        ot_entry_t *e = g->entry; /* pinned, if it is one */
+        ot_core_entry_t *e = g->entry; /* pinned, if it is one */
         ot_glue_report(g, interp, "ended without leaving", entries);
         if (last) {
             ot_glue_exit(g, NULL);
@@ -395,7 +395,7 @@ ot_glue_refuse(const ot_global_t *g, const char *why, const char *circle)
 /* Sleeps, detached, until g has changed its state or some time has passed; handles signals. 0, or -1
  * with an exception. `owner` of this interpreter, or 0, is at g's init or exit. */
 static inline int
-ot_glue_wait(ot_global_t *g, ot_waiter_t *waiter, uintptr_t owner)
+ot_glue_wait(ot_global_t *g, ot_core_waiter_t *waiter, uintptr_t owner)
 {
     ot_import_wait_t import = {NULL, NULL};
     int circle = 0;
@@ -476,7 +476,7 @@ ot_base_enter(ot_global_t *alias, const void *holder, ot_init_t init, void *arg)
         return -1;
     }
     for (;;) {
-        ot_waiter_t waiter;
+        ot_core_waiter_t waiter;
         ot_enter_result_t result = ot_core_enter(g, interp, holder, &waiter);
         if (result == OT_ENTERED) {
             return 0;
@@ -518,7 +518,7 @@ ot_base_leave(ot_global_t *alias, const void *holder)
 /* ---- registries ----------------------------------------------------------------------------- */
 
 typedef struct {
-    ot_entry_t *entry;
+    ot_core_entry_t *entry;
     ot_create_t create;
     void *arg;
 } ot_glue_creation_t;
@@ -539,7 +539,7 @@ ot_base_get(ot_registry_t *r, const char *key, const void *holder, ot_create_t c
         ot_global_t stranger = OT_GLOBAL_INIT(r->name, NULL);
         return ot_glue_cannot_enter(&stranger, OT_ENTER_FOREIGN, NULL);
     }
-    ot_entry_t *e = ot_core_pin(r, key, 1);
+    ot_core_entry_t *e = ot_core_pin(r, key, 1);
     if (e == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -556,7 +556,7 @@ ot_base_get(ot_registry_t *r, const char *key, const void *holder, ot_create_t c
 static inline int
 ot_base_put(ot_registry_t *r, const char *key, const void *holder)
 {
-    ot_entry_t *e = ot_core_claim(&r->domain) ? ot_core_pin(r, key, 0) : NULL;
+    ot_core_entry_t *e = ot_core_claim(&r->domain) ? ot_core_pin(r, key, 0) : NULL;
     int result = -1;
     if (e != NULL) {
         result = ot_base_leave(&e->global, holder);

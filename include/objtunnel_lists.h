@@ -18,21 +18,21 @@ extern "C" {
 
 /* ---- registries ----------------------------------------------------------------------------- */
 
-static inline ot_entry_t *
+static inline ot_core_entry_t *
 ot_core_find_locked(ot_registry_t *r, const char *key)
 {
-    ot_entry_t *e = r->resources;
+    ot_core_entry_t *e = r->resources;
     while (e != NULL && strcmp(e->key, key) != 0) {
         e = e->next;
     }
     return e;
 }
 
-static inline ot_entry_t *
+static inline ot_core_entry_t *
 ot_core_new_entry(ot_registry_t *r, const char *key)
 {
     size_t length = strlen(key) + 1;
-    ot_entry_t *e = (ot_entry_t *)calloc(1, sizeof *e + length);
+    ot_core_entry_t *e = (ot_core_entry_t *)calloc(1, sizeof *e + length);
     if (e != NULL) {
         e->global.name = r->name;
         e->global.owner_interp = OT_INTERP_NONE;
@@ -46,15 +46,15 @@ ot_core_new_entry(ot_registry_t *r, const char *key)
 
 /* The resource of that key, pinned. NULL if there is none, or with `make` only without memory. The
  * registry is this domain's (ot_core_claim). */
-static inline ot_entry_t *
+static inline ot_core_entry_t *
 ot_core_pin(ot_registry_t *r, const char *key, int make)
 {
-    ot_entry_t *fresh = make ? ot_core_new_entry(r, key) : NULL;
+    ot_core_entry_t *fresh = make ? ot_core_new_entry(r, key) : NULL;
     if (make && fresh == NULL) {
         return NULL;
     }
     ot_core_lock();
-    ot_entry_t *e = ot_core_find_locked(r, key);
+    ot_core_entry_t *e = ot_core_find_locked(r, key);
     if (e == NULL && fresh != NULL) {
         e = fresh;
         fresh = NULL;
@@ -71,12 +71,12 @@ ot_core_pin(ot_registry_t *r, const char *key, int make)
 
 /* Ends a pin; frees what is neither used nor in anybody's hands. */
 static inline void
-ot_core_unpin(ot_entry_t *e)
+ot_core_unpin(ot_core_entry_t *e)
 {
     ot_core_lock();
     int dead = --e->pins == 0 && e->global.state == OT_GLOBAL_EMPTY && e->global.needs == NULL;
     if (dead) {
-        ot_entry_t **link = &e->registry->resources;
+        ot_core_entry_t **link = &e->registry->resources;
         while (*link != e) {
             link = &(*link)->next;
         }

@@ -39,7 +39,7 @@ extern "C" {
 
 typedef struct ot_global ot_global_t;
 typedef struct ot_registry ot_registry_t;
-struct ot_entry;
+struct ot_core_entry;
 struct ot_user;
 
 /* Process-wide state with users in several interpreters: initialised for the first, given back
@@ -52,7 +52,7 @@ struct ot_user;
 struct ot_global {
     const char *name;
     void (*exit)(void);
-    struct ot_entry *entry; /* the resource of a registry whose life this is; NULL otherwise */
+    struct ot_core_entry *entry; /* the resource of a registry whose life this is; NULL otherwise */
     struct ot_user *users;
     ot_global_t *next; /* in the list of all that are not EMPTY */
     uintptr_t owner;
@@ -71,7 +71,7 @@ struct ot_global {
 struct ot_registry {
     const char *name;
     void (*destroy)(const char *key, void *value);
-    struct ot_entry *resources;
+    struct ot_core_entry *resources;
     void (*call_destroy)(void (*destroy)(const char *key, void *value), const char *key,
                          void *value); /* NULL, or calls a destroy that may throw (C++) */
     void *domain;

@@ -225,9 +225,7 @@ module_exec(PyObject *module)
     ot_interp_t *interp = &state->interp;
     state->module = module;
     state->objects.interp = interp;
-    interp->channel_of = ot_tunnel_channel;
-    interp->handle_steal = ot_tunnel_steal;
-    interp->context = state;
+    interp->handles = ot_handles_for_trees(&state->objects);
     if (ot_py_check_version() < 0 || ot_heap_install() < 0) {
         return -1;
     }
@@ -254,11 +252,11 @@ module_exec(PyObject *module)
         PyModule_AddType(module, state->heap_info_type) < 0) {
         return -1;
     }
-    return ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
-                   ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||
-                   ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
-                   ot_dump_add(module) < 0 || ot_explain_add(module, state) < 0 ||
-                   ot_objects_add(module, &state->objects) < 0
+    return ot_objects_add(module, &state->objects) < 0 || ot_tunnel_add(module, state) < 0 ||
+                   ot_gil_add(module, state) < 0 || ot_worker_type_add(module, state) < 0 ||
+                   ot_capi_add(module, state) < 0 || ot_lock_add(module, state) < 0 ||
+                   ot_globals_add(module, state) < 0 || ot_dump_add(module) < 0 ||
+                   ot_explain_add(module, state) < 0
                ? -1
                : 0;
 }

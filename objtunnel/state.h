@@ -48,9 +48,8 @@ int ot_explain_add(PyObject *module, ot_state_t *state);
 /* Ends this interpreter's uses of process_global()'s values. */
 void ot_globals_leave(ot_state_t *state);
 
-/* A handle of the current interpreter around ch. Steals the channel reference, also on failure.
- * `context` is an ot_state_t. */
-PyObject *ot_tunnel_steal(void *context, ot_channel_t *ch);
+/* A handle of the current interpreter around ch. Steals the channel reference, also on failure. */
+PyObject *ot_tunnel_steal(ot_state_t *state, ot_channel_t *ch);
 
 /* Borrowed channel of a Tunnel. */
 ot_channel_t *ot_tunnel_channel(PyObject *tunnel);

@@ -11,12 +11,6 @@
 #include "objtunnel/state.h"
 #include "runtime/clock.h"
 
-typedef struct {
-    PyObject_HEAD
-    ot_channel_t *channel;
-    PyObject *module; /* not by way of the type: the collector may have cleared that already */
-} ot_tunnel_t;
-
 /* How long to wait, and what to raise after that. */
 typedef struct {
     int64_t deadline;

@@ -1,49 +1,29 @@
 /* tunnel_type.c: the Python type Tunnel, an interpreter's handle on a process-wide channel.
  *
- * Main invariant: a handle owns one reference to its channel, which never changes; handles of
- * one channel are equal, whichever interpreter made them.
+ * Main invariant: that of a handle (handle.h); handles of one channel are equal, whichever interpreter
+ * made them.
  * Threading: the GIL of the handle's interpreter.
  */
 #include "objtunnel/tunnel.h"
 
-#include <unistd.h>
-
-#include "runtime/cpython/xidata.h"
-
-static ot_tunnel_t *
-as_tunnel(PyObject *o)
-{
-    return (ot_tunnel_t *)o;
-}
-
 ot_state_t *
 ot_tunnel_state(PyObject *tunnel)
 {
-    return ot_state_of_module(as_tunnel(tunnel)->module);
+    return ot_state_of_module(ot_as_handle(tunnel)->module);
 }
 
 ot_channel_t *
 ot_tunnel_channel(PyObject *tunnel)
 {
-    return as_tunnel(tunnel)->channel;
+    return (ot_channel_t *)ot_as_handle(tunnel)->shared;
 }
 
-/* ---- making and freeing ------------------------------------------------------------------ */
+/* ---- making ----------------------------------------------------------------------------- */
 
 PyObject *
-ot_tunnel_steal(void *context, ot_channel_t *ch)
+ot_tunnel_steal(ot_state_t *state, ot_channel_t *ch)
 {
-    ot_state_t *state = context;
-    PyObject *self = state->tunnel_type->tp_alloc(state->tunnel_type, 0);
-    if (self == NULL) {
-        PyObject *error = PyErr_GetRaisedException();
-        ot_tree_dispose_chain(&state->interp, ot_channel_unref(ch));
-        PyErr_SetRaisedException(error);
-        return NULL;
-    }
-    as_tunnel(self)->channel = ch;
-    as_tunnel(self)->module = Py_NewRef(state->module);
-    return self;
+    return ot_handle_alloc_steal(&state->objects, state->tunnel_type, ot_channel_shared(ch));
 }
 
 static PyObject *
@@ -69,34 +49,6 @@ tunnel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return ot_tunnel_steal(state, ch);
 }
 
-static int
-tunnel_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(as_tunnel(self)->module);
-    return 0;
-}
-
-static void
-tunnel_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    ot_channel_t *ch = as_tunnel(self)->channel;
-    PyObject_GC_UnTrack(self);
-    PyObject_ClearWeakRefs(self);
-    if (ch != NULL) {
-        ot_node_t *left = ot_channel_unref(ch);
-        if (left != NULL) {
-            PyObject *error = PyErr_GetRaisedException();
-            ot_tree_dispose_chain(&ot_tunnel_state(self)->interp, left);
-            PyErr_SetRaisedException(error);
-        }
-    }
-    Py_XDECREF(as_tunnel(self)->module);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 /* ---- the rest ------------------------------------------------------------------------------ */
 
 static PyObject *
@@ -107,7 +59,7 @@ close_by(PyObject *self, PyObject *args, PyObject *kwargs, const char *format)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &immediate)) {
         return NULL;
     }
-    ot_node_t *left = ot_channel_close(as_tunnel(self)->channel, immediate);
+    ot_node_t *left = ot_channel_close(ot_tunnel_channel(self), immediate);
     ot_tree_dispose_chain(&ot_tunnel_state(self)->interp, left);
     Py_RETURN_NONE;
 }
@@ -128,21 +80,21 @@ static PyObject *
 tunnel_qsize(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(ot_channel_qsize(as_tunnel(self)->channel));
+    return PyLong_FromSize_t(ot_channel_qsize(ot_tunnel_channel(self)));
 }
 
 static PyObject *
 tunnel_empty(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyBool_FromLong(ot_channel_qsize(as_tunnel(self)->channel) == 0);
+    return PyBool_FromLong(ot_channel_qsize(ot_tunnel_channel(self)) == 0);
 }
 
 static PyObject *
 tunnel_full(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    ot_channel_t *ch = as_tunnel(self)->channel;
+    ot_channel_t *ch = ot_tunnel_channel(self);
     size_t maxsize = ot_channel_maxsize(ch);
     return PyBool_FromLong(maxsize != 0 && ot_channel_qsize(ch) >= maxsize);
 }
@@ -158,128 +110,31 @@ static PyObject *
 tunnel_exit(PyObject *self, PyObject *args)
 {
     (void)args;
-    (void)ot_channel_close(as_tunnel(self)->channel, false);
+    (void)ot_channel_close(ot_tunnel_channel(self), false);
     Py_RETURN_NONE;
 }
 
 static PyObject *
 tunnel_repr(PyObject *self)
 {
-    ot_channel_t *ch = as_tunnel(self)->channel;
+    ot_channel_t *ch = ot_tunnel_channel(self);
     return PyUnicode_FromFormat(
         "<objtunnel.Tunnel %llu%s, %zu queued, maxsize %zu>", (unsigned long long)ot_channel_id(ch),
         ot_channel_is_closed(ch) ? " closed" : "", ot_channel_qsize(ch), ot_channel_maxsize(ch));
-}
-
-static Py_hash_t
-tunnel_hash(PyObject *self)
-{
-    return (Py_hash_t)ot_channel_id(as_tunnel(self)->channel);
-}
-
-static PyObject *
-tunnel_compare(PyObject *self, PyObject *other, int op)
-{
-    if (!Py_IS_TYPE(other, Py_TYPE(self)) || (op != Py_EQ && op != Py_NE)) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    bool same = as_tunnel(self)->channel == as_tunnel(other)->channel;
-    return PyBool_FromLong(same == (op == Py_EQ));
-}
-
-static PyObject *
-tunnel_id(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(ot_channel_id(as_tunnel(self)->channel));
 }
 
 static PyObject *
 tunnel_maxsize(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(ot_channel_maxsize(as_tunnel(self)->channel));
+    return PyLong_FromSize_t(ot_channel_maxsize(ot_tunnel_channel(self)));
 }
 
 static PyObject *
 tunnel_closed(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(ot_channel_is_closed(as_tunnel(self)->channel));
-}
-
-/* ---- ways into other interpreters ---------------------------------------------------------- */
-
-/* Pickled by id, for use in this process. Inside a message the message keeps the channel alive;
- * elsewhere whoever pickled must keep a handle until it is unpickled. */
-static PyObject *
-tunnel_reduce(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    ot_channel_t *ch = as_tunnel(self)->channel;
-    if (ot_tree_pickling_channel(ch) < 0) {
-        return NULL;
-    }
-    PyObject *module = PyImport_ImportModule("objtunnel._core");
-    PyObject *find = module == NULL ? NULL : PyObject_GetAttrString(module, "_find_tunnel");
-    Py_XDECREF(module);
-    return find == NULL
-               ? NULL
-               : Py_BuildValue("N(iK)", find, (int)getpid(), (unsigned long long)ot_channel_id(ch));
-}
-
-static PyObject *
-find_tunnel(PyObject *module, PyObject *args)
-{
-    int pid;
-    unsigned long long id;
-    if (!PyArg_ParseTuple(args, "iK:_find_tunnel", &pid, &id)) {
-        return NULL;
-    }
-    ot_channel_t *ch = pid == (int)getpid() ? ot_channel_find(id) : NULL;
-    if (ch == NULL) {
-        return PyErr_Format(
-            PyExc_LookupError, "there is no tunnel %llu in this process: it was pickled %s", id,
-            pid == (int)getpid() ? "and its last handle dropped since" : "in another process");
-    }
-    return ot_tunnel_steal(ot_state_of_module(module), ch);
-}
-
-/* The data of concurrent.interpreters and _interpreters: a reference to the channel. */
-static void
-free_shared(void *data)
-{
-    ot_node_t *left = ot_channel_unref(data);
-    if (left != NULL) {
-        ot_state_t *state = ot_state_current();
-        if (state == NULL) {
-            PyErr_WriteUnraisable(NULL);
-            return;
-        }
-        ot_tree_dispose_chain(&state->interp, left);
-    }
-}
-
-static PyObject *
-new_from_shared(ot_xidata_t *data)
-{
-    ot_state_t *state = ot_state_current();
-    if (state == NULL) {
-        return NULL;
-    }
-    ot_channel_t *ch = OT_XIDATA_DATA(data);
-    ot_channel_ref(ch);
-    return ot_tunnel_steal(state, ch);
-}
-
-static int
-get_shared(PyThreadState *tstate, PyObject *self, ot_xidata_t *data)
-{
-    ot_channel_t *ch = as_tunnel(self)->channel;
-    ot_channel_ref(ch);
-    OT_XIDATA_INIT(data, PyThreadState_GetInterpreter(tstate), ch, NULL, new_from_shared);
-    OT_XIDATA_SET_FREE(data, free_shared);
-    return 0;
+    return PyBool_FromLong(ot_channel_is_closed(ot_tunnel_channel(self)));
 }
 
 /* ---- the type ------------------------------------------------------------------------------ */
@@ -357,12 +212,12 @@ static PyMethodDef tunnel_methods[] = {
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Tunnel[list[int]]"},
     {"__enter__", tunnel_enter, METH_NOARGS, NULL},
     {"__exit__", tunnel_exit, METH_VARARGS, "Close the tunnel."},
-    {"__reduce__", tunnel_reduce, METH_NOARGS, NULL},
+    {"__reduce__", ot_handle_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef tunnel_getset[] = {
-    {"id", tunnel_id, NULL, "Number of the tunnel, unique in the process.", NULL},
+    {"id", ot_handle_id, NULL, "Number of the tunnel, unique in the process.", NULL},
     {"maxsize", tunnel_maxsize, NULL, "Messages it holds at most; 0 for no limit.", NULL},
     {"closed", tunnel_closed, NULL, "Whether close() was called.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -378,11 +233,11 @@ static PyType_Slot tunnel_slots[] = {
      "receives until it is closed, until() until jobs are done; as a context manager it\n"
      "closes at the end. It has queue.Queue's methods, too, but for task_done and join."},
     {Py_tp_new, tunnel_new},
-    {Py_tp_dealloc, tunnel_dealloc},
-    {Py_tp_traverse, tunnel_traverse},
+    {Py_tp_dealloc, ot_handle_dealloc},
+    {Py_tp_traverse, ot_handle_traverse},
     {Py_tp_repr, tunnel_repr},
-    {Py_tp_hash, tunnel_hash},
-    {Py_tp_richcompare, tunnel_compare},
+    {Py_tp_hash, ot_handle_hash},
+    {Py_tp_richcompare, ot_handle_compare},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, ot_tunnel_next},
     {Py_tp_methods, tunnel_methods},
@@ -392,23 +247,19 @@ static PyType_Slot tunnel_slots[] = {
 
 static PyType_Spec tunnel_spec = {
     .name = "objtunnel.Tunnel",
-    .basicsize = sizeof(ot_tunnel_t),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
-             Py_TPFLAGS_MANAGED_WEAKREF,
+    .basicsize = sizeof(ot_handle_t),
+    .flags = OT_HANDLE_FLAGS,
     .slots = tunnel_slots,
 };
-
-static PyMethodDef find_method = {"_find_tunnel", find_tunnel, METH_VARARGS,
-                                  "A Tunnel by process and id, for unpickling."};
 
 int
 ot_tunnel_add(PyObject *module, ot_state_t *state)
 {
-    state->tunnel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &tunnel_spec, NULL);
-    if (state->tunnel_type == NULL || PyModule_AddType(module, state->tunnel_type) < 0) {
+    PyTypeObject *made = ot_handle_add_type(&state->objects, &ot_channel_kind, &tunnel_spec, NULL);
+    if (made == NULL) {
         return -1;
     }
-    state->interp.handle = state->tunnel_type;
+    state->tunnel_type = (PyTypeObject *)Py_NewRef(made);
     PyObject *type = (PyObject *)state->tunnel_type;
     const char *const consumers[] = {"send", "send_nowait", "put", "put_nowait"};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(consumers); i++) {
@@ -416,14 +267,5 @@ ot_tunnel_add(PyObject *module, ot_state_t *state)
             return -1;
         }
     }
-    PyObject *name = PyUnicode_FromString("objtunnel._core");
-    PyObject *find = name == NULL ? NULL : PyCFunction_NewEx(&find_method, module, name);
-    Py_XDECREF(name);
-    if (find == NULL || PyModule_Add(module, "_find_tunnel", find) < 0) {
-        return -1;
-    }
-    if (ot_tunnel_until_add(module) < 0) {
-        return -1;
-    }
-    return ot_xidata_register(state->tunnel_type, get_shared);
+    return ot_tunnel_until_add(module);
 }

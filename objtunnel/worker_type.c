@@ -131,12 +131,12 @@ thread_ended(ot_worker_t *w, void *arg)
 {
     (void)w;
     start_t *start = arg;
-    /* No interpreter here to dispose of messages in, so none are taken out: what is left goes
-     * with the last handle. If that was dropped before us, a failed start leaks its jobs. */
+    /* No interpreter here to dispose of messages in, so none are taken out: what is left goes with the
+     * last handle. If that was dropped before us, as orphans to another interpreter. */
     (void)ot_channel_close(start->inbox, false);
-    (void)ot_channel_unref(start->inbox);
+    ot_shared_unref(ot_channel_shared(start->inbox));
     (void)ot_channel_close(start->status, false);
-    (void)ot_channel_unref(start->status);
+    ot_shared_unref(ot_channel_shared(start->status));
     free_start(start);
 }
 
@@ -198,8 +198,8 @@ start_worker(PyObject *module, PyObject *args)
     ot_worker_job_t job = {.main = thread_main, .ended = thread_ended, .arg = start};
     ot_worker_t *w = ot_worker_start(name, job);
     if (w == NULL) {
-        (void)ot_channel_unref(start->inbox); /* the arguments hold on to both */
-        (void)ot_channel_unref(start->status);
+        ot_shared_unref(ot_channel_shared(start->inbox)); /* the arguments hold on to both */
+        ot_shared_unref(ot_channel_shared(start->status));
         free_start(start);
         PyErr_SetString(PyExc_RuntimeError, "cannot start a thread for a new interpreter");
         return NULL;

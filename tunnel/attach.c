@@ -205,7 +205,7 @@ fill_fixes(const ot_tree_t *tree, PyObject *objects, PyObject **handles, bool la
         const ot_fix_t *fix = &tree->fixes.items[i];
         if (is_for_later(fix) == later) {
             PyObject *o =
-                fix->is_channel ? handles[fix->index] : PyList_GET_ITEM(objects, fix->index);
+                fix->is_handle ? handles[fix->index] : PyList_GET_ITEM(objects, fix->index);
             *fix->slot = Py_NewRef(o);
         }
     }
@@ -220,7 +220,7 @@ check_fixes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject *objects)
         if (fix->what == OT_SLOT_ANY) {
             continue;
         }
-        PyObject *o = fix->is_channel ? NULL : PyList_GET_ITEM(objects, fix->index);
+        PyObject *o = fix->is_handle ? NULL : PyList_GET_ITEM(objects, fix->index);
         if (o == NULL || !ot_slot_takes(fix->what, o)) {
             return ot_raise_misfit(tree, arrivals, fix, o);
         }
@@ -241,18 +241,17 @@ make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)
     }
 }
 
-/* One handle per channel that a slot refers to; -1 with an exception set. */
+/* One handle per object that a slot refers to; -1 with an exception set. */
 static int
 make_handles(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **handles)
 {
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
-        if (!fix->is_channel || handles[fix->index] != NULL) {
+        if (!fix->is_handle || handles[fix->index] != NULL) {
             continue;
         }
-        ot_channel_t *ch = tree->channels.items[fix->index];
-        ot_channel_ref(ch);
-        handles[fix->index] = interp->handle_steal(interp->context, ch);
+        handles[fix->index] =
+            interp->handles.make(interp->handles.home, &tree->held.items[fix->index]);
         if (handles[fix->index] == NULL) {
             return -1;
         }
@@ -261,11 +260,13 @@ make_handles(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **handle
 }
 
 ot_node_t *
-ot_tree_release_channels(ot_tree_t *tree)
+ot_held_drop(ot_held_list_t *held)
 {
     ot_node_t *chain = NULL;
-    for (size_t i = 0; i < tree->channels.len; i++) {
-        ot_node_t *left = ot_channel_unref(tree->channels.items[i]);
+    while (held->len > 0) {
+        ot_held_t last = held->items[--held->len];
+        PyMem_RawFree(last.beside);
+        ot_node_t *left = ot_channel_unref_any(last.shared);
         while (left != NULL) {
             ot_node_t *next = left->next;
             left->next = chain;
@@ -273,7 +274,6 @@ ot_tree_release_channels(ot_tree_t *tree)
             left = next;
         }
     }
-    tree->channels.len = 0;
     return chain;
 }
 
@@ -316,7 +316,7 @@ static void
 end_message(const ot_interp_t *interp, ot_tree_t *tree)
 {
     PyObject *error = PyErr_GetRaisedException();
-    ot_tree_dispose_chain(interp, ot_tree_release_channels(tree));
+    ot_tree_dispose_chain(interp, ot_held_drop(&tree->held));
     PyErr_SetRaisedException(error);
     ot_tree_free(tree);
 }
@@ -370,8 +370,8 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
     ot_arrivals_t *arrivals = NULL;
     here_t few_here[FEW], *here = array_of(tree->keys.len, sizeof *here, few_here);
     PyObject *few_handles[FEW];
-    PyObject **handles = array_of(tree->channels.len, sizeof *handles, few_handles);
-    size_t channels = tree->channels.len;
+    PyObject **handles = array_of(tree->held.len, sizeof *handles, few_handles);
+    size_t n_held = tree->held.len;
     if (here == NULL || handles == NULL) {
         PyErr_NoMemory();
         goto done;
@@ -390,7 +390,7 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
     fill_fixes(tree, objects, handles, false);
     make_whole(tree, arrivals, here, true);
     fill_fixes(tree, objects, handles, true);
-    OT_CHECK(ot_tree_check(tree, objects, handles, channels));
+    OT_CHECK(ot_tree_check(tree, objects, handles, n_held));
     ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
     tree->fixes.len = 0;
     root = tree->root;
@@ -403,7 +403,7 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
 done:
     ot_arrivals_free(arrivals);
     Py_XDECREF(objects);
-    for (size_t i = 0; handles != NULL && i < channels; i++) {
+    for (size_t i = 0; handles != NULL && i < n_held; i++) {
         Py_XDECREF(handles[i]);
     }
     free_array(handles, few_handles);
@@ -414,15 +414,18 @@ done:
 /* ---- disposal ---------------------------------------------------------------------------- */
 
 /* Messages that could not be freed where it was tried: their classes cannot be imported there, or
- * no longer, as the interpreter ends. Whoever disposes of or receives something next tries again.
- * Guarded by orphans_lock; `orphans` may be looked at without. */
+ * no longer, as the interpreter ends; or who had them last has no thread state. Whoever disposes of or
+ * receives something next tries again. Guarded by orphans_lock; `orphans` may be looked at without. */
 static ot_node_t *_Atomic orphans;
 static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A bare tree has no room for `tried`, and is freed wherever it is tried. */
 static void
 orphan(ot_tree_t *tree, int64_t tried)
 {
-    tree->tried = tried;
+    if (!tree->bare) {
+        tree->tried = tried;
+    }
     pthread_mutex_lock(&orphans_lock);
     tree->node.next = orphans;
     orphans = &tree->node;
@@ -441,7 +444,8 @@ adopt_orphans(ot_node_t *chain)
     pthread_mutex_lock(&orphans_lock);
     for (ot_node_t *o = orphans, *next; o != NULL; o = next) {
         next = o->next;
-        ot_node_t **list = ((ot_tree_t *)o)->tried == here ? &left : &chain;
+        const ot_tree_t *tree = (ot_tree_t *)o;
+        ot_node_t **list = !tree->bare && tree->tried == here ? &left : &chain;
         o->next = *list;
         *list = o;
     }
@@ -468,10 +472,19 @@ ot_tree_leave_chain(ot_node_t *chain)
         next = chain->next;
         ot_tree_t *tree = (ot_tree_t *)chain;
         if (tree->bare) {
-            Py_DECREF(unwrap(tree)); /* has no room for `tried`, and needs no interpreter's help */
+            Py_DECREF(unwrap(tree)); /* needs no interpreter's help */
         } else {
             orphan(tree, -1);
         }
+    }
+}
+
+void
+ot_tree_inherit(ot_node_t *chain)
+{
+    for (ot_node_t *next; chain != NULL; chain = next) {
+        next = chain->next;
+        orphan((ot_tree_t *)chain, -1);
     }
 }
 
@@ -507,7 +520,7 @@ dispose_one(const ot_interp_t *interp, ot_tree_t *tree)
         return NULL;
     }
     Py_DECREF(tree->root);
-    ot_node_t *chain = ot_tree_release_channels(tree);
+    ot_node_t *chain = ot_held_drop(&tree->held);
     ot_tree_free(tree);
     return chain;
 }

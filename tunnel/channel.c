@@ -20,7 +20,7 @@
  * Fair: receivers share `out`, none keeps messages of its own; the head goes to who comes first.
  *
  * Threading: locks are held for a few loads and stores only (and the system call that wakes a
- * sleeper). Lock order: registry_lock, out.lock, in.lock; of several channels only for fork.
+ * sleeper). Lock order: the registry's lock (shared.h), out.lock, in.lock; of several channels only for fork.
  */
 #include "tunnel/channel.h"
 
@@ -29,7 +29,6 @@
 #include <string.h>
 
 #include "atomics/cpu.h"
-#include "atomics/refcount.h"
 #include "runtime/park.h"
 #include "runtime/spin.h"
 #include "runtime/checks.h"
@@ -75,10 +74,8 @@ typedef struct {
 } waiting_t;
 
 struct ot_channel {
-    ot_ref_t ref;
-    uint64_t id;
+    ot_shared_t head;
     size_t maxsize;
-    ot_channel_t *next, *prev; /* registry_lock */
 
     OT_OWN_LINE inbox_t in;
     OT_OWN_LINE news_t news;
@@ -87,11 +84,6 @@ struct ot_channel {
     OT_OWN_LINE ot_spin_t receiver_spin;
     ot_spin_t sender_spin;
 };
-
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static ot_channel_t *registry;
-static uint64_t last_id;
-static size_t live;
 
 /* Loads of what the calling thread's lock guards, or of hints. */
 static inline size_t
@@ -274,26 +266,6 @@ ot_channel_give_up(ot_channel_t *ch, ot_stop_t *stop)
 
 /* ---- life ------------------------------------------------------------------------------- */
 
-/* fork() copies one thread and every lock as it is: hold them all, so that the child finds none
- * held by a thread that it does not have. */
-static void
-before_fork(void)
-{
-    pthread_mutex_lock(&registry_lock);
-    for (ot_channel_t *ch = registry; ch != NULL; ch = ch->next) {
-        lock_both(ch);
-    }
-}
-
-static void
-after_fork_in_parent(void)
-{
-    for (ot_channel_t *ch = registry; ch != NULL; ch = ch->next) {
-        unlock_both(ch);
-    }
-    pthread_mutex_unlock(&registry_lock);
-}
-
 /* Spins a little before it sleeps: these locks are never held for long. */
 static void
 init_lock(pthread_mutex_t *lock)
@@ -321,54 +293,6 @@ init_queue(ot_channel_t *ch)
     ot_spin_init(&ch->sender_spin);
 }
 
-/* The child starts with empty tunnels: the messages are the parent's (their memory is given
- * up), the waiters are threads that do not exist here. */
-static void
-after_fork_in_child(void)
-{
-    for (ot_channel_t *ch = registry; ch != NULL; ch = ch->next) {
-        init_queue(ch);
-    }
-    pthread_mutex_init(&registry_lock, NULL);
-}
-
-static void
-install_fork_handlers(void)
-{
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
-ot_channel_t *
-ot_channel_new(size_t maxsize)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install_fork_handlers);
-    ot_channel_t *ch = aligned_alloc(_Alignof(ot_channel_t), sizeof *ch);
-    if (ch == NULL) {
-        return NULL;
-    }
-    memset(ch, 0, sizeof *ch);
-    ot_ref_init(&ch->ref);
-    ch->maxsize = maxsize;
-    init_queue(ch);
-    pthread_mutex_lock(&registry_lock);
-    ch->id = ++last_id;
-    ch->next = registry;
-    if (registry != NULL) {
-        registry->prev = ch;
-    }
-    registry = ch;
-    live++;
-    pthread_mutex_unlock(&registry_lock);
-    return ch;
-}
-
-void
-ot_channel_ref(ot_channel_t *ch)
-{
-    ot_ref_inc(&ch->ref);
-}
-
 /* Takes all that is queued: the caller's now. Nobody else may look at the two chains. */
 static ot_node_t *
 take_all(ot_channel_t *ch)
@@ -386,40 +310,101 @@ take_all(ot_channel_t *ch)
     return all;
 }
 
-ot_node_t *
-ot_channel_unref(ot_channel_t *ch)
+/* Where the calling thread gathers the messages of channels that die; NULL: they go to the heir. */
+static _Thread_local ot_node_t **gathered;
+
+static void (*_Atomic heir)(ot_node_t *chain);
+
+void
+ot_channel_set_heir(void (*to)(ot_node_t *chain))
 {
-    if (!ot_ref_dec(&ch->ref)) {
-        return NULL;
+    heir = to;
+}
+
+static void
+leave(ot_node_t *chain)
+{
+    if (gathered == NULL) {
+        heir(chain);
+        return;
     }
-    pthread_mutex_lock(&registry_lock);
-    *(ch->prev ? &ch->prev->next : &registry) = ch->next;
-    if (ch->next != NULL) {
-        ch->next->prev = ch->prev;
+    ot_node_t **end = gathered;
+    while (*end != NULL) {
+        end = &(*end)->next;
     }
-    live--;
-    pthread_mutex_unlock(&registry_lock);
+    *end = chain;
+}
+
+static void
+channel_free(ot_shared_t *self)
+{
+    ot_channel_t *ch = (ot_channel_t *)self;
     ot_node_t *left = take_all(ch);
     pthread_mutex_destroy(&ch->in.lock);
     pthread_mutex_destroy(&ch->out.lock);
     free(ch);
-    return left;
+    if (left != NULL) {
+        leave(left);
+    }
 }
 
-ot_channel_t *
-ot_channel_find(uint64_t id)
+/* The child starts with empty tunnels: the messages are the parent's (their memory is given
+ * up), the waiters are threads that do not exist here. */
+static void
+channel_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
-    pthread_mutex_lock(&registry_lock);
-    ot_channel_t *ch = registry;
-    while (ch != NULL && ch->id != id) {
-        ch = ch->next;
+    ot_channel_t *ch = (ot_channel_t *)self;
+    if (stage == OT_BEFORE_FORK) {
+        lock_both(ch);
+    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
+        unlock_both(ch);
+    } else {
+        init_queue(ch);
     }
-    /* One on its way out (count zero, waiting for registry_lock) is gone already. */
-    if (ch != NULL && !ot_ref_inc_unless_zero(&ch->ref)) {
-        ch = NULL;
+}
+
+const ot_shared_kind_t ot_channel_kind = {"Tunnel", channel_free, channel_fork, NULL};
+
+ot_channel_t *
+ot_channel_new(size_t maxsize)
+{
+    ot_channel_t *ch = aligned_alloc(_Alignof(ot_channel_t), sizeof *ch);
+    if (ch == NULL) {
+        return NULL;
     }
-    pthread_mutex_unlock(&registry_lock);
+    memset(ch, 0, sizeof *ch);
+    ch->maxsize = maxsize;
+    init_queue(ch);
+    ot_shared_init(&ch->head, &ot_channel_kind);
     return ch;
+}
+
+void
+ot_channel_ref(ot_channel_t *ch)
+{
+    ot_shared_ref(&ch->head);
+}
+
+ot_node_t *
+ot_channel_unref_any(ot_shared_t *shared)
+{
+    ot_node_t *chain = NULL, **outer = gathered;
+    gathered = &chain;
+    ot_shared_unref(shared);
+    gathered = outer;
+    return chain;
+}
+
+ot_node_t *
+ot_channel_unref(ot_channel_t *ch)
+{
+    return ot_channel_unref_any(&ch->head);
+}
+
+ot_shared_t *
+ot_channel_shared(ot_channel_t *ch)
+{
+    return &ch->head;
 }
 
 /* ---- send ------------------------------------------------------------------------------- */
@@ -743,7 +728,7 @@ ot_channel_watch_place(ot_channel_t *ch, int64_t deadline)
 uint64_t
 ot_channel_id(const ot_channel_t *ch)
 {
-    return ch->id;
+    return ch->head.id;
 }
 
 size_t
@@ -769,8 +754,5 @@ ot_channel_is_closed(ot_channel_t *ch)
 size_t
 ot_channel_count(void)
 {
-    pthread_mutex_lock(&registry_lock);
-    size_t n = live;
-    pthread_mutex_unlock(&registry_lock);
-    return n;
+    return ot_shared_count_kind(&ot_channel_kind);
 }

@@ -19,12 +19,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/shared.h"
+
 /* First member of every message. */
 typedef struct ot_node {
     struct ot_node *next;
 } ot_node_t;
 
+/* A shared object (shared.h) of this kind. */
 typedef struct ot_channel ot_channel_t;
+extern const ot_shared_kind_t ot_channel_kind;
 
 typedef enum {
     OT_CHANNEL_STOPPED = -4,     /* by the caller's ot_stop_t */
@@ -57,8 +61,15 @@ void ot_channel_ref(ot_channel_t *ch);
  * was the last one (the caller owns them), NULL otherwise. */
 ot_node_t *ot_channel_unref(ot_channel_t *ch);
 
-/* New reference to the live channel with this id, NULL if there is none any more. */
-ot_channel_t *ot_channel_find(uint64_t id);
+/* Drops a reference to a shared object of any kind. Returns the messages of all channels that died with it:
+ * the object itself, or what it held. */
+ot_node_t *ot_channel_unref_any(ot_shared_t *shared);
+
+/* Who gets the messages of channels that die by a mere ot_shared_unref: called by who dropped the last
+ * reference, who may have no thread state. */
+void ot_channel_set_heir(void (*heir)(ot_node_t *chain));
+
+ot_shared_t *ot_channel_shared(ot_channel_t *ch);
 
 /* Waits until the queue has a place and reserves it: OK, or nothing reserved. */
 ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
@@ -112,7 +123,7 @@ void ot_channel_check(ot_channel_t *ch);
 
 bool ot_channel_is_closed(ot_channel_t *ch);
 
-/* How many channels live in the process, for leak tests. */
+/* Live channels in the process. */
 size_t ot_channel_count(void);
 
 #endif

@@ -19,14 +19,14 @@ proof_of(ot_copier_t *c)
 }
 
 static PyObject *
-leave_to_receiver(ot_proof_t *p, PyObject **slot, uint32_t index, bool is_channel)
+leave_to_receiver(ot_proof_t *p, PyObject **slot, uint32_t index, bool is_handle)
 {
-    ot_fix_t fix = {slot, index, is_channel, (uint8_t)p->copier.what};
+    ot_fix_t fix = {slot, index, is_handle, (uint8_t)p->copier.what};
     if (ot_vec_push(&p->tree->fixes, fix) < 0) {
         return PyErr_NoMemory();
     }
     p->copier.left = true;
-    p->tree->rehash |= !is_channel;
+    p->tree->rehash |= !is_handle;
     return Py_NewRef(Py_None);
 }
 
@@ -69,7 +69,7 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     if (kind != NULL && !copied && undecided && ot_proof_make_foreign(p, i) < 0) {
         return NULL;
     }
-    ot_entry_t *e = &p->entries.items[i];
+    ot_proof_entry_t *e = &p->entries.items[i];
     switch (e->verdict) {
     case OT_FOREIGN:
     case OT_HANDLE:
@@ -125,7 +125,7 @@ ot_copy_outsiders(ot_proof_t *p)
         return -1;
     }
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         if (e->verdict == OT_FOREIGN) {
             p->tree->rehash = true;
         } else if (e->verdict == OT_REHOMED) {

@@ -27,14 +27,17 @@ foreigners(const ot_proof_t *p)
 
 /* ---- undo -------------------------------------------------------------------------------- */
 
-/* References to channels that a live handle has, too: never the last ones. */
+/* Drops what a message that does not come to be was to hold: a live handle has most of it, too. What dies
+ * here was only pickled (by a __reduce__ that makes a tunnel). */
 static void
-drop_channels(ot_channels_t *channels)
+drop_held(const ot_interp_t *interp, ot_held_list_t *held)
 {
-    for (size_t i = 0; i < channels->len; i++) {
-        (void)ot_channel_unref(channels->items[i]);
+    ot_node_t *left = ot_held_drop(held);
+    if (left != NULL) {
+        PyObject *error = PyErr_GetRaisedException();
+        ot_tree_dispose_chain(interp, left);
+        PyErr_SetRaisedException(error);
     }
-    channels->len = 0;
 }
 
 static void
@@ -45,7 +48,7 @@ undo(ot_proof_t *p)
     /* What the walk took off the lists; and copies, which may form cycles that it must find. */
     ot_gc_chain_track(&tree->tracked);
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         bool shell = e->copy != NULL && (e->verdict == OT_REHOMED || e->verdict == OT_ROOT);
         if (shell && !e->kind->leaf) {
             e->kind->disown(e->copy, e->obj);
@@ -56,7 +59,7 @@ undo(ot_proof_t *p)
     }
     ot_numbers_drop(p);
     Py_CLEAR(tree->root);
-    drop_channels(&tree->channels);
+    drop_held(p->interp, &tree->held); /* live handles have it all */
     ot_classes_reset(tree);
     tree->containers.len = tree->fixes.len = 0;
     tree->rehash = false;
@@ -162,7 +165,7 @@ takes_over(const ot_proof_t *p, const ot_kind_t *kind)
 static int
 examine_contents(ot_proof_t *p, const ot_kind_t *kind)
 {
-    ot_entry_t e = {.obj = p->root, .kind = kind, .verdict = OT_ROOT};
+    ot_proof_entry_t e = {.obj = p->root, .kind = kind, .verdict = OT_ROOT};
     e.copy = kind->shell(p->root);
     if (e.copy == NULL) {
         return -1;
@@ -197,7 +200,7 @@ static PyObject *
 find_shared(const ot_proof_t *p, Py_ssize_t *outside)
 {
     for (size_t i = 0; i < p->entries.len; i++) {
-        const ot_entry_t *e = &p->entries.items[i];
+        const ot_proof_entry_t *e = &p->entries.items[i];
         if (e->verdict == OT_FOREIGN && ot_foreign_by_name(e->obj)) {
             continue;
         }
@@ -318,7 +321,7 @@ commit_edges(ot_proof_t *p, ot_leftovers_t *leftovers)
 {
     for (size_t i = 0; i < p->edges.len; i++) {
         ot_edge_t *edge = &p->edges.items[i];
-        ot_entry_t *e = &p->entries.items[edge->entry];
+        ot_proof_entry_t *e = &p->entries.items[edge->entry];
         if (e->verdict == OT_INSIDE || e->verdict == OT_THERE) {
             continue;
         }
@@ -338,7 +341,7 @@ commit_entries(ot_proof_t *p)
 {
     ot_tree_t *tree = p->tree;
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         if (e->verdict == OT_ROOT) {
             tree->root = Py_NewRef(e->copy);
         }
@@ -351,7 +354,7 @@ commit_entries(ot_proof_t *p)
         }
     }
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         bool substituted = e->key_edges > 0 && e->copy != NULL;
         Py_XDECREF(e->copy);
         if (substituted) {
@@ -364,8 +367,7 @@ static bool
 is_bare(const ot_tree_t *tree)
 {
     return tree->containers.cap == 0 && tree->classes.cap == 0 && tree->fixes.cap == 0 &&
-           tree->keys.cap == 0 && tree->channels.cap == 0 && tree->held.cap == 0 &&
-           tree->pickle == NULL && !tree->rehash;
+           tree->keys.cap == 0 && tree->held.cap == 0 && tree->pickle == NULL && !tree->rehash;
 }
 
 /* Whether no cycle can go through the tree's containers: each inner one has one reference, and the root
@@ -374,7 +376,7 @@ static bool
 is_acyclic(const ot_proof_t *p)
 {
     for (size_t i = 0; i < p->entries.len; i++) {
-        const ot_entry_t *e = &p->entries.items[i];
+        const ot_proof_entry_t *e = &p->entries.items[i];
         bool single =
             e->verdict == OT_ROOT ? e->edges == 0 : e->verdict == OT_INSIDE && e->edges <= 1;
         if (e->kind != NULL && !e->kind->leaf && !single) {
@@ -402,21 +404,21 @@ commit(ot_proof_t *p, ot_leftovers_t *leftovers)
 /* ---- the whole ---------------------------------------------------------------------------- */
 
 static int
-keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_channels_t *kept)
+keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_held_list_t *kept)
 {
     if (bytes == NULL) {
         return 0;
     }
     size_t n = (size_t)PyBytes_GET_SIZE(bytes);
     tree->pickle = PyMem_RawMalloc(n ? n : 1);
-    if (tree->pickle == NULL || ot_vec_reserve(&tree->channels, kept->len) < 0) {
+    if (tree->pickle == NULL || ot_vec_reserve(&tree->held, kept->len) < 0) {
         PyErr_NoMemory();
         return -1;
     }
     memcpy(tree->pickle, PyBytes_AS_STRING(bytes), n);
     tree->pickle_len = (Py_ssize_t)n;
     for (size_t i = 0; i < kept->len; i++) {
-        tree->channels.items[tree->channels.len++] = kept->items[i];
+        tree->held.items[tree->held.len++] = kept->items[i];
     }
     kept->len = 0;
     return 0;
@@ -425,7 +427,7 @@ keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_channels_t *kept)
 /* One attempt. 1: committed, or undone if only a report is wanted; 0: there are types to learn, or foreign objects not pickled yet,
  * nothing changed; -1: failed, nothing changed. */
 static int
-try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_channels_t *kept,
+try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_held_list_t *kept,
            ot_leftovers_t *leftovers)
 {
     const ot_kind_t *kind = ot_proof_kind(p, p->root);
@@ -499,19 +501,19 @@ learn_strangers(ot_proof_t *p)
 /* What is foreign, as a pickle; for a report each is pickled alone, and nothing is kept of it. NULL with an
  * exception. */
 static PyObject *
-pickle_foreigners(ot_proof_t *p, ot_channels_t *kept)
+pickle_foreigners(ot_proof_t *p, ot_held_list_t *kept)
 {
     if (p->report != NULL) {
         return ot_report_weigh(p->report, p) < 0 ? NULL : PyBytes_FromStringAndSize(NULL, 0);
     }
-    return ot_foreign_pickle(p->interp, p->foreigners, p->root, p->tree, kept);
+    return ot_foreign_pickle(p->interp, p->foreigners, p->root, kept);
 }
 
 static int
 detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
 {
     PyObject *pickle = NULL;
-    ot_channels_t kept = {0};
+    ot_held_list_t kept = {0};
     int rc = 0;
     for (int attempt = 0; rc == 0;) {
         Py_ssize_t pickled = pickle == NULL ? 0 : foreigners(p);
@@ -524,7 +526,7 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
             rc = -1;
         }
         if (rc == 0) {
-            drop_channels(&kept);
+            drop_held(p->interp, &kept);
             Py_CLEAR(pickle);
             rc = strangers ? learn_strangers(p) : 0;
             if (rc == 0 && foreigners(p) > 0) {
@@ -533,7 +535,7 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
             }
         }
     }
-    drop_channels(&kept);
+    drop_held(p->interp, &kept);
     ot_vec_free(&kept);
     Py_XDECREF(pickle);
     return rc;
@@ -629,8 +631,7 @@ ot_tree_free(ot_tree_t *tree)
         ot_vec_free(&tree->classes);
         ot_vec_free(&tree->fixes);
         ot_vec_free(&tree->keys);
-        ot_vec_free(&tree->channels);
-        ot_tree_release_held(tree);
+        assert(tree->held.len == 0);
         ot_vec_free(&tree->held);
         PyMem_RawFree(tree->pickle);
     }

@@ -2,55 +2,28 @@
  *
  * Main invariant: nothing of the tree has been changed while this runs, so pickling may run any
  * Python code, which may even change the tree: detach.c proves it again afterwards.
- * Threading: `keeping` and `holding` are thread-local, the rest as in tree.h.
+ * Threading: `keeping` is thread-local, the rest as in tree.h.
  */
 #include "tunnel/foreign.h"
 
 #include "tunnel/path.h"
 
-/* Where Tunnels pickled by this thread right now leave their channels. */
-static _Thread_local ot_channels_t *keeping;
-
-/* The tree that they are pickled for: other handles leave their objects there. */
-static _Thread_local ot_tree_t *holding;
+/* Where handles pickled by this thread right now leave references to their objects. */
+static _Thread_local ot_held_list_t *keeping;
 
 int
-ot_tree_pickling_channel(ot_channel_t *ch)
+ot_tree_pickling_shared(ot_shared_t *shared)
 {
     if (keeping == NULL) {
         return 0;
     }
-    if (ot_vec_push(keeping, ch) < 0) {
+    ot_held_t held = {shared, NULL};
+    if (ot_vec_push(keeping, held) < 0) {
         PyErr_NoMemory();
         return -1;
     }
-    ot_channel_ref(ch);
+    ot_shared_ref(shared);
     return 0;
-}
-
-int
-ot_tree_pickling_shared(void *object, void (*release)(void *object))
-{
-    ot_held_t held = {object, release};
-    if (holding == NULL) {
-        release(object);
-        return 0;
-    }
-    if (ot_vec_push(&holding->held, held) < 0) {
-        release(object);
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
-}
-
-void
-ot_tree_release_held(ot_tree_t *tree)
-{
-    while (tree->held.len > 0) {
-        ot_held_t held = tree->held.items[--tree->held.len];
-        held.release(held.object);
-    }
 }
 
 static PyObject *
@@ -134,20 +107,16 @@ ot_foreign_by_name(PyObject *o)
 }
 
 PyObject *
-ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root, ot_tree_t *tree,
-                  ot_channels_t *kept)
+ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root,
+                  ot_held_list_t *kept)
 {
-    ot_channels_t *outer = keeping; /* a __reduce__ may send something itself */
-    ot_tree_t *outer_tree = holding;
-    ot_tree_release_held(tree);
+    ot_held_list_t *outer = keeping; /* a __reduce__ may send something itself */
     keeping = kept;
-    holding = tree;
     PyObject *bytes = pickle(interp, objects);
     if (bytes == NULL) {
         explain_failure(interp, objects, root);
     }
     keeping = outer;
-    holding = outer_tree;
     return bytes;
 }
 
@@ -163,7 +132,7 @@ ot_foreign_unpickle(const ot_interp_t *interp, const ot_tree_t *tree)
     for (size_t i = 0; objects != NULL && i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
         bool there = PyList_CheckExact(objects) &&
-                     (fix->is_channel || fix->index < (size_t)PyList_GET_SIZE(objects));
+                     (fix->is_handle || fix->index < (size_t)PyList_GET_SIZE(objects));
         if (!there) {
             PyErr_SetString(PyExc_SystemError, "objtunnel: unpickling gave another list back");
             Py_CLEAR(objects);

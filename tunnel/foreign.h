@@ -4,13 +4,12 @@
 
 #include "tunnel/tree.h"
 
-/* Pickles the list `objects`, so that they keep what they share among each other. Tunnels inside
- * them have their channels added to `kept` (references); what other handles stand for is held by
- * `tree`, instead of what it held before. `root` is for the error's path.
+/* Pickles the list `objects`, so that they keep what they share among each other. What the message is to
+ * hold for handles inside them is added to `kept`. `root` is for the error's path.
  * Runs: e. Returns new bytes; NULL with TypeError (path, type, remedy), or MemoryError, or a
  * BaseException that is no Exception, as raised. */
 PyObject *ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root,
-                            ot_tree_t *tree, ot_channels_t *kept);
+                            ot_held_list_t *kept);
 
 /* Whether pickle writes down o's name only, so that the receiver gets an object of its own and
  * nothing is copied: classes, functions, modules. Runs: -. */

@@ -260,10 +260,10 @@ only_pickled(const ot_tree_t *tree)
     PyObject **slot = NULL;
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
-        if (!fix->is_channel && fix->index != 0) {
+        if (!fix->is_handle && fix->index != 0) {
             return NULL;
         }
-        if (!fix->is_channel && slot == NULL) {
+        if (!fix->is_handle && slot == NULL) {
             slot = fix->slot;
         }
     }

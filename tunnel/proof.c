@@ -1,4 +1,4 @@
-/* proof.c: the tables of a proof: types, entries, what is pickled, channels, clones (see proof.h).
+/* proof.c: the tables of a proof: types, entries, what is pickled, handles, clones (see proof.h).
  *
  * Main invariant: an object has at most one entry, and a type at most one place in class_index.
  * Threading: the GIL is held; no Python code runs.
@@ -10,8 +10,8 @@
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-/* In class_index: a type that is to be learnt before the next attempt. */
-static const uint32_t STRANGER = UINT32_MAX;
+/* In class_index: a type that is to be learnt before the next attempt; one of handles. */
+static const uint32_t STRANGER = UINT32_MAX, HANDLE = UINT32_MAX - 1;
 
 static int
 add_stranger(ot_proof_t *p, PyTypeObject *type)
@@ -23,10 +23,20 @@ add_stranger(ot_proof_t *p, PyTypeObject *type)
     return 0;
 }
 
-/* Index of the type's class in the tree, STRANGER if nothing is known of it, or -1. */
+static bool
+is_handle_type(const ot_proof_t *p, const PyTypeObject *type)
+{
+    const ot_handles_t *handles = &p->interp->handles;
+    return handles->is_type(handles->home, type);
+}
+
+/* Index of the type's class in the tree, HANDLE, STRANGER if nothing is known of it, or -1. */
 static int64_t
 add_class(ot_proof_t *p, PyTypeObject *type)
 {
+    if (is_handle_type(p, type)) {
+        return ot_ptrmap_add(&p->class_index, type, HANDLE) < 0 ? -1 : (int64_t)HANDLE;
+    }
     const ot_known_class_t *known = ot_class_known(p->interp->classes, type);
     for (size_t k = 0; known == NULL && k < p->learnt.len; k++) {
         if (p->learnt.items[k] == type) {
@@ -56,7 +66,7 @@ const ot_kind_t *
 ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
 {
     const ot_kind_t *kind = ot_kind_static(type);
-    if (kind != NULL || type == p->interp->handle) {
+    if (kind != NULL) {
         return kind;
     }
     const uint32_t *found = ot_ptrmap_get(&p->class_index, type);
@@ -67,7 +77,7 @@ ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
     }
     p->last_type = type;
     p->last_class = (uint32_t)i;
-    p->last_kind = i == STRANGER ? NULL : p->tree->classes.items[i].kind;
+    p->last_kind = i == STRANGER || i == HANDLE ? NULL : p->tree->classes.items[i].kind;
     return p->last_kind;
 }
 
@@ -83,14 +93,11 @@ ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy)
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static ot_verdict_t
-first_verdict(ot_proof_t *p, ot_entry_t *e)
+first_verdict(ot_proof_t *p, ot_proof_entry_t *e)
 {
     PyObject *o = e->obj;
-    if (Py_TYPE(o) == p->interp->handle) {
-        return OT_HANDLE;
-    }
-    if (e->kind == NULL) {
-        return OT_FOREIGN;
+    if (e->kind == NULL) { /* looked up just before */
+        return p->last_type == Py_TYPE(o) && p->last_class == HANDLE ? OT_HANDLE : OT_FOREIGN;
     }
     if (e->kind == &ot_kind_str && ot_str_interned(o)) {
         return OT_INTERNED;
@@ -130,16 +137,27 @@ ot_proof_foreigner(ot_proof_t *p, PyObject *o)
     return i;
 }
 
-Py_ssize_t
-ot_proof_channel(ot_proof_t *p, PyObject *handle)
+/* Has the message hold what the handle stands for: its index in held. One that knows what can only be
+ * pickled becomes a foreigner. -1 with MemoryError set. */
+static Py_ssize_t
+hold(ot_proof_t *p, ot_proof_entry_t *e)
 {
-    ot_channel_t *ch = p->interp->channel_of(handle);
-    if (ot_vec_push(&p->tree->channels, ch) < 0) {
-        PyErr_NoMemory();
+    const ot_handles_t *handles = &p->interp->handles;
+    ot_held_list_t *held = &p->tree->held;
+    ot_held_t none = {NULL, NULL};
+    if (ot_vec_push(held, none) < 0) {
+        return ot_no_memory();
+    }
+    int rc = handles->hold(handles->home, e->obj, &held->items[held->len - 1]);
+    if (rc > 0) {
+        return (Py_ssize_t)held->len - 1;
+    }
+    held->len--;
+    if (rc < 0) {
         return -1;
     }
-    ot_channel_ref(ch);
-    return (Py_ssize_t)p->tree->channels.len - 1;
+    e->verdict = OT_FOREIGN;
+    return ot_proof_foreigner(p, e->obj);
 }
 
 int
@@ -157,7 +175,7 @@ ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i)
 Py_ssize_t
 ot_proof_add_entry(ot_proof_t *p, PyObject *o)
 {
-    ot_entry_t e = {.obj = o, .kind = ot_proof_kind(p, o)};
+    ot_proof_entry_t e = {.obj = o, .kind = ot_proof_kind(p, o)};
     if (p->strangers.len > 0) {
         return -1; /* learn the type first, then begin anew */
     }
@@ -166,7 +184,7 @@ ot_proof_add_entry(ot_proof_t *p, PyObject *o)
     if (e.verdict == OT_FOREIGN) {
         extra = ot_proof_foreigner(p, o);
     } else if (e.verdict == OT_HANDLE) {
-        extra = ot_proof_channel(p, o);
+        extra = hold(p, &e);
     }
     if (extra < 0) {
         return -1;
@@ -237,7 +255,7 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
 /* One whose content is the tree's has all of its references there. A typed slot's owner may be inside
  * and refer to what is not. */
 static void
-check_entry(const ot_proof_t *p, const ot_entry_t *e)
+check_entry(const ot_proof_t *p, const ot_proof_entry_t *e)
 {
     bool taken = e->verdict == OT_INSIDE || e->verdict == OT_REHOMED;
     OT_MUST(e->verdict != OT_PENDING);
@@ -255,7 +273,7 @@ ot_proof_check(const ot_proof_t *p)
     ot_ptrmap_check(&p->number_index);
     OT_MUST(p->stack.len == 0 && p->depth == 0);
     for (size_t i = 0; i < p->entries.len; i++) {
-        const ot_entry_t *e = &p->entries.items[i];
+        const ot_proof_entry_t *e = &p->entries.items[i];
         const uint32_t *at = ot_ptrmap_get(&p->index, e->obj);
         check_entry(p, e);
         OT_MUST(at == NULL ? e->edges == 1 : *at == i); /* by one reference it is met once */

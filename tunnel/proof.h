@@ -18,7 +18,7 @@ typedef enum {
     OT_OUTSIDE,  /* something else reaches it: copied */
     OT_INTERNED, /* a str of the sender's intern table: copied */
     OT_FOREIGN,  /* of a type we do not know: pickled */
-    OT_HANDLE,   /* a Tunnel: its channel travels */
+    OT_HANDLE,   /* of a shared object: the message holds that */
     OT_THERE,    /* of a module, and the same object in the receiver's: left as it is */
 } ot_verdict_t;
 
@@ -32,11 +32,11 @@ typedef struct {
     Py_ssize_t key_edges;  /* of these, from keys of all-str dicts */
     Py_ssize_t trial;      /* references from candidates, see settle_cycles */
     PyObject *copy;
-    uint32_t foreign; /* index among the pickled objects or channels */
+    uint32_t foreign; /* index among the pickled objects, or in tree->held */
     ot_verdict_t verdict;
     bool explored;
     bool pinned;
-} ot_entry_t;
+} ot_proof_entry_t;
 
 typedef struct {
     PyObject **slot;
@@ -80,7 +80,7 @@ typedef struct ot_proof {
     ot_tree_t *tree;
     ot_report_t *report; /* NULL: the tree is really sent */
     ot_receipt_t receipt;
-    OT_VEC(ot_entry_t) entries;
+    OT_VEC(ot_proof_entry_t) entries;
     ot_ptrmap_t index; /* object -> entry, for those with several references */
     OT_VEC(ot_edge_t) edges;
     OT_VEC(ot_number_t) numbers; /* numbers.c */
@@ -92,7 +92,7 @@ typedef struct ot_proof {
     PyObject *foreigners; /* list: unknown objects, pickled ones first; NULL until there is one */
     ot_ptrmap_t foreign_index;
     ot_recent_key_t recent_keys[OT_RECENT_KEYS];
-    ot_ptrmap_t class_index; /* type -> index in tree->classes, or >= OT_STRANGER */
+    ot_ptrmap_t class_index; /* type -> index in tree->classes, or what proof.c says */
     PyTypeObject *last_type; /* of those, looked up last */
     uint32_t last_class;
     const ot_kind_t *last_kind;
@@ -192,9 +192,6 @@ Py_ssize_t ot_proof_add_entry(ot_proof_t *p, PyObject *o);
 
 /* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */
 Py_ssize_t ot_proof_foreigner(ot_proof_t *p, PyObject *o);
-
-/* Index of a handle's channel in the tree, taking a reference; -1 with MemoryError set. */
-Py_ssize_t ot_proof_channel(ot_proof_t *p, PyObject *handle);
 
 /* Aborts if the tables contradict each other or the objects. At the end of ot_prove, before anything is
  * copied or changed; where OT_CHECKS is on ot_prove ends with it. */

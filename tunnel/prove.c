@@ -108,7 +108,7 @@ descend_any(ot_proof_t *p, PyObject *container, const ot_kind_t *kind, bool trac
 static int
 rehome(ot_proof_t *p, Py_ssize_t i)
 {
-    ot_entry_t *e = &p->entries.items[i];
+    ot_proof_entry_t *e = &p->entries.items[i];
     PyObject *shell = e->kind->shell(e->obj);
     if (shell == NULL) {
         return -1;
@@ -123,7 +123,7 @@ rehome(ot_proof_t *p, Py_ssize_t i)
 static int
 admit(ot_proof_t *p, Py_ssize_t i)
 {
-    ot_entry_t *e = &p->entries.items[i];
+    ot_proof_entry_t *e = &p->entries.items[i];
     if (e->kind->inspect(e->obj) == OT_REHOME) {
         return rehome(p, i);
     }
@@ -202,7 +202,7 @@ prove_exclusive(ot_proof_t *p, PyObject **slot)
 static int
 admit_if_complete(ot_proof_t *p, Py_ssize_t i)
 {
-    ot_entry_t *e = &p->entries.items[i];
+    ot_proof_entry_t *e = &p->entries.items[i];
     bool ours = e->verdict == OT_PENDING &&
                 (e->edges == Py_REFCNT(e->obj) || ot_proof_shares(p, e->obj, e->kind));
     return ours ? admit(p, i) : 0;
@@ -255,7 +255,7 @@ admit_key(ot_proof_t *p, Py_ssize_t i)
 OT_ALWAYS_INLINE int
 count_key(ot_proof_t *p, PyObject *key, Py_ssize_t i)
 {
-    ot_entry_t *e = &p->entries.items[i];
+    ot_proof_entry_t *e = &p->entries.items[i];
     e->edges++;
     e->key_edges++;
     return e->edges == Py_REFCNT(key) && e->verdict == OT_PENDING ? admit_key(p, i) : 1;
@@ -311,7 +311,7 @@ drain(ot_proof_t *p)
 /* ---- cycles and outsiders ---------------------------------------------------------------- */
 
 static bool
-is_candidate(const ot_entry_t *e)
+is_candidate(const ot_proof_entry_t *e)
 {
     return e->verdict == OT_PENDING && !e->kind->leaf;
 }
@@ -372,7 +372,7 @@ trial_edge(ot_visitor_t *v, PyObject **slot)
     if (i < 0) {
         return -1;
     }
-    ot_entry_t *e = &p->entries.items[i];
+    ot_proof_entry_t *e = &p->entries.items[i];
     if (!is_candidate(e)) {
         return 0;
     }
@@ -412,7 +412,7 @@ settle_cycles(ot_proof_t *p)
 {
     size_t candidates = 0;
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         e->trial = e->edges;
         e->explored = is_candidate(e);
         if (e->explored && (candidates++, push(p, (uintptr_t)e->obj)) < 0) {
@@ -426,7 +426,7 @@ settle_cycles(ot_proof_t *p)
         return -1;
     }
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         if (is_candidate(e) && e->trial < Py_REFCNT(e->obj)) {
             e->verdict = OT_OUTSIDE;
             if (push(p, (uintptr_t)e->obj) < 0) {
@@ -458,7 +458,7 @@ ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
         return -1;
     }
     for (size_t i = 0; i < p->entries.len; i++) {
-        ot_entry_t *e = &p->entries.items[i];
+        ot_proof_entry_t *e = &p->entries.items[i];
         if (e->verdict == OT_PENDING) {
             e->verdict = OT_OUTSIDE; /* a leaf with references elsewhere */
         }

@@ -91,7 +91,7 @@ add_cause(ot_report_t *report, ot_cause_t cause)
 
 /* Why an outsider is one. References among candidates for the collector's partition are the tree's own. */
 static ot_why_t
-why_outside(const ot_entry_t *e, Py_ssize_t *outside)
+why_outside(const ot_proof_entry_t *e, Py_ssize_t *outside)
 {
     Py_ssize_t own = !e->kind->leaf && e->trial > e->edges ? e->trial : e->edges;
     *outside = Py_REFCNT(e->obj) - own;
@@ -103,7 +103,7 @@ why_outside(const ot_entry_t *e, Py_ssize_t *outside)
 }
 
 static int
-add_entry(ot_report_t *report, const ot_entry_t *e, size_t i)
+add_entry(ot_report_t *report, const ot_proof_entry_t *e, size_t i)
 {
     ot_cause_t cause = {.obj = e->obj, .because = ot_because_of_entry(i)};
     switch (e->verdict) {

@@ -14,8 +14,8 @@
 #include "runtime/cpython/gc.h"
 #include "runtime/cpython/stdlib.h"
 
-/* Invariant: placeholder[i] is an int of the rest's own that stands for channel i wherever the tree
- * refers to a Tunnel; n_placeholders is 0 or tree->channels.len. Only a bare tree has no fields
+/* Invariant: placeholder[i] is an int of the rest's own that stands for held[i] wherever the tree
+ * refers to a handle of it; n_placeholders is 0 or tree->held.len. Only a bare tree has no fields
  * after `bare` (tree.h): look at it first. */
 struct ot_rest {
     ot_tree_t *tree; /* owned */
@@ -82,7 +82,7 @@ ot_rest_suits(const ot_tree_t *tree)
         return true;
     }
     for (size_t i = 0; i < tree->fixes.len; i++) {
-        if (!tree->fixes.items[i].is_channel) {
+        if (!tree->fixes.items[i].is_handle) {
             return false;
         }
     }
@@ -92,7 +92,7 @@ ot_rest_suits(const ot_tree_t *tree)
             return false;
         }
     }
-    return tree->pickle == NULL && tree->held.len == 0;
+    return tree->pickle == NULL;
 }
 
 static void
@@ -137,7 +137,7 @@ new_placeholder(void)
 ot_rest_t *
 ot_rest_new(ot_tree_t *tree)
 {
-    size_t n = tree->bare ? 0 : tree->channels.len;
+    size_t n = tree->bare ? 0 : tree->held.len;
     ot_rest_t *rest = PyMem_Calloc(1, sizeof *rest + n * sizeof(PyObject *));
     if (rest == NULL) {
         PyErr_NoMemory();
@@ -256,7 +256,7 @@ add_part(ot_copier_t *copier, PyObject *part)
     ot_gc_chain_add(&((copying_t *)copier)->made.tracked, part);
 }
 
-/* What stands for keys that were interned, and for Tunnels: made first. */
+/* What stands for keys that were interned, and for handles: made first. */
 static int
 copy_special(copying_t *c, const ot_interp_t *interp, const ot_rest_t *rest)
 {
@@ -275,8 +275,7 @@ copy_special(copying_t *c, const ot_interp_t *interp, const ot_rest_t *rest)
         }
     }
     for (size_t i = 0; i < rest->n_placeholders; i++) {
-        ot_channel_ref(tree->channels.items[i]);
-        PyObject *handle = interp->handle_steal(interp->context, tree->channels.items[i]);
+        PyObject *handle = interp->handles.make(interp->handles.home, &tree->held.items[i]);
         if (remember(c, rest->placeholder[i], handle) < 0) {
             return -1;
         }
@@ -340,7 +339,7 @@ ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest)
 }
 
 bool
-ot_rest_has_tunnels(const ot_rest_t *rest)
+ot_rest_has_handles(const ot_rest_t *rest)
 {
     return rest->n_placeholders > 0;
 }
@@ -386,7 +385,7 @@ ot_rest_free(ot_rest_t *rest)
             Py_DECREF(tree->keys.items[i].copy);
         }
         tree->keys.len = 0;
-        chain = ot_tree_release_channels(tree);
+        chain = ot_held_drop(&tree->held);
     }
     ot_tree_free(tree);
     free_rest(rest);

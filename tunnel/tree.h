@@ -20,25 +20,50 @@
 #include "tunnel/temporary.h"
 #include "runtime/cpython/gc.h"
 
+/* What a handle knows beside its object (which part of an array it is, say). */
+typedef struct {
+    size_t size;
+    char bytes[];
+} ot_beside_t;
+
+/* What a message holds for a handle: a reference to its object, so that this lives as long as the message,
+ * and what the handle knows beside it. */
+typedef struct {
+    ot_shared_t *shared; /* owned */
+    ot_beside_t *beside; /* owned, raw memory; NULL: nothing */
+} ot_held_t;
+
+typedef OT_VEC(ot_held_t) ot_held_list_t;
+
+/* Handles, for the tree code, which knows no type of them. `home` is where an interpreter has its own. */
+typedef struct {
+    void *home;
+    bool (*is_type)(const void *home, const PyTypeObject *type);
+
+    /* What the message is to hold for a handle, a new reference and new memory: 1. 0: the handle knows
+     * what can only be pickled. -1 with MemoryError. Runs: m. */
+    int (*hold)(const void *home, PyObject *handle, ot_held_t *held);
+
+    /* A new handle of this interpreter; `held` keeps what it has. NULL with an exception. Runs: m. */
+    PyObject *(*make)(void *home, const ot_held_t *held);
+} ot_handles_t;
+
 /* What an interpreter lends to the tree code; one per module state. */
 typedef struct {
-    PyTypeObject *handle;      /* our Tunnel */
+    ot_handles_t handles;
     ot_class_cache_t *classes; /* what is known of types */
     ot_consumers_t *consumers; /* which callables may take a temporary's content */
     struct ot_proof **spare;   /* that of the last send, whose tables the next one uses again */
     PyObject *dumps, *loads;   /* pickle's, or like them */
     PyObject *remedy;          /* remedy(o): a str, what to do about what cannot be sent */
     PyObject *shared_reference_error;
-    ot_channel_t *(*channel_of)(PyObject *handle);              /* borrowed */
-    PyObject *(*handle_steal)(void *context, ot_channel_t *ch); /* new; steals the channel ref */
-    void *context;
 } ot_interp_t;
 
 /* A place that only the receiver can fill: it holds a placeholder in transit (slot.h). */
 typedef struct {
     PyObject **slot;
-    uint32_t index; /* into the list of pickled objects, or into channels */
-    bool is_channel;
+    uint32_t index; /* into the list of pickled objects, or into held */
+    bool is_handle;
     uint8_t what; /* ot_slot_t */
 } ot_fix_t;
 
@@ -49,16 +74,7 @@ typedef struct {
     bool intern;
 } ot_key_t;
 
-typedef OT_VEC(ot_channel_t *) ot_channels_t;
-
 struct ot_proof; /* the working state of a send */
-
-/* A reference that a message holds to something of the process, for a handle that is pickled in it.
- * release drops it; it may be called in any interpreter and must not run Python code. */
-typedef struct {
-    void *object;
-    void (*release)(void *object);
-} ot_held_t;
 
 /* A class that the tree has instances of. Or only the fact that a static type of some module is
  * used, which the receiver must have imported (type is that type then, also in transit). */
@@ -97,9 +113,8 @@ typedef struct {
     OT_VEC(ot_tree_class_t) classes;
     OT_VEC(ot_fix_t) fixes;
     OT_VEC(ot_key_t) keys;
-    ot_channels_t channels; /* owned references */
-    OT_VEC(ot_held_t) held; /* released when the tree is freed */
-    char *pickle;           /* raw memory: one pickle of the list of foreign objects */
+    ot_held_list_t held; /* of handles in fixes and, after them, of those that are pickled */
+    char *pickle;        /* raw memory: one pickle of the list of foreign objects */
     Py_ssize_t pickle_len;
     bool rehash;      /* some key may hash otherwise in the receiver */
     int64_t tried;    /* where disposing of it was tried in vain last: an interpreter's id */
@@ -206,8 +221,12 @@ void ot_tree_check(const ot_tree_t *tree, PyObject *unpickled, PyObject *const *
  * without memory. Needs no thread state. The caller is alone with it. */
 uint64_t ot_tree_digest(PyObject *root);
 
-/* Drops the tree's own references to channels. Returns the messages of those that died. */
-ot_node_t *ot_tree_release_channels(ot_tree_t *tree);
+/* Drops what is held. Returns the messages of channels that died with it. */
+ot_node_t *ot_held_drop(ot_held_list_t *held);
+
+/* Who gets the messages of a channel that nobody disposes of where it dies (ot_channel_set_heir): they are
+ * kept for an interpreter to free. Needs: nothing. */
+void ot_tree_inherit(ot_node_t *chain);
 
 /* Gives up what *interp->spare keeps between sends. */
 void ot_tree_drop_spare(const ot_interp_t *interp);
@@ -215,15 +234,8 @@ void ot_tree_drop_spare(const ot_interp_t *interp);
 /* Frees the struct and its tables, not the objects. */
 void ot_tree_free(ot_tree_t *tree);
 
-/* While this thread pickles for a tree: has that tree keep the channel alive until it is
+/* While this thread pickles for a tree: has that tree keep the object alive until it is
  * rebuilt. Returns -1 with MemoryError set. Harmless outside of that. */
-int ot_tree_pickling_channel(ot_channel_t *ch);
-
-/* The same for anything else of the process that has handles.
- * Refs: steals one reference to object, which release drops, also on failure. */
-int ot_tree_pickling_shared(void *object, void (*release)(void *object));
-
-/* Drops what the tree holds for pickled handles. */
-void ot_tree_release_held(ot_tree_t *tree);
+int ot_tree_pickling_shared(ot_shared_t *shared);
 
 #endif

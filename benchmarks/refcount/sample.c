@@ -194,19 +194,15 @@ make_step(void *context, int index)
 
 /* ---- run and leave ------------------------------------------------------------------------- */
 
-/* The control's loop: nothing but registers. Four chains keep the multiplier busy in each cycle, so that
- * two hyperthreads of one core get half of it each: with one chain both would seem to be cores. */
+/* The control's loop: nothing but registers. */
 static uint64_t
 spin(bench_task_t *task)
 {
-    uint64_t ops = 0, a = 1, b = 2, c = 3, d = 4, by = UINT64_C(6364136223846793005);
+    uint64_t ops = 0, x = 1;
     do {
         for (int i = 0; i < BENCH_BATCH; i++) {
-            a = a * by + 1;
-            b = b * by + 1;
-            c = c * by + 1;
-            d = d * by + 1;
-            __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
+            x = x * UINT64_C(6364136223846793005) + 1;
+            __asm__ volatile("" : "+r"(x));
         }
         ops += BENCH_BATCH;
     } while (!bench_stopped(task));

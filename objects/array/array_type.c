@@ -433,29 +433,31 @@ array_file(PyObject *self, void *unused)
     return file == NULL ? Py_NewRef(Py_None) : PyUnicode_DecodeFSDefault(file);
 }
 
-static PyObject *
-save_view(PyObject *self)
+static bool
+save_view(PyObject *self, void *to)
 {
-    return PyBytes_FromStringAndSize((char *)&as_array(self)->view, sizeof(ot_view_t));
+    memcpy(to, &as_array(self)->view, sizeof(ot_view_t));
+    return true;
 }
 
 static int
-restore_view(PyObject *self, PyObject *from)
+restore_view(PyObject *self, const void *from)
 {
     ot_view_t view;
-    if (PyBytes_Check(from) && PyBytes_GET_SIZE(from) == sizeof view) {
-        memcpy(&view, PyBytes_AS_STRING(from), sizeof view);
-        const ot_numbers_t *numbers = numbers_of(self);
-        if (ot_view_is_within(&view, numbers->type->size, numbers->count * numbers->type->size)) {
-            as_array(self)->view = view;
-            return 0;
-        }
+    memcpy(&view, from, sizeof view);
+    const ot_numbers_t *numbers = numbers_of(self);
+    if (ot_view_is_within(&view, numbers->type->size, numbers->count * numbers->type->size)) {
+        as_array(self)->view = view;
+        return 0;
     }
     PyErr_SetString(PyExc_ValueError, "this is no view of the array");
     return -1;
 }
 
-static const ot_handle_extra_t extra = {save_view, restore_view, NULL};
+_Static_assert(sizeof(ot_view_t) <= OT_MOST_BESIDE, "a view travels as bytes");
+
+static const ot_handle_extra_t extra = {
+    .size = sizeof(ot_view_t), .save = save_view, .restore = restore_view};
 
 static PyMethodDef array_methods[] = {
     {"add", array_add, METH_VARARGS,

@@ -61,7 +61,7 @@ numbers_free(ot_shared_t *self)
 }
 
 /* After fork() the child has its own copy of what is not in a file. */
-const ot_shared_kind_t ot_numbers_kind = {"array", numbers_free, NULL, NULL};
+const ot_shared_kind_t ot_numbers_kind = {"SharedArray", numbers_free, NULL, NULL};
 
 /* From here on the pages that nobody touches cost nothing. */
 enum { MAP_FROM = 1 << 18 };

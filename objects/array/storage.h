@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-#include "objects/core/shared.h"
+#include "runtime/shared.h"
 
 typedef __int128 ot_wide_t; /* holds every value of every integer type, and sums of two */
 

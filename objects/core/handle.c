@@ -27,19 +27,65 @@ home_of(PyObject *module)
     return home;
 }
 
+ot_objects_t *
+ot_objects_current(void)
+{
+    PyObject *module = PyImport_ImportModule("objtunnel._core");
+    ot_objects_t *home = module == NULL ? NULL : home_of(module);
+    Py_XDECREF(module); /* sys.modules keeps it */
+    return home;
+}
+
 /* ---- making and freeing -------------------------------------------------------------------- */
+
+/* Frees what a tunnel that dies with the object leaves behind, in this interpreter. Keeps the current
+ * exception. */
+static void
+drop_here(const ot_objects_t *home, ot_shared_t *shared)
+{
+    ot_node_t *left = ot_channel_unref_any(shared);
+    if (left != NULL) {
+        PyObject *error = PyErr_GetRaisedException();
+        ot_tree_dispose_chain(home->interp, left);
+        PyErr_SetRaisedException(error);
+    }
+}
+
+void
+ot_dispose_chain(ot_node_t *chain)
+{
+    if (chain == NULL) {
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    ot_objects_t *home = ot_objects_current();
+    if (home == NULL) {
+        PyErr_Clear(); /* the interpreter is ending: another one will free them */
+        ot_tree_leave_chain(chain);
+    } else {
+        ot_tree_dispose_chain(home->interp, chain);
+    }
+    PyErr_SetRaisedException(error);
+}
+
+void
+ot_handle_drop(ot_shared_t *shared)
+{
+    ot_dispose_chain(ot_channel_unref_any(shared));
+}
 
 PyObject *
 ot_handle_alloc_steal(ot_objects_t *home, PyTypeObject *type, ot_shared_t *shared)
 {
     PyObject *self = type->tp_alloc(type, 0);
     if (self == NULL) {
-        ot_shared_unref(shared);
+        drop_here(home, shared);
         return NULL;
     }
     ot_as_handle(self)->shared = shared;
     ot_as_handle(self)->home = home;
     ot_as_handle(self)->module = Py_NewRef(home->module);
+    ot_holder_add(&home->holder, &ot_as_handle(self)->grip, shared);
     return self;
 }
 
@@ -52,12 +98,12 @@ ot_handle_steal(ot_objects_t *home, ot_shared_t *shared)
     }
     if (i == home->n) {
         PyErr_Format(PyExc_SystemError, "objtunnel: no type for a shared %s", shared->kind->name);
-        ot_shared_unref(shared);
+        drop_here(home, shared);
         return NULL;
     }
     const ot_handle_extra_t *extra = home->types[i].extra;
     if (extra != NULL && extra->make != NULL) {
-        return extra->make(home, shared, Py_None);
+        return extra->make(home, shared, NULL);
     }
     return ot_handle_alloc_steal(home, home->types[i].type, shared);
 }
@@ -77,7 +123,8 @@ ot_handle_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     PyObject_ClearWeakRefs(self);
     if (ot_as_handle(self)->shared != NULL) {
-        ot_shared_unref(ot_as_handle(self)->shared);
+        ot_holder_remove(&ot_as_handle(self)->home->holder, &ot_as_handle(self)->grip);
+        drop_here(ot_as_handle(self)->home, ot_as_handle(self)->shared);
     }
     Py_XDECREF(ot_as_handle(self)->module);
     type->tp_free(self);
@@ -109,6 +156,8 @@ ot_handle_id(PyObject *self, void *unused)
     return PyLong_FromUnsignedLongLong(ot_as_handle(self)->shared->id);
 }
 
+/* ---- what it knows beside its object --------------------------------------------------------- */
+
 static const ot_handle_extra_t *
 extra_of(const ot_objects_t *home, const PyTypeObject *type)
 {
@@ -120,55 +169,138 @@ extra_of(const ot_objects_t *home, const PyTypeObject *type)
     return NULL;
 }
 
-static PyObject *
-save_extra(PyObject *self)
+static bool
+is_handle_type(const void *home, const PyTypeObject *type)
 {
-    const ot_handle_extra_t *extra = extra_of(ot_as_handle(self)->home, Py_TYPE(self));
-    return extra == NULL ? Py_NewRef(Py_None) : extra->save(self);
+    const ot_objects_t *h = home;
+    size_t i = 0;
+    while (i < h->n && h->types[i].type != type) {
+        i++;
+    }
+    return i < h->n;
+}
+
+static PyObject *
+object_beside(const ot_handle_extra_t *extra, PyObject *self)
+{
+    return extra == NULL || extra->object == NULL ? NULL : extra->object(self);
+}
+
+/* The bytes, in new raw memory: NULL if there are none, *good: false without memory, MemoryError. */
+static ot_beside_t *
+bytes_beside(const ot_handle_extra_t *extra, PyObject *self, bool *good)
+{
+    *good = true;
+    if (extra == NULL || extra->size == 0) {
+        return NULL;
+    }
+    ot_beside_t *beside = PyMem_RawMalloc(sizeof *beside + extra->size);
+    if (beside == NULL) {
+        PyErr_NoMemory();
+        *good = false;
+        return NULL;
+    }
+    beside->size = extra->size;
+    if (!extra->save(self, beside->bytes)) {
+        PyMem_RawFree(beside);
+        return NULL;
+    }
+    return beside;
 }
 
 ot_shared_t *
 ot_handle_plain(const ot_objects_t *home, PyObject *o)
 {
-    size_t i = 0;
-    while (i < home->n && home->types[i].type != Py_TYPE(o)) {
-        i++;
+    char bytes[OT_MOST_BESIDE];
+    if (!is_handle_type(home, Py_TYPE(o))) {
+        return NULL;
     }
-    PyObject *extra = i == home->n ? NULL : save_extra(o);
-    bool plain = extra == Py_None;
-    Py_XDECREF(extra);
-    return plain ? ot_as_handle(o)->shared : NULL;
+    const ot_handle_extra_t *extra = extra_of(home, Py_TYPE(o));
+    if (extra != NULL && extra->size > 0) {
+        if (extra->save(o, bytes)) {
+            return NULL;
+        }
+    }
+    return object_beside(extra, o) != NULL ? NULL : ot_as_handle(o)->shared;
 }
 
-/* Refs: steals `shared`, also on failure. */
+/* beside: NULL, or what one of these types has saved. Refs: steals `shared`, also on failure. */
 static PyObject *
-restore(ot_objects_t *home, ot_shared_t *shared, PyObject *from)
+restore(ot_objects_t *home, ot_shared_t *shared, const ot_beside_t *beside)
 {
-    for (size_t i = 0; i < home->n; i++) {
-        const ot_handle_extra_t *maker = home->types[i].extra;
-        if (home->types[i].kind == shared->kind && maker != NULL && maker->make != NULL) {
-            return maker->make(home, shared, from);
-        }
+    const void *from = beside == NULL ? NULL : beside->bytes;
+    size_t i = 0;
+    while (i < home->n && home->types[i].kind != shared->kind) {
+        i++;
+    }
+    const ot_handle_extra_t *extra = i == home->n ? NULL : home->types[i].extra;
+    if (beside != NULL && (extra == NULL || extra->size != beside->size)) {
+        PyErr_Format(PyExc_ValueError, "this is nothing that a handle of a %s knows",
+                     shared->kind->name);
+        drop_here(home, shared);
+        return NULL;
+    }
+    if (extra != NULL && extra->make != NULL) {
+        return extra->make(home, shared, from);
     }
     PyObject *self = ot_handle_steal(home, shared);
-    if (self != NULL && from != Py_None) {
-        const ot_handle_extra_t *extra = extra_of(home, Py_TYPE(self));
-        if (extra == NULL || extra->restore(self, from) < 0) {
-            if (extra == NULL) {
-                PyErr_SetString(PyExc_ValueError, "this handle has nothing beside its object");
-            }
-            Py_CLEAR(self);
-        }
+    if (self != NULL && from != NULL && extra->restore(self, from) < 0) {
+        Py_CLEAR(self);
     }
     return self;
 }
 
+/* ---- in a tree ------------------------------------------------------------------------------- */
+
+static int
+hold(const void *home, PyObject *self, ot_held_t *held)
+{
+    const ot_handle_extra_t *extra = extra_of(home, Py_TYPE(self));
+    if (object_beside(extra, self) != NULL) {
+        return 0;
+    }
+    bool good;
+    held->beside = bytes_beside(extra, self, &good);
+    if (!good) {
+        return -1;
+    }
+    held->shared = ot_as_handle(self)->shared;
+    ot_shared_ref(held->shared);
+    return 1;
+}
+
+static PyObject *
+make_from_held(void *home, const ot_held_t *held)
+{
+    ot_shared_ref(held->shared);
+    return restore(home, held->shared, held->beside);
+}
+
+ot_handles_t
+ot_handles_for_trees(ot_objects_t *home)
+{
+    return (ot_handles_t){home, is_handle_type, hold, make_from_held};
+}
+
 /* ---- as a pickle ---------------------------------------------------------------------------- */
 
-static void
-release(void *shared)
+/* New: bytes, an object, or None. */
+static PyObject *
+to_pickle(PyObject *self)
 {
-    ot_shared_unref(shared);
+    const ot_handle_extra_t *extra = extra_of(ot_as_handle(self)->home, Py_TYPE(self));
+    PyObject *object = object_beside(extra, self);
+    if (object != NULL) {
+        return Py_NewRef(object);
+    }
+    bool good;
+    ot_beside_t *beside = bytes_beside(extra, self, &good);
+    if (beside == NULL) {
+        return good ? Py_NewRef(Py_None) : NULL;
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize(beside->bytes, (Py_ssize_t)beside->size);
+    PyMem_RawFree(beside);
+    return bytes;
 }
 
 /* By id, for use in this process. Inside a message the message keeps the object alive; elsewhere
@@ -178,11 +310,7 @@ ot_handle_reduce(PyObject *self, PyObject *unused)
 {
     (void)unused;
     ot_shared_t *shared = ot_as_handle(self)->shared;
-    ot_shared_ref(shared);
-    if (ot_tree_pickling_shared(shared, release) < 0) {
-        return NULL;
-    }
-    PyObject *extra = save_extra(self);
+    PyObject *extra = ot_tree_pickling_shared(shared) < 0 ? NULL : to_pickle(self);
     PyObject *find = NULL;
     if (extra != NULL) {
         find = PyObject_GetAttrString(ot_as_handle(self)->module, "_find_shared");
@@ -192,6 +320,35 @@ ot_handle_reduce(PyObject *self, PyObject *unused)
         return NULL;
     }
     return Py_BuildValue("N(iKN)", find, (int)getpid(), (unsigned long long)shared->id, extra);
+}
+
+/* Refs: steals `shared`, also on failure. */
+static PyObject *
+restore_pickled(ot_objects_t *home, ot_shared_t *shared, PyObject *from)
+{
+    ot_beside_t *beside = NULL;
+    if (PyBytes_Check(from)) {
+        size_t n = (size_t)PyBytes_GET_SIZE(from);
+        beside = PyMem_RawMalloc(sizeof *beside + n);
+        if (beside == NULL) {
+            ot_handle_drop(shared);
+            return PyErr_NoMemory();
+        }
+        beside->size = n;
+        memcpy(beside->bytes, PyBytes_AS_STRING(from), n);
+    }
+    PyObject *self = restore(home, shared, beside);
+    PyMem_RawFree(beside);
+    if (self != NULL && beside == NULL && from != Py_None) {
+        const ot_handle_extra_t *extra = extra_of(home, Py_TYPE(self));
+        if (extra != NULL && extra->set_object != NULL) {
+            extra->set_object(self, from);
+        } else {
+            PyErr_SetString(PyExc_ValueError, "this handle has nothing beside its object");
+            Py_CLEAR(self);
+        }
+    }
+    return self;
 }
 
 static PyObject *
@@ -210,84 +367,51 @@ find_shared(PyObject *module, PyObject *args)
             PyExc_LookupError, "there is no shared object %llu in this process: it was pickled %s",
             id, pid == (int)getpid() ? "and its last handle dropped since" : "in another process");
     }
-    return restore(home, shared, extra);
+    return restore_pickled(home, shared, extra);
 }
 
 /* ---- as data of concurrent.interpreters ------------------------------------------------------ */
 
-typedef struct {
-    ot_shared_t *shared;  /* owned */
-    Py_ssize_t extra_len; /* -1: None */
-    char extra[];
-} packet_t;
-
 static void
 packet_free(void *data)
 {
-    packet_t *packet = data;
-    ot_shared_unref(packet->shared);
+    ot_held_t *packet = data;
+    ot_handle_drop(packet->shared);
+    PyMem_RawFree(packet->beside);
     PyMem_RawFree(packet);
 }
 
 static PyObject *
 new_from_packet(ot_xidata_t *data)
 {
-    packet_t *packet = OT_XIDATA_DATA(data);
     ot_objects_t *home = ot_objects_current();
-    PyObject *extra = packet->extra_len < 0
-                          ? Py_NewRef(Py_None)
-                          : PyBytes_FromStringAndSize(packet->extra, packet->extra_len);
-    PyObject *self = NULL;
-    if (home != NULL && extra != NULL) {
-        ot_shared_ref(packet->shared);
-        self = restore(home, packet->shared, extra);
-    }
-    Py_XDECREF(extra);
-    return self;
+    return home == NULL ? NULL : make_from_held(home, OT_XIDATA_DATA(data));
 }
 
 static int
 get_packet(PyThreadState *tstate, PyObject *self, ot_xidata_t *data)
 {
-    PyObject *extra = save_extra(self);
-    if (extra == NULL) {
-        return -1;
-    }
-    if (extra != Py_None && !PyBytes_Check(extra)) {
-        PyErr_Format(PyExc_TypeError, "this %s has a Python object with it: send it by a Tunnel",
-                     Py_TYPE(self)->tp_name);
-        Py_DECREF(extra);
-        return -1;
-    }
-    Py_ssize_t len = extra == Py_None ? -1 : PyBytes_GET_SIZE(extra);
-    packet_t *packet = PyMem_RawMalloc(sizeof *packet + (size_t)(len < 0 ? 0 : len));
+    ot_held_t *packet = PyMem_RawMalloc(sizeof *packet);
     if (packet == NULL) {
-        Py_DECREF(extra);
         PyErr_NoMemory();
         return -1;
     }
-    packet->shared = ot_as_handle(self)->shared;
-    packet->extra_len = len;
-    if (len > 0) {
-        memcpy(packet->extra, PyBytes_AS_STRING(extra), (size_t)len);
+    int rc = hold(ot_as_handle(self)->home, self, packet);
+    if (rc <= 0) {
+        PyMem_RawFree(packet);
+        if (rc == 0) {
+            PyErr_Format(PyExc_TypeError,
+                         "this %s has a Python object with it: send it by a Tunnel",
+                         Py_TYPE(self)->tp_name);
+        }
+        return -1;
     }
-    Py_DECREF(extra);
-    ot_shared_ref(packet->shared);
     OT_XIDATA_INIT(data, PyThreadState_GetInterpreter(tstate), packet, NULL, new_from_packet);
     OT_XIDATA_SET_FREE(data, packet_free);
     return 0;
 }
 
 /* ---- an interpreter's part ------------------------------------------------------------------- */
-
-ot_objects_t *
-ot_objects_current(void)
-{
-    PyObject *module = PyImport_ImportModule("objtunnel._core");
-    ot_objects_t *home = module == NULL ? NULL : home_of(module);
-    Py_XDECREF(module); /* sys.modules keeps it */
-    return home;
-}
 
 int
 ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
@@ -320,11 +444,12 @@ live_shared(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyLong_FromSize_t(ot_shared_count());
+    return PyLong_FromSize_t(ot_shared_count() - ot_channel_count());
 }
 
 static PyMethodDef functions[] = {
-    {"_live_shared", live_shared, METH_NOARGS, "Shared objects in the process (for leak tests)."},
+    {"_live_shared", live_shared, METH_NOARGS,
+     "Shared objects in the process but Tunnels (for leak tests)."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -346,6 +471,7 @@ ot_handles_init(PyObject *module, ot_objects_t *home)
 {
     home->module = module;
     home->interp_id = PyInterpreterState_GetID(PyInterpreterState_Get());
+    ot_holder_enter(&home->holder, home->interp_id);
     PyObject *capsule = PyCapsule_New(home, capsule_name, NULL);
     if (capsule == NULL || PyModule_AddObjectRef(module, "_objects", capsule) < 0 ||
         add_find(module) < 0 || PyModule_AddFunctions(module, functions) < 0) {
@@ -354,4 +480,12 @@ ot_handles_init(PyObject *module, ot_objects_t *home)
     }
     Py_DECREF(capsule);
     return 0;
+}
+
+void
+ot_handles_end(ot_objects_t *home)
+{
+    if (home->module != NULL) { /* else the import failed before */
+        ot_holder_leave(&home->holder);
+    }
 }

@@ -1,29 +1,33 @@
 /* handle.h: the Python side of shared objects: thin handles, one type per kind and interpreter.
  *
- * A handle owns one reference to its object. It travels as a pickle by id (within a message the
- * message holds a reference meanwhile) or as cross-interpreter data, which holds one, too.
+ * A handle owns one reference to its object. In a tree it travels as what the message holds (ot_held_t):
+ * a reference of the message's own, of which the receiver makes its handle. Inside of what is pickled it
+ * travels by id, and the message holds a reference, too. Cross-interpreter data holds one as well.
  *
  * Shared rules: every function needs an attached thread state, that of the handle's interpreter.
  */
 #ifndef OT_OBJECTS_HANDLE_H
 #define OT_OBJECTS_HANDLE_H
 
-#include "objects/core/shared.h"
+#include "runtime/shared.h"
 #include "runtime/cpython/version.h"
 #include "tunnel/tree.h"
 
 struct ot_objects;
 
-enum { OT_MAX_HANDLE_TYPES = 32 };
+enum { OT_MAX_HANDLE_TYPES = 32, OT_MOST_BESIDE = 256 };
 
 /* What a handle knows beside its object (which part of an array it is, say), for types that have
- * such. bytes travel every way; anything else must be picklable and travels only so. */
+ * such: bytes, which travel every way, or an object, which must be picklable and travels only so. */
 typedef struct {
-    PyObject *(*save)(PyObject *self);              /* new; None: nothing */
-    int (*restore)(PyObject *self, PyObject *from); /* not called for None; 0 or -1, exception */
-    /* Not NULL for a kind with handles of several types: makes the right one, also for None, and
-     * restore is not called. Steals the reference, also on failure. */
-    PyObject *(*make)(struct ot_objects *home, ot_shared_t *shared, PyObject *from);
+    size_t size;                            /* <= OT_MOST_BESIDE; 0: the type has no bytes */
+    bool (*save)(PyObject *self, void *to); /* false: it knows nothing. Runs: - */
+    int (*restore)(PyObject *self, const void *from); /* 0 or -1, exception */
+    /* Not NULL for a kind with handles of several types: makes the right one, also without bytes (NULL),
+     * and restore is not called. Steals the reference, also on failure. */
+    PyObject *(*make)(struct ot_objects *home, ot_shared_t *shared, const void *from);
+    PyObject *(*object)(PyObject *self); /* borrowed; NULL: none. Runs: - */
+    void (*set_object)(PyObject *self, PyObject *object);
 } ot_handle_extra_t;
 
 /* What an interpreter keeps for shared objects; lives in the state of its _core module.
@@ -32,6 +36,7 @@ typedef struct ot_objects {
     PyObject *module;          /* borrowed: we live in it */
     const ot_interp_t *interp; /* of the same module state */
     int64_t interp_id;         /* never used twice in a process */
+    ot_holder_t holder;        /* of its handles */
     size_t n;
     struct {
         const ot_shared_kind_t *kind;
@@ -41,15 +46,25 @@ typedef struct ot_objects {
     PyObject *lock_abandoned;       /* an exception class */
     struct ot_frozen_types *frozen; /* owned: raw memory (frozen_type.c) */
     PyTypeObject *checkout;         /* no handle: a LockingDict's */
-    PyTypeObject *held, *running;   /* no handles: a behaviour's */
+    PyTypeObject *live_object;      /* a struct sequence (live.c) */
 } ot_objects_t;
 
-/* First members of every handle. */
+/* shared: owned, never changes; NULL only while being made. module: keeps home; not by way of the type, which
+ * the collector may clear first. */
+#define OT_HANDLE_HEAD                                                                             \
+    PyObject_HEAD                                                                                  \
+    ot_shared_t *shared;                                                                           \
+    ot_objects_t *home;                                                                            \
+    PyObject *module;
+
+/* First members of every handle; and of what has another one's reference (frozen.h), which ends here. */
 typedef struct {
-    PyObject_HEAD
-    ot_shared_t *shared; /* owned, never changes; NULL only while being made */
-    ot_objects_t *home;
-    PyObject *module; /* keeps home; not by way of the type, which the collector may clear first */
+    OT_HANDLE_HEAD
+} ot_handle_head_t;
+
+typedef struct {
+    OT_HANDLE_HEAD
+    ot_grip_t grip; /* in home's list from ot_handle_alloc_steal to the end */
 } ot_handle_t;
 
 static inline ot_handle_t *
@@ -58,8 +73,13 @@ ot_as_handle(PyObject *o)
     return (ot_handle_t *)o;
 }
 
-/* Fills in `home`, and adds what all handles need to the module; 0 or -1 with an exception set. */
+/* Fills in `home`, and adds what all handles need to the module; 0 or -1 with an exception set. To be
+ * undone by ot_handles_end, in any case. */
 int ot_handles_init(PyObject *module, ot_objects_t *home);
+void ot_handles_end(ot_objects_t *home);
+
+/* Adds live_objects(). 0 or -1 with an exception set. */
+int ot_live_objects_add(ot_objects_t *home);
 
 /* The calling interpreter's, for code that has no handle at hand: imports objtunnel if need be.
  * Borrowed; NULL with an exception set. Runs: e. */
@@ -78,8 +98,18 @@ int ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeO
 PyObject *ot_handle_steal(ot_objects_t *home, ot_shared_t *shared);
 
 /* The object that o stands for if o is a handle and knows nothing beside it: borrowed. NULL
- * otherwise, without an exception; or with one. Runs: e (ot_handle_extra_t's save). */
+ * otherwise, without an exception. Runs: -. */
 ot_shared_t *ot_handle_plain(const ot_objects_t *home, PyObject *o);
+
+/* What the tree code asks about handles of this interpreter. */
+ot_handles_t ot_handles_for_trees(ot_objects_t *home);
+
+/* Drops a reference that no handle has. Frees the messages of a tunnel that dies with it here if this
+ * interpreter can still import what that takes, else elsewhere. */
+void ot_handle_drop(ot_shared_t *shared);
+
+/* The same for the messages alone. NULL is fine. Keeps the current exception. */
+void ot_dispose_chain(ot_node_t *chain);
 
 /* The same, of that very type. */
 PyObject *ot_handle_alloc_steal(ot_objects_t *home, PyTypeObject *type, ot_shared_t *shared);

@@ -19,31 +19,13 @@
 static ot_value_t *_Atomic orphans;
 static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Frees messages, in this interpreter if it can still import what that takes. */
-static void
-dispose_chain(ot_node_t *chain)
-{
-    if (chain == NULL) {
-        return;
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    ot_objects_t *home = ot_objects_current();
-    if (home == NULL) {
-        PyErr_Clear(); /* the interpreter is ending: another one will free them */
-        ot_tree_leave_chain(chain);
-    } else {
-        ot_tree_dispose_chain(home->interp, chain);
-    }
-    PyErr_SetRaisedException(error);
-}
-
 static void
 free_opaque(ot_opaque_t *opaque)
 {
     ot_tree_t *tree = ot_opaque_free(opaque);
     if (tree != NULL) {
         tree->node.next = NULL;
-        dispose_chain(&tree->node);
+        ot_dispose_chain(&tree->node);
     }
 }
 
@@ -55,10 +37,10 @@ free_value(ot_value_t *v)
         Py_DECREF(v->u.object);
         break;
     case OT_VALUE_HANDLE:
-        ot_shared_unref(v->u.shared);
+        ot_handle_drop(v->u.shared);
         break;
     case OT_VALUE_TREE:
-        dispose_chain(ot_rest_free(v->u.rest));
+        ot_dispose_chain(ot_rest_free(v->u.rest));
         break;
     case OT_VALUE_OPAQUE:
         free_opaque(v->u.opaque);
@@ -293,9 +275,6 @@ new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool exclusive)
     ot_shared_t *shared = kind == NULL ? ot_handle_plain(home, o) : NULL;
     if (shared != NULL) {
         return new_handle(shared);
-    }
-    if (PyErr_Occurred()) {
-        return NULL;
     }
     return (exclusive ? new_exclusive_tree : new_tree)(home, o, rule);
 }

@@ -37,7 +37,7 @@
 
 #include "atomics/lock/ttas.h"
 #include "objects/dict/epoch.h"
-#include "objects/core/shared.h"
+#include "runtime/shared.h"
 #include "runtime/checks.h"
 #include "runtime/waitlist.h"
 

@@ -608,21 +608,22 @@ file_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return file == NULL ? NULL : ot_handle_steal(home, &file->head);
 }
 
-static PyObject *
-save_binary(PyObject *self)
+static bool
+save_binary(PyObject *self, void *to)
 {
-    return ((ot_file_handle_t *)self)->binary ? PyBytes_FromString("b") : Py_NewRef(Py_None);
+    *(char *)to = 'b';
+    return ((ot_file_handle_t *)self)->binary;
 }
 
 static int
-restore_binary(PyObject *self, PyObject *from)
+restore_binary(PyObject *self, const void *from)
 {
     (void)from;
     ((ot_file_handle_t *)self)->binary = true;
     return 0;
 }
 
-static const ot_handle_extra_t extra = {.save = save_binary, .restore = restore_binary};
+static const ot_handle_extra_t extra = {.size = 1, .save = save_binary, .restore = restore_binary};
 
 /* ---- the type -------------------------------------------------------------------------------- */
 

@@ -56,9 +56,9 @@ typedef struct {
 
 /* handle.shared, home and module are borrowed from the anchor. */
 typedef struct {
-    ot_handle_t handle; /* first */
-    PyObject *anchor;   /* owned: a handle on the region */
-    PyObject *node;     /* in the region */
+    ot_handle_head_t handle; /* first */
+    PyObject *anchor;        /* owned: a handle on the region */
+    PyObject *node;          /* in the region */
     PyObject *weakrefs;
     ot_frozen_recent_t *recent; /* owned; NULL until many reads have come by ot_frozen_get */
     uint8_t reads;              /* until then */

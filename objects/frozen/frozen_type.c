@@ -66,31 +66,32 @@ proof_of(const ot_frozen_t *region, uint64_t address)
     return x ^ (x >> 32);
 }
 
-static PyObject *
-save(PyObject *self)
+static bool
+save(PyObject *self, void *to)
 {
     ot_frozen_t *region = ot_view_region(self);
     if (Py_TYPE(self) == ot_as_handle(self)->home->frozen->anchor ||
         ot_view_node(self) == root_of(region)) {
-        return Py_NewRef(Py_None);
+        return false;
     }
     uint64_t address = (uint64_t)(uintptr_t)ot_view_node(self);
     place_t place = {address, proof_of(region, address)};
-    return PyBytes_FromStringAndSize((char *)&place, sizeof place);
+    memcpy(to, &place, sizeof place);
+    return true;
 }
 
 static PyObject *
-make(struct ot_objects *home, ot_shared_t *shared, PyObject *from)
+make(struct ot_objects *home, ot_shared_t *shared, const void *from)
 {
     PyObject *anchor = ot_handle_alloc_steal(home, home->frozen->anchor, shared), *view = NULL;
     if (anchor == NULL) {
         return NULL;
     }
     place_t place;
-    if (from == Py_None) {
+    if (from == NULL) {
         view = ot_frozen_view(anchor, root_of((ot_frozen_t *)shared));
-    } else if (PyBytes_Check(from) && PyBytes_GET_SIZE(from) == sizeof place) {
-        memcpy(&place, PyBytes_AS_STRING(from), sizeof place);
+    } else {
+        memcpy(&place, from, sizeof place);
         if (place.proof == proof_of((ot_frozen_t *)shared, place.address)) {
             view = ot_frozen_view(anchor, (PyObject *)(uintptr_t)place.address);
         }
@@ -102,7 +103,7 @@ make(struct ot_objects *home, ot_shared_t *shared, PyObject *from)
     return view;
 }
 
-static const ot_handle_extra_t extra = {save, NULL, make};
+static const ot_handle_extra_t extra = {.size = sizeof(place_t), .save = save, .make = make};
 
 /* ---- freeze ----------------------------------------------------------------------------------- */
 
@@ -182,7 +183,7 @@ static bool
 can_be_frozen(const ot_value_t *v)
 {
     return v->form < OT_VALUE_HANDLE ||
-           (v->form == OT_VALUE_TREE && !ot_rest_has_tunnels(v->u.rest));
+           (v->form == OT_VALUE_TREE && !ot_rest_has_handles(v->u.rest));
 }
 
 static bool
@@ -209,7 +210,7 @@ new_region(ot_objects_t *home, ot_value_t *content)
     }
     OT_CHECK(region->digest = ot_tree_digest(root_in(content)));
     ot_shared_init(&region->head, &ot_frozen_kind);
-    return make(home, &region->head, Py_None);
+    return make(home, &region->head, NULL);
 }
 
 static PyObject *

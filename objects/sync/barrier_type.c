@@ -197,20 +197,18 @@ barrier_repr(PyObject *self)
 }
 
 static PyObject *
-save_action(PyObject *self)
+get_action(PyObject *self)
 {
-    PyObject *action = as_barrier(self)->action;
-    return Py_NewRef(action == NULL ? Py_None : action);
+    return as_barrier(self)->action;
 }
 
-static int
-restore_action(PyObject *self, PyObject *from)
+static void
+set_action(PyObject *self, PyObject *action)
 {
-    as_barrier(self)->action = Py_NewRef(from);
-    return 0;
+    Py_XSETREF(as_barrier(self)->action, Py_NewRef(action));
 }
 
-static const ot_handle_extra_t extra = {save_action, restore_action, NULL};
+static const ot_handle_extra_t extra = {.object = get_action, .set_object = set_action};
 
 static PyMethodDef barrier_methods[] = {
     {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_VARARGS | METH_KEYWORDS,

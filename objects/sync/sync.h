@@ -16,7 +16,7 @@
 #ifndef OT_OBJECTS_SYNC_H
 #define OT_OBJECTS_SYNC_H
 
-#include "objects/core/shared.h"
+#include "runtime/shared.h"
 #include "runtime/waitlist.h"
 
 typedef enum {
@@ -88,8 +88,9 @@ void ot_lock_reset(ot_lock_t *lock);
 
 ot_lock_state_t ot_lock_state(ot_lock_t *lock);
 
-/* An interpreter has ended: the locks that it holds are abandoned. */
+/* An interpreter has ended: the locks that it holds are abandoned; or those of another kind. */
 void ot_locks_abandon(int64_t interp);
+void ot_locks_abandon_kind(const ot_shared_kind_t *kind, int64_t interp);
 
 /* For objects that begin with a lock, zeroed but for their own fields, and have a kind of their own:
  * its `fork` is ot_lock_fork, its `free` calls ot_lock_destroy. */

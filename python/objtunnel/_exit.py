@@ -69,7 +69,7 @@ def die(why):
     why: a line for stderr. Returns if only the main thread could do it, and this is another one."""
     if threading.current_thread() is not threading.main_thread() or not _core._is_main_interpreter():
         return
-    say(why)
+    _write(f"objtunnel: {why}\n")
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -80,10 +80,9 @@ def die(why):
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def say(text):
-    """A line for stderr."""
+def _write(text):
     try:
-        sys.stderr.write(f"objtunnel: {text}\n")
+        sys.stderr.write(text)
     except Exception:
         pass  # there is no stderr to say it on
 

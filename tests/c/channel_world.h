@@ -73,6 +73,15 @@ reserve_watching(ot_channel_t *ch, int64_t deadline)
     return result == OT_CHANNEL_TIMEOUT ? ot_channel_reserve(ch, deadline) : result;
 }
 
+/* A new reference to the live channel with this number, NULL if there is none. */
+static inline ot_channel_t *
+find_channel(uint64_t id)
+{
+    ot_shared_t *found = ot_shared_find(id);
+    CHECK(found == NULL || found->kind == &ot_channel_kind);
+    return (ot_channel_t *)found;
+}
+
 /* Frees a chain; how long it was. */
 static inline size_t
 drop_chain(ot_node_t *chain)

@@ -210,6 +210,63 @@ Test(channel, the_last_unref_returns_what_is_left)
     cr_assert_eq(ot_channel_count(), 0);
 }
 
+static ot_node_t *inherited;
+
+static void
+inherit(ot_node_t *chain)
+{
+    CHECK(inherited == NULL);
+    inherited = chain;
+}
+
+Test(channel, the_heir_gets_what_a_mere_unref_leaves)
+{
+    ot_channel_set_heir(inherit);
+    ot_channel_t *ch = ot_channel_new(0), *empty = ot_channel_new(1);
+    send_now(ch, 1);
+    send_now(ch, 2);
+    cr_assert_eq(recv_number(ch, OT_DONT_WAIT), 1);
+    send_now(ch, 3); /* one in each of the two chains */
+    ot_shared_unref(ot_channel_shared(ch));
+    ot_shared_unref(ot_channel_shared(empty));
+    cr_assert_eq(((message_t *)inherited)->number, 2);
+    cr_assert_eq(drop_chain(inherited), 2);
+    cr_assert_eq(ot_channel_count(), 0);
+}
+
+/* What holds two channels. */
+typedef struct {
+    ot_shared_t head;
+    ot_channel_t *a, *b;
+} owner_t;
+
+static void
+owner_free(ot_shared_t *self)
+{
+    owner_t *owner = (owner_t *)self;
+    ot_shared_unref(ot_channel_shared(owner->a));
+    ot_shared_unref(ot_channel_shared(owner->b));
+    free(owner);
+}
+
+Test(channel, messages_of_channels_that_die_with_another_object_are_returned)
+{
+    static const ot_shared_kind_t kind = {"owner", owner_free, NULL, NULL};
+    owner_t *owner = calloc(1, sizeof *owner);
+    CHECK(owner != NULL);
+    owner->a = ot_channel_new(0);
+    owner->b = ot_channel_new(0);
+    for (int i = 0; i < 3; i++) {
+        send_now(owner->a, i);
+        send_now(owner->b, i);
+    }
+    ot_shared_init(&owner->head, &kind);
+    ot_shared_ref(&owner->head);
+    cr_assert_null(ot_channel_unref_any(&owner->head));
+    cr_assert_eq(drop_chain(ot_channel_unref_any(&owner->head)), 6);
+    cr_assert_eq(ot_shared_count(), 0);
+}
+
 Test(channel, find_by_id_until_the_last_unref)
 {
     ot_channel_t *a = ot_channel_new(0), *b = ot_channel_new(0), *c = ot_channel_new(0);
@@ -217,14 +274,14 @@ Test(channel, find_by_id_until_the_last_unref)
     cr_assert_neq(id, ot_channel_id(a));
     cr_assert_neq(id, ot_channel_id(c));
     cr_assert_eq(ot_channel_count(), 3);
-    cr_assert_eq(ot_channel_find(id), b);
+    cr_assert_eq(find_channel(id), b);
     cr_assert_null(ot_channel_unref(b));
     cr_assert_eq(ot_channel_count(), 3);
     cr_assert_null(ot_channel_unref(b));
     cr_assert_eq(ot_channel_count(), 2);
-    cr_assert_null(ot_channel_find(id));
+    cr_assert_null(find_channel(id));
     ot_channel_unref(c); /* the registry's links are whole on either side */
-    cr_assert_eq(ot_channel_find(ot_channel_id(a)), a);
+    cr_assert_eq(find_channel(ot_channel_id(a)), a);
     ot_channel_unref(a);
     drop(a);
 }
@@ -405,7 +462,7 @@ find_and_drop(void *arg)
     atomic_ulong *id = arg;
     unsigned long found = 0;
     for (unsigned long at; (at = atomic_load(id)) != ULONG_MAX;) {
-        ot_channel_t *ch = ot_channel_find(at);
+        ot_channel_t *ch = find_channel(at);
         if (ch != NULL) {
             CHECK(ot_channel_id(ch) == at);
             found++;

@@ -250,7 +250,7 @@ use_in_child(void *arg)
     test_join(echo);
     ot_channel_t *fresh = ot_channel_new(0);
     CHECK(ot_channel_id(fresh) > ot_channel_id(pair[1]));
-    CHECK(ot_channel_find(ot_channel_id(pair[0])) == pair[0]);
+    CHECK(find_channel(ot_channel_id(pair[0])) == pair[0]);
 }
 
 Test(channel_process, a_forked_child_starts_with_empty_channels_it_can_use, .timeout = 60)
@@ -300,7 +300,7 @@ make_channels(void *arg)
     while (!atomic_load(&h->stop)) {
         ot_channel_t *ch = ot_channel_new(1);
         send_now(ch, 1);
-        ot_channel_t *found = ot_channel_find(ot_channel_id(ch));
+        ot_channel_t *found = find_channel(ot_channel_id(ch));
         CHECK(found == ch);
         drop_chain(ot_channel_unref(ch));
         drop_chain(ot_channel_unref(found));

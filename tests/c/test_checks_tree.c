@@ -102,11 +102,11 @@ Test(checks_tree, what_is_whole_passes)
 static ot_proof_t proof;
 static PyObject *slot;
 
-static ot_entry_t *
+static ot_proof_entry_t *
 small_proof(void)
 {
     slot = PyList_New(0);
-    ot_entry_t e = {.obj = slot, .kind = &ot_kind_list, .edges = 1, .verdict = OT_INSIDE};
+    ot_proof_entry_t e = {.obj = slot, .kind = &ot_kind_list, .edges = 1, .verdict = OT_INSIDE};
     ot_edge_t edge = {.slot = &slot};
     CHECK(ot_vec_push(&proof.entries, e) == 0 && ot_vec_push(&proof.edges, edge) == 0);
     CHECK(ot_ptrmap_add(&proof.index, slot, 0) == 0);
@@ -124,7 +124,7 @@ taken_though_something_else_refers_to_it(void)
 static void
 more_edges_than_references(void)
 {
-    ot_entry_t *e = small_proof();
+    ot_proof_entry_t *e = small_proof();
     e->verdict = OT_OUTSIDE;
     e->edges = 2;
     ot_proof_check(&proof);

@@ -23,7 +23,7 @@ static ot_global_t one = OT_GLOBAL_INIT("one", NULL), two = OT_GLOBAL_INIT("two"
 static ot_enter_result_t
 enter(ot_global_t *g, int64_t interp)
 {
-    ot_waiter_t unused;
+    ot_core_waiter_t unused;
     return ot_core_enter(g, interp, NULL, &unused);
 }
 
@@ -31,7 +31,7 @@ static bool
 sleeps(const ot_global_t *g)
 {
     ot_core_lock();
-    ot_waiter_t *w = ot_domain.sleepers;
+    ot_core_waiter_t *w = ot_domain.sleepers;
     while (w != NULL && w->global != g) {
         w = w->next;
     }
@@ -76,7 +76,7 @@ Test(global, failed_init_leaves_nothing)
 Test(global, module_enters_once)
 {
     int module = 0; /* any address */
-    ot_waiter_t unused;
+    ot_core_waiter_t unused;
     cr_assert_eq(ot_core_enter(&one, 1, &module, &unused), OT_ENTER_INIT);
     ot_core_started(&one, 1);
     cr_assert_eq(ot_core_enter(&one, 1, &module, &unused), OT_ENTERED);
@@ -112,7 +112,7 @@ init_first_enter_second(void *arg)
 {
     other_t *other = arg;
     CHECK(enter(other->first, 2) == OT_ENTER_INIT);
-    ot_waiter_t waiter;
+    ot_core_waiter_t waiter;
     CHECK(ot_core_enter(other->second, 2, NULL, &waiter) == OT_ENTER_WAIT);
     other->slept = ot_core_sleep(&waiter, -1);
     other->result = ot_core_enter(other->second, 2, NULL, &waiter);
@@ -153,7 +153,7 @@ Test(global, wait_can_time_out)
     ot_core_exited(&one);
     /* Somebody else's init that takes for ever. */
     ot_core_set_locked(&one, OT_GLOBAL_STARTING, 1, 3);
-    ot_waiter_t waiter;
+    ot_core_waiter_t waiter;
     cr_assert_eq(ot_core_enter(&one, 1, NULL, &waiter), OT_ENTER_WAIT);
     cr_assert_eq(ot_core_sleep(&waiter, 1000), OT_SLEEP_TIMEOUT);
     cr_assert_null(ot_domain.sleepers);
@@ -166,7 +166,7 @@ Test(global, settling_takes_all_entries_of_one_interpreter)
     int module = 0; /* any address */
     long entries;
     int last;
-    ot_waiter_t unused;
+    ot_core_waiter_t unused;
     cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
     ot_core_started(&one, 1);
     cr_assert_eq(enter(&one, 1), OT_ENTERED);
@@ -189,7 +189,7 @@ static void *
 wait_for_one(void *arg)
 {
     other_t *other = arg;
-    ot_waiter_t waiter;
+    ot_core_waiter_t waiter;
     other->result = ot_core_enter(&one, 2, NULL, &waiter);
     CHECK(other->result == OT_ENTER_WAIT);
     other->slept = ot_core_sleep(&waiter, -1);
@@ -311,7 +311,7 @@ Test(global, other_interpreters_and_holders_within_an_init_keep_their_own)
 {
     ot_within_t within;
     int module = 0; /* any address */
-    ot_waiter_t unused;
+    ot_core_waiter_t unused;
     cr_assert_eq(enter(&one, 1), OT_ENTER_INIT);
     ot_core_begin(&within, &one, 1, NULL);
     cr_assert_eq(enter(&two, 2), OT_ENTER_INIT);
@@ -350,7 +350,7 @@ Test(global, failed_init_of_a_need_is_no_need)
 Test(global, circle_is_told_by_its_names)
 {
     ot_within_t within[3];
-    ot_waiter_t waiter;
+    ot_core_waiter_t waiter;
     ot_global_t *all[] = {&one, &two, &three};
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(ot_core_enter(all[i], 1, NULL, &waiter), OT_ENTER_INIT);
@@ -399,7 +399,7 @@ end_when_somebody_waits(void *arg)
 Test(global, who_waits_for_a_thread_that_ends_is_woken)
 {
     pthread_t thread;
-    ot_waiter_t waiter;
+    ot_core_waiter_t waiter;
     pthread_create(&thread, NULL, end_when_somebody_waits, &one);
     while (!atomic_load(&may_end)) {
         sched_yield();
@@ -450,11 +450,11 @@ Test(global, resources_live_as_long_as_they_are_used)
 {
     long entries;
     int last;
-    ot_entry_t *a = ot_core_pin(&registry, "a", 1);
+    ot_core_entry_t *a = ot_core_pin(&registry, "a", 1);
     cr_assert_eq(enter(&a->global, 1), OT_ENTER_INIT);
     ot_core_started(&a->global, 1);
     ot_core_unpin(a);
-    ot_entry_t *b = ot_core_pin(&registry, "b", 1);
+    ot_core_entry_t *b = ot_core_pin(&registry, "b", 1);
     cr_assert_eq(enter(&b->global, 1), OT_ENTER_INIT);
     ot_core_started(&b->global, 0);
     ot_core_unpin(b);
@@ -477,7 +477,7 @@ Test(global, snapshot_has_a_row_for_each_user)
     ot_core_started(&one, 1);
     cr_assert_eq(enter(&one, 2), OT_ENTERED);
     cr_assert_eq(enter(&one, 2), OT_ENTERED);
-    ot_entry_t *a = ot_core_pin(&registry, "key", 1);
+    ot_core_entry_t *a = ot_core_pin(&registry, "key", 1);
     cr_assert_eq(enter(&a->global, 7), OT_ENTER_INIT);
     cr_assert_eq(ot_core_snapshot(&rows, &n), 0);
     cr_assert_eq(n, 3);
@@ -532,7 +532,7 @@ static void
 ready_and_waited_for(void)
 {
     enter_and_check();
-    static ot_waiter_t waiter;
+    static ot_core_waiter_t waiter;
     waiter.global = &one;
     ot_domain.sleepers = &waiter;
     ot_core_check_locked(&one);

@@ -1,7 +1,7 @@
 /* test_shared.c: the registry of shared objects, one thread and many. No Python. */
 #include "support.h"
 
-#include "objects/core/shared.h"
+#include "runtime/shared.h"
 
 typedef struct {
     ot_shared_t head;
@@ -108,6 +108,71 @@ Test(shared, visit_sees_one_kind)
     }
 }
 
+/* ---- who holds what ------------------------------------------------------------------------- */
+
+/* Of the object with this number: its references, and how many handles each of two interpreters has. */
+typedef struct {
+    uint64_t references;
+    int handles[2];
+} held_by_t;
+
+static held_by_t
+held_by(uint64_t id)
+{
+    ot_shared_row_t *rows;
+    size_t n;
+    held_by_t by = {0, {0, 0}};
+    CHECK(ot_shared_list(&rows, &n) == 0);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].id == id && rows[i].interp == -1) {
+            by.references = rows[i].references;
+        } else if (rows[i].id == id) {
+            by.handles[rows[i].interp]++;
+        }
+    }
+    free(rows);
+    return by;
+}
+
+Test(shared, holders_list_their_handles)
+{
+    int freed = 0;
+    ot_shared_t *a = &thing_new(&thing_kind, &freed)->head,
+                *b = &thing_new(&thing_kind, &freed)->head;
+    ot_holder_t holders[2];
+    ot_grip_t grips[4];
+    for (int i = 0; i < 2; i++) {
+        ot_holder_enter(&holders[i], i);
+    }
+    for (int i = 0; i < 3; i++) {
+        ot_shared_ref(a);
+        ot_holder_add(&holders[0], &grips[i], a);
+    }
+    ot_shared_ref(b);
+    ot_holder_add(&holders[1], &grips[3], b);
+    held_by_t by = held_by(a->id);
+    cr_assert(by.references == 4 && by.handles[0] == 3 && by.handles[1] == 0);
+    by = held_by(b->id);
+    cr_assert(by.references == 2 && by.handles[0] == 0 && by.handles[1] == 1);
+    ot_holder_remove(&holders[0], &grips[1]); /* from the middle */
+    ot_shared_unref(a);
+    ot_holder_remove(&holders[0], &grips[2]); /* the first one in the list */
+    ot_shared_unref(a);
+    by = held_by(a->id);
+    cr_assert(by.references == 2 && by.handles[0] == 1);
+    ot_holder_leave(&holders[1]); /* an interpreter that ended with a handle lost */
+    by = held_by(b->id);
+    cr_assert(by.references == 2 && by.handles[1] == 0);
+    ot_holder_remove(&holders[0], &grips[0]);
+    ot_shared_unref(a);
+    ot_holder_leave(&holders[0]);
+    for (int i = 0; i < 2; i++) {
+        ot_shared_unref(b);
+    }
+    ot_shared_unref(a);
+    cr_assert_eq(freed, 2);
+}
+
 /* ---- fork ---------------------------------------------------------------------------------- */
 
 static void
@@ -121,6 +186,48 @@ in_child(void *arg)
     int freed = 0;
     ot_shared_unref(&thing_new(&thing_kind, &freed)->head);
     CHECK(freed == 1);
+    CHECK(held_by(thing->head.id).references == 2); /* `found` is one */
+}
+
+/* One thread adds and removes handles, and lists, while others fork: the child finds no lock held. */
+static void *
+grip_and_list(void *arg)
+{
+    ot_holder_t *holder = arg;
+    int freed = 0;
+    for (int i = 0; i < 20000; i++) {
+        ot_grip_t grip;
+        ot_shared_t *thing = &thing_new(&other_kind, &freed)->head;
+        ot_holder_add(holder, &grip, thing);
+        if (i % 10 == 0) {
+            CHECK(held_by(thing->id).handles[0] == 1);
+        }
+        ot_holder_remove(holder, &grip);
+        ot_shared_unref(thing);
+    }
+    return NULL;
+}
+
+static void
+grip_in_child(void *arg)
+{
+    int freed = 0;
+    ot_grip_t grip;
+    ot_shared_t *thing = &thing_new(&other_kind, &freed)->head;
+    ot_holder_add(arg, &grip, thing);
+    CHECK(held_by(thing->id).handles[0] == 1);
+}
+
+Test(shared, forking_while_others_have_handles, .timeout = 60)
+{
+    ot_holder_t holder;
+    ot_holder_enter(&holder, 0);
+    pthread_t thread = test_thread(grip_and_list, &holder);
+    for (int i = 0; i < 30; i++) {
+        test_in_child(grip_in_child, &holder);
+    }
+    test_join(thread);
+    ot_holder_leave(&holder);
 }
 
 Test(shared, fork_goes_through_the_stages, .timeout = 30)

@@ -327,12 +327,19 @@ Test(tree_memory, subclasses_survive_failing_allocations)
     enter(sender);
 }
 
+Test(tree_memory, handles_of_shared_objects_survive_failing_allocations)
+{
+    survives_failing_allocations("[objtunnel.Box([1]), s(1), objtunnel.freeze([[1], [2]])[1], "
+                                 "[objtunnel.LockingList([[1], 2])]]",
+                                 false, 8);
+}
+
 /* Up to four blocks an attempt are CPython's own (3.13.0): pickling a types.SimpleNamespace here loses
  * some as well, and in the main interpreter it is the pickler's memo table alone. That no reference to
  * the shared object is lost is seen at the end: none is left. */
-Test(tree_memory, handles_of_shared_objects_survive_failing_allocations)
+Test(tree_memory, handles_that_are_pickled_survive_failing_allocations)
 {
-    sending_t x = prepare("[objtunnel.SharedArray('i', 3)[1:], s(1)]");
+    sending_t x = prepare("[ValueError(objtunnel.Box([1])), s(1), objtunnel.Box([2])]");
     cr_assert_gt(fail_each((fallible_t){try_detach, check_unsent, &x, 4}), 20);
     Py_CLEAR(x.root);
     enter_receiver(&x);
@@ -384,7 +391,8 @@ Test(tree_memory, tunnel_survives_failing_allocations)
 
 Test(tree_memory, tunnel_survives_failing_allocations_with_tunnels_inside)
 {
-    tunnel_survives_failing_allocations("[[objtunnel.Tunnel(), objtunnel.Tunnel(3)], s(1)]", false);
+    tunnel_survives_failing_allocations(
+        "[[objtunnel.Tunnel(), objtunnel.Tunnel(3)], objtunnel.Box([1]), s(1)]", false);
 }
 
 /* Rehashing is the last step, and the tree is attached by then: it is made a message again. */

@@ -263,21 +263,23 @@ Test(value, handles_stay_handles)
     python_run("tunnel = objtunnel.Tunnel()\narray = objtunnel.SharedArray('i', 3)\n"
                "lock = objtunnel.Lock()\nids = tunnel.id, array.id, lock.id");
     ot_value_t *fast = value_steal(python_eval("[tunnel, {'t': tunnel}]"));
-    ot_value_t *slow = value_steal(python_eval("[array, lock, array[1:], tunnel]"));
+    ot_value_t *many = value_steal(python_eval("[array, lock, array[1:], tunnel]"));
+    ot_value_t *pickled = value_steal(python_eval("[objtunnel.Barrier(1, print), lock]"));
     ot_value_t *alone = value_steal(python_eval("lock"));
     ot_value_t *root = value_steal(python_eval("tunnel"));
     cr_assert_eq(fast->form, OT_VALUE_TREE);
-    cr_assert_eq(slow->form, OT_VALUE_OPAQUE);
+    cr_assert_eq(many->form, OT_VALUE_TREE);
+    cr_assert_eq(pickled->form, OT_VALUE_OPAQUE);
     cr_assert_eq(alone->form, OT_VALUE_HANDLE);
-    cr_assert_eq(root->form, OT_VALUE_TREE);
+    cr_assert_eq(root->form, OT_VALUE_HANDLE);
     PyObject *ids = python_eval("repr(ids)");
     char *text = python_repr(ids);
     Py_DECREF(ids);
     end(&sender, receiver);
-    ot_value_t *values[] = {fast, slow, alone, root};
+    ot_value_t *values[] = {fast, many, alone, root, pickled};
     for (int round = 0; round < 3; round++) {
         PyObject *o = PyList_New(0);
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 5; i++) {
             PyObject *copy =
                 round == 2 ? ot_value_take(home(), values[i]) : ot_value_copy(home(), values[i]);
             CHECK(copy != NULL && PyList_Append(o, copy) == 0);
@@ -285,19 +287,19 @@ Test(value, handles_stay_handles)
         }
         python_set("t", o);
         Py_DECREF(o);
-        python_run("fast, slow, alone, root = t\n"
-                   "assert fast[0] is fast[1]['t'] and fast[0] == root == slow[3]\n"
+        python_run("fast, many, alone, root, pickled = t\n"
+                   "assert fast[0] is fast[1]['t'] and fast[0] == root == many[3]\n"
                    "fast[0].send(7)\nassert root.recv() == 7\n"
-                   "slow[0][1] += 1\nassert slow[2].tolist() == slow[0].tolist()[1:]\n"
-                   "assert alone == slow[1]\n"
-                   "ids = repr((root.id, slow[0].id, alone.id))");
+                   "many[0][1] += 1\nassert many[2].tolist() == many[0].tolist()[1:]\n"
+                   "assert alone == many[1] == pickled[1]\n"
+                   "ids = repr((root.id, many[0].id, alone.id))");
         PyObject *now = python_eval("ids");
         char *repr = python_repr(now);
         Py_DECREF(now);
         cr_assert_str_eq(repr, text);
         free(repr);
     }
-    python_run("assert slow[0].tolist() == [0, 3, 0]\ndel t, fast, slow, alone, root");
+    python_run("assert many[0].tolist() == [0, 3, 0]\ndel t, fast, many, alone, root, pickled");
     free(text);
 }
 
@@ -422,13 +424,13 @@ settled_live(void)
 
 static const char sample[] =
     "import objtunnel\n"
-    "tunnel = objtunnel.Tunnel()\n"
+    "tunnel, box = objtunnel.Tunnel(), objtunnel.Box([1])\n"
     "def build():\n"
     "    shared = [f(4)]\n"
     "    cycle = [shared]\n"
     "    cycle.append((cycle, {s(6): cycle}))\n"
     "    return [[f(1)], (f(2), [s(1)]), {s(2): f(3), 'key': [s(3)]}, {i(1): s(4)}, {s(5), f(4)},\n"
-    "            bytearray(b(2)), range(i(3), i(4)), slice([f(7)]), shared, shared, cycle, tunnel,\n"
+    "            bytearray(b(2)), range(i(3), i(4)), slice([f(7)]), shared, shared, cycle, tunnel, box,\n"
     "            {'key': {float('nan'): 1}}, {'alpha': f(9), 'beta': f(10)}, frozenset([s(6)]),\n"
     "            collections.OrderedDict([(s(11), [f(10)]), ('key', f(13))])]\n"
     "gc.collect()";

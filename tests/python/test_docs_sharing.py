@@ -22,6 +22,7 @@ PRINTS = {
     "counts.checkout": "2 1 [1, 2] 2\n",
     "counters": "[0, 0, 5, 0]\n",
     "shared_module": "2\n",
+    "live_objects()": "[('Tunnel', {}, 1)]\n",
 }
 
 

@@ -72,8 +72,7 @@ def test_types_are_final(make):
 
 def test_through_a_tunnel_inside_a_tree(make, tunnel):
     a = make()
-    receipt = tunnel.send([a, {"again": a}, 1.5])
-    assert receipt.pickled == 1
+    tunnel.send([a, {"again": a}, 1.5])
     b, others, _ = tunnel.recv()
     assert same(b, a) and others["again"] is b
 

@@ -360,7 +360,7 @@ def test_pickling_a_tunnel_by_hand(tunnel):
     other = Tunnel()
     data = pickle.dumps(other)
     del other
-    with pytest.raises(LookupError, match="no tunnel"):
+    with pytest.raises(LookupError, match="no shared object"):
         pickle.loads(data)
 
 

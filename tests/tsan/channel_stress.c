@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/spin.c tunnel/channel.c
+// TSAN-SOURCES: runtime/park.c runtime/spin.c runtime/shared.c tunnel/channel.c
 /* channel_stress.c: channels and parking under ThreadSanitizer, without Python.
  *
  * Rounds of many-to-many traffic, each over a channel of its own with random bounds. In some
@@ -207,7 +207,7 @@ poke_some(round_t *r, unsigned *seed)
     for (int i = 0; i < 3; i++) {
         ot_poke(&r->actors[rand_r(seed) % all].pokeable);
     }
-    ot_channel_t *found = ot_channel_find(ot_channel_id(r->ch));
+    ot_channel_t *found = (ot_channel_t *)ot_shared_find(ot_channel_id(r->ch));
     check(found == r->ch, "a live channel is not found");
     (void)ot_channel_qsize(found);
     check(drop(ot_channel_unref(found)) == 0, "not the last reference");

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/waitlist.c runtime/awaited.c objects/core/shared.c objects/sync/lock.c objects/file/file.c objects/file/file_read.c
+// TSAN-SOURCES: runtime/park.c runtime/waitlist.c runtime/awaited.c runtime/shared.c objects/sync/lock.c objects/file/file.c objects/file/file_read.c
 /* file_stress.c: a shared file under ThreadSanitizer, without Python.
  *
  * Threads write records into one file, at once, piece by piece and under its lock, and read it at

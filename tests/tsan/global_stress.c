@@ -113,7 +113,7 @@ release(actor_t *a, ot_global_t *g)
 {
     int last;
     for (ot_global_t *need; (need = ot_core_release(g, a->interp, &last)) != NULL;) {
-        ot_entry_t *e = need->entry;
+        ot_core_entry_t *e = need->entry;
         atomic_fetch_add(&released, 1);
         if (last) {
             exit_of(a, need);
@@ -188,7 +188,7 @@ static bool
 enter(actor_t *a, int i, int depth)
 {
     for (;;) {
-        ot_waiter_t waiter;
+        ot_core_waiter_t waiter;
         switch (ot_core_enter(&globals[i], a->interp, NULL, &waiter)) {
         case OT_ENTERED:
             return true;
@@ -211,7 +211,7 @@ enter(actor_t *a, int i, int depth)
 }
 
 static bool
-create(actor_t *a, ot_entry_t *e)
+create(actor_t *a, ot_core_entry_t *e)
 {
     ot_within_t within;
     resource_t *r = malloc(sizeof *r);
@@ -234,13 +234,13 @@ create(actor_t *a, ot_entry_t *e)
     return success;
 }
 
-static ot_entry_t *
+static ot_core_entry_t *
 get(actor_t *a, const char *key)
 {
-    ot_entry_t *e = ot_core_pin(&registry, key, 1);
+    ot_core_entry_t *e = ot_core_pin(&registry, key, 1);
     check(e != NULL, "no memory");
     for (;;) {
-        ot_waiter_t waiter;
+        ot_core_waiter_t waiter;
         switch (ot_core_enter(&e->global, a->interp, NULL, &waiter)) {
         case OT_ENTERED:
             return e;
@@ -278,7 +278,7 @@ use_resources(actor_t *a)
 {
     char key[] = "key 0";
     key[4] = (char)('0' + rand_r(&a->seed) % KEYS);
-    ot_entry_t *e = get(a, key);
+    ot_core_entry_t *e = get(a, key);
     if (e != NULL) {
         const resource_t *r = e->value;
         check(r->live == 1, "a resource that does not live");
@@ -318,7 +318,7 @@ end_interpreter(actor_t *a)
     long entries;
     int last;
     for (ot_global_t *g; (g = ot_core_settle(a->interp, &entries, &last)) != NULL;) {
-        ot_entry_t *e = g->entry;
+        ot_core_entry_t *e = g->entry;
         check(entries > 0, "settled nothing");
         atomic_fetch_add(&settled, entries);
         if (last) {

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/waitlist.c runtime/awaited.c objects/core/shared.c objects/sync/lock.c objects/list/list.c
+// TSAN-SOURCES: runtime/park.c runtime/waitlist.c runtime/awaited.c runtime/shared.c objects/sync/lock.c objects/list/list.c
 /* list_stress.c: the array of a LockingList under ThreadSanitizer, without Python.
  *
  * Threads change one list in all ways at once, briefly and holding its lock for longer. Every item has

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: objects/dict/map.c objects/dict/map_table.c objects/dict/map_claim.c objects/dict/map_check.c objects/dict/epoch.c objects/core/shared.c runtime/waitlist.c runtime/awaited.c runtime/park.c
+// TSAN-SOURCES: objects/dict/map.c objects/dict/map_table.c objects/dict/map_claim.c objects/dict/map_check.c objects/dict/epoch.c runtime/shared.c runtime/waitlist.c runtime/awaited.c runtime/park.c
 /* map_stress.c: the table of a LockingDict under ThreadSanitizer, without Python.
  *
  * Threads add to numbers, insert, replace, remove, check out, compute, pop the newest and look, all on

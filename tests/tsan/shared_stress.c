@@ -1,4 +1,4 @@
-// TSAN-SOURCES: objects/core/shared.c objects/array/storage.c
+// TSAN-SOURCES: runtime/shared.c objects/array/storage.c
 /* shared_stress.c: shared objects and atomic elements under ThreadSanitizer, without Python.
  *
  * Threads pass an array on by its number, drop it, find it or find it gone, and count in it. One

@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/waitlist.c runtime/awaited.c objects/core/shared.c objects/sync/lock.c objects/sync/condition.c objects/sync/semaphore.c objects/sync/barrier.c
+// TSAN-SOURCES: runtime/park.c runtime/waitlist.c runtime/awaited.c runtime/shared.c objects/sync/lock.c objects/sync/condition.c objects/sync/semaphore.c objects/sync/barrier.c
 /* sync_stress.c: locks, conditions, semaphores, events and barriers under ThreadSanitizer, without
  * Python.
  *

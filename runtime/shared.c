@@ -1,0 +1,355 @@
+/* shared.c: see shared.h.
+ *
+ * Main invariant (under registry_lock): an object is in bucket id % BUCKETS; live is their number.
+ * Threading: lock order: registry_lock, then an object's own lock or a holder's; no two of these but
+ * around fork().
+ */
+#include "runtime/shared.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "runtime/checks.h"
+#include "runtime/waitlist.h"
+
+enum { BUCKETS = 1024 }; /* ids are consecutive, so they spread evenly */
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static ot_shared_t *buckets[BUCKETS];
+static uint64_t last_id;
+static size_t live;
+static ot_holder_t *holders;
+
+/* ---- fork ---------------------------------------------------------------------------------- */
+
+/* fork() copies one thread and every lock as it is: hold them all, so that the child finds none
+ * held by a thread that it does not have. */
+static void
+fork_stage_locked(ot_fork_stage_t stage)
+{
+    for (ot_holder_t *h = holders; h != NULL; h = h->next) {
+        if (stage == OT_BEFORE_FORK) {
+            pthread_mutex_lock(&h->lock);
+        } else if (stage == OT_AFTER_FORK_IN_PARENT) {
+            pthread_mutex_unlock(&h->lock);
+        } else {
+            pthread_mutex_init(&h->lock, NULL);
+        }
+    }
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (ot_shared_t *o = buckets[i]; o != NULL; o = o->next) {
+            if (o->kind->fork != NULL) {
+                o->kind->fork(o, stage);
+            }
+        }
+    }
+}
+
+static void
+before_fork(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    fork_stage_locked(OT_BEFORE_FORK);
+}
+
+static void
+after_fork_in_parent(void)
+{
+    fork_stage_locked(OT_AFTER_FORK_IN_PARENT);
+    pthread_mutex_unlock(&registry_lock);
+}
+
+static void
+after_fork_in_child(void)
+{
+    fork_stage_locked(OT_AFTER_FORK_IN_CHILD);
+    pthread_mutex_init(&registry_lock, NULL);
+}
+
+static void
+install_fork_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* ---- invariants ------------------------------------------------------------------------------ */
+
+static void
+check_object_locked(const ot_shared_t *o)
+{
+    OT_MUST(o->kind != NULL && 0 < o->id && o->id <= last_id);
+    OT_MUST(o->prev != NULL ? o->prev->next == o : buckets[o->id % BUCKETS] == o);
+    OT_MUST(o->next == NULL || o->next->prev == o);
+}
+
+static void
+check_locked(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (const ot_shared_t *o = buckets[i]; o != NULL; o = o->next, n++) {
+            OT_MUST(o->id % BUCKETS == i);
+            check_object_locked(o);
+        }
+    }
+    OT_MUST(n == live);
+}
+
+void
+ot_shared_check(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    check_locked();
+    pthread_mutex_unlock(&registry_lock);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+void
+ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind)
+{
+    pthread_once(&fork_once, install_fork_handlers);
+    ot_ref_init(&self->ref);
+    self->kind = kind;
+    self->prev = NULL;
+    pthread_mutex_lock(&registry_lock);
+    self->id = ++last_id;
+    ot_shared_t **bucket = &buckets[self->id % BUCKETS];
+    self->next = *bucket;
+    if (*bucket != NULL) {
+        (*bucket)->prev = self;
+    }
+    *bucket = self;
+    live++;
+    OT_CHECK(check_object_locked(self));
+    pthread_mutex_unlock(&registry_lock);
+}
+
+void
+ot_shared_ref(ot_shared_t *self)
+{
+    ot_ref_inc(&self->ref);
+}
+
+static void
+close_for_ever(ot_shared_t *self)
+{
+    const ot_patience_t patience = {.deadline = OT_FOREVER};
+    self->kind->close(self, &patience);
+}
+
+static void (*_Atomic closer)(ot_shared_t *self) = close_for_ever;
+
+void
+ot_shared_set_closer(void (*with)(ot_shared_t *self))
+{
+    closer = with;
+}
+
+void
+ot_shared_unref(ot_shared_t *self)
+{
+    if (!ot_ref_dec(&self->ref)) {
+        return;
+    }
+    pthread_mutex_lock(&registry_lock);
+    OT_CHECK(check_object_locked(self));
+    *(self->prev ? &self->prev->next : &buckets[self->id % BUCKETS]) = self->next;
+    if (self->next != NULL) {
+        self->next->prev = self->prev;
+    }
+    live--;
+    pthread_mutex_unlock(&registry_lock);
+    if (self->kind->close != NULL) {
+        closer(self);
+    }
+    self->kind->free(self);
+}
+
+ot_shared_t *
+ot_shared_find(uint64_t id)
+{
+    pthread_mutex_lock(&registry_lock);
+    ot_shared_t *o = buckets[id % BUCKETS];
+    while (o != NULL && o->id != id) {
+        o = o->next;
+    }
+    /* One on its way out (count zero, waiting for registry_lock) is gone already. */
+    if (o != NULL && !ot_ref_inc_unless_zero(&o->ref)) {
+        o = NULL;
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return o;
+}
+
+void
+ot_shared_visit(const ot_shared_kind_t *kind, void (*visit)(ot_shared_t *self, void *arg),
+                void *arg)
+{
+    pthread_mutex_lock(&registry_lock);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (ot_shared_t *o = buckets[i]; o != NULL; o = o->next) {
+            if (o->kind == kind) {
+                visit(o, arg);
+            }
+        }
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+/* ---- who holds what ------------------------------------------------------------------------- */
+
+void
+ot_holder_enter(ot_holder_t *holder, int64_t interp)
+{
+    pthread_once(&fork_once, install_fork_handlers);
+    pthread_mutex_init(&holder->lock, NULL);
+    holder->first = NULL;
+    holder->interp = interp;
+    holder->prev = NULL;
+    pthread_mutex_lock(&registry_lock);
+    holder->next = holders;
+    if (holders != NULL) {
+        holders->prev = holder;
+    }
+    holders = holder;
+    pthread_mutex_unlock(&registry_lock);
+}
+
+void
+ot_holder_leave(ot_holder_t *holder)
+{
+    pthread_mutex_lock(&registry_lock);
+    *(holder->prev ? &holder->prev->next : &holders) = holder->next;
+    if (holder->next != NULL) {
+        holder->next->prev = holder->prev;
+    }
+    pthread_mutex_unlock(&registry_lock);
+    pthread_mutex_destroy(&holder->lock);
+}
+
+void
+ot_holder_add(ot_holder_t *holder, ot_grip_t *grip, ot_shared_t *shared)
+{
+    grip->shared = shared;
+    grip->prev = NULL;
+    pthread_mutex_lock(&holder->lock);
+    grip->next = holder->first;
+    if (holder->first != NULL) {
+        holder->first->prev = grip;
+    }
+    holder->first = grip;
+    pthread_mutex_unlock(&holder->lock);
+}
+
+void
+ot_holder_remove(ot_holder_t *holder, ot_grip_t *grip)
+{
+    pthread_mutex_lock(&holder->lock);
+    *(grip->prev ? &grip->prev->next : &holder->first) = grip->next;
+    if (grip->next != NULL) {
+        grip->next->prev = grip->prev;
+    }
+    pthread_mutex_unlock(&holder->lock);
+}
+
+typedef struct {
+    ot_shared_row_t *rows;
+    size_t n, room;
+} list_t;
+
+static bool
+push_row(list_t *list, ot_shared_row_t row)
+{
+    if (list->n == list->room) {
+        size_t room = list->room == 0 ? 64 : 2 * list->room;
+        ot_shared_row_t *rows = realloc(list->rows, room * sizeof *rows);
+        if (rows == NULL) {
+            return false;
+        }
+        list->rows = rows;
+        list->room = room;
+    }
+    list->rows[list->n++] = row;
+    return true;
+}
+
+static bool
+list_handles(list_t *list, ot_holder_t *holder)
+{
+    bool good = true;
+    pthread_mutex_lock(&holder->lock);
+    for (const ot_grip_t *g = holder->first; g != NULL && good; g = g->next) {
+        good = push_row(list, (ot_shared_row_t){.kind = g->shared->kind,
+                                                .id = g->shared->id,
+                                                .interp = holder->interp});
+    }
+    pthread_mutex_unlock(&holder->lock);
+    return good;
+}
+
+static bool
+list_objects_locked(list_t *list, ot_shared_t *o)
+{
+    for (; o != NULL; o = o->next) {
+        uint64_t references = ot_ref_get(&o->ref); /* 0: on its way out */
+        ot_shared_row_t row = {o->kind, o->id, references, -1};
+        if (references > 0 && !push_row(list, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int
+ot_shared_list(ot_shared_row_t **rows, size_t *n)
+{
+    list_t list = {0};
+    bool good = true;
+    pthread_mutex_lock(&registry_lock);
+    for (ot_holder_t *h = holders; h != NULL && good; h = h->next) {
+        good = list_handles(&list, h);
+    }
+    for (size_t i = 0; i < BUCKETS && good; i++) {
+        good = list_objects_locked(&list, buckets[i]);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    if (!good) {
+        free(list.rows);
+        return -1;
+    }
+    *rows = list.rows;
+    *n = list.n;
+    return 0;
+}
+
+/* ---- counting ------------------------------------------------------------------------------- */
+
+size_t
+ot_shared_count(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    OT_CHECK(check_locked());
+    size_t n = live;
+    pthread_mutex_unlock(&registry_lock);
+    return n;
+}
+
+static void
+add_one(ot_shared_t *self, void *n)
+{
+    (void)self;
+    ++*(size_t *)n;
+}
+
+size_t
+ot_shared_count_kind(const ot_shared_kind_t *kind)
+{
+    size_t n = 0;
+    ot_shared_visit(kind, add_one, &n);
+    return n;
+}
