@@ -20,7 +20,7 @@ endif
 
 # config.mk is remade, by a bootstrap that is quick when all is there, before every target that
 # needs an interpreter; make reads it again only if it changed.
-NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix nightly lab lab-test
+NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix nightly lab lab-test lab-counts
 ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
 $(BUILD)/config.mk: FORCE
 	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
@@ -137,7 +137,9 @@ $(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS) $(MIMALLOC_OBJ
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 # A program, not a part of ours: -fPIE, or each access to a thread's own variables costs more.
-$(BENCH_REFCOUNT_OBJECTS): OWN_FLAGS = -fPIE
+# On arm64 with the instructions of v8.1: the default calls a function for each atomic operation.
+BENCH_ARCH := $(if $(filter aarch64,$(shell uname -m)),-march=armv8.1-a)
+$(BENCH_REFCOUNT_OBJECTS): OWN_FLAGS = -fPIE $(BENCH_ARCH)
 $(BENCH_REFCOUNT): $(BENCH_REFCOUNT_OBJECTS)
 	@mkdir -p $(@D)
 	@echo "link  $@"
@@ -151,7 +153,7 @@ $(BENCH_TUNNEL)/%$(EXT_SUFFIX): $(OBJ)/benchmarks/tunnel/%.o
 
 # The benchmark tells what it was made of. Its flags, without what only warns or finds headers:
 BENCH_FLAGS = $(filter-out -W% -I% -isystem $(PY_INCLUDE),$(wordlist 2,99,$(COMPILE))) -fPIE
-$(OBJ)/benchmarks/refcount/machine.o: OWN_FLAGS = -fPIE \
+$(OBJ)/benchmarks/refcount/machine.o: OWN_FLAGS = -fPIE $(BENCH_ARCH) \
 	-DOT_BENCH_FLAGS='"$(subst ",\",$(subst ','\'',$(BENCH_FLAGS)))"' -DOT_BENCH_COMMIT="\"$$(cat $(OBJ)/commit)\""
 $(OBJ)/benchmarks/refcount/machine.o: $(OBJ)/commit
 
@@ -224,6 +226,16 @@ bench-pool-smoke: all
 report-pool: all
 	@$(BENCH_POOL)/pool_page.py $(REPORT_ARGS)
 
+# Behaviours beside bocpy's, which is got first; and without it, to see that it runs.
+.PHONY: bench-behaviours bench-behaviours-smoke
+BENCH_BEHAVIOURS = PYTHONPATH=$(abspath $(BUILD)/lib):$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/behaviours/bench_behaviours.py
+bench-behaviours: all
+	@$(VENV_PYTHON) -c "import bocpy" 2>/dev/null || \
+		$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check bocpy || echo "going on without bocpy"
+	@$(BENCH_BEHAVIOURS) $(BENCH_ARGS)
+bench-behaviours-smoke: all
+	@$(BENCH_BEHAVIOURS) --smoke $(BENCH_ARGS)
+
 # What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
 .PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
 BENCH_HEAP = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/heap
@@ -250,17 +262,19 @@ $(BENCH_TABLES)/table_%.so: $(OBJ)/benchmarks/objects/tables/tables.o $(OBJ)/ben
 	@echo "link  $@"
 	@$(CC) -shared $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $(sort $^) $(LIBS) -lpthread
 
-# What refcounts and locks cost: no Python, but for PyMutex. The second: a second's check of it all.
+# What refcounts and locks cost: a C program without Python, but for PyMutex; its tables are made in Python.
+# The second: a second's check of it all.
 .PHONY: bench-refcount bench-refcount-smoke
-bench-refcount: $(BENCH_REFCOUNT)
-	@$(BENCH_REFCOUNT) $(BENCH_ARGS)
-bench-refcount-smoke: $(BENCH_REFCOUNT)
-	@$(BENCH_REFCOUNT) --smoke $(BENCH_ARGS)
+BENCH_REFCOUNT_RUN = $(VENV_PYTHON) benchmarks/refcount/bench_refcount.py --program $(BENCH_REFCOUNT)
+bench-refcount: $(BENCH_REFCOUNT) $(BUILD)/venv/report.stamp
+	@$(BENCH_REFCOUNT_RUN) $(BENCH_ARGS)
+bench-refcount-smoke: $(BENCH_REFCOUNT) $(BUILD)/venv/report.stamp
+	@$(BENCH_REFCOUNT_RUN) --smoke $(BENCH_ARGS)
 
-# Pages and plots from the results files: all docs/results/{refcount,lab}-*.json; or, of refcounts
-# alone, REPORT_ARGS.
+# Pages and plots from the results files: all docs/results/{refcount,lab,counts}-*.json; or, of
+# refcounts alone, REPORT_ARGS.
 .PHONY: report
-report: $(BUILD)/venv/matplotlib.stamp
+report: $(BUILD)/venv/report.stamp
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(REPORT_ARGS)
 	@$(if $(REPORT_ARGS),,MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py)
 .PHONY: report-tunnel
@@ -273,8 +287,8 @@ profile-tunnel: all
 .PHONY: report-objects
 report-objects: all
 	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/objects_page.py $(REPORT_ARGS)
-$(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
-	@tools/get_matplotlib $(BUILD)
+$(BUILD)/venv/report.stamp: tools/get_report_libraries
+	@tools/get_report_libraries $(BUILD)
 
 # ---- the laboratory: CPython itself with atomic refcounts -----------------------------------------
 
@@ -282,7 +296,7 @@ $(BUILD)/venv/matplotlib.stamp: tools/get_matplotlib
 LAB ?= build/lab
 VARIANT ?= all
 
-.PHONY: lab lab-test lab-bench
+.PHONY: lab lab-test lab-bench lab-counts lab-report-from-here
 lab:
 	@lab/build $(LAB) $(VARIANT)
 
@@ -292,9 +306,27 @@ lab-test: lab
 
 # Ours, built for the stock variant: for the heaps. The control is this build's.
 lab-bench: all
-	@lab/build $(LAB) all
+	@lab/build $(LAB) $(VARIANT)
+	@lab/build $(LAB) stock
 	@$(MAKE) BUILD=$(LAB)/objtunnel/stock PYTHON=$(abspath $(LAB))/stock/bin/python3 all
-	@$(VENV_PYTHON) lab/bench.py --lab $(LAB) --package $(abspath $(LAB))/objtunnel/stock/lib $(BENCH_ARGS)
+	@$(VENV_PYTHON) lab/bench.py --lab $(LAB) --package $(abspath $(LAB))/objtunnel/stock/lib \
+		$(if $(filter-out all,$(VARIANT)),--variants $(VARIANT)) $(BENCH_ARGS)
+
+# Who is counted, by the variants that record; no times, so the machine may be busy.
+RECORDER ?= histogram
+lab-counts:
+	@lab/build $(LAB) $(RECORDER)
+	@$(LAB)/$(RECORDER)/bin/python3 lab/histogram.py $(BENCH_ARGS)
+
+# All that this machine can contribute, into HERE: two results files, and the pages of them.
+HERE ?= build/from-here
+lab-report-from-here: $(BUILD)/venv/report.stamp
+	@mkdir -p $(HERE)
+	@$(MAKE) lab-bench VARIANT=$(VARIANT) BENCH_ARGS="--pairs --json $(HERE)/lab-$(shell hostname).json $(BENCH_ARGS)"
+	@$(MAKE) bench-refcount BENCH_ARGS="--json $(HERE)/refcount-$(shell hostname).json"
+	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py $(HERE)/lab-*.json
+	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(HERE)/refcount-*.json
+	@echo "lab: $(HERE)/ has what goes into docs/results/"
 
 # ---- tests ----------------------------------------------------------------------------------------
 
@@ -454,12 +486,13 @@ help:
 	@echo "  make bench-channel    small messages without Python: the floor"
 	@echo "  make bench-objects    LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "  make bench-pool       InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
+	@echo "  make bench-behaviours @when beside bocpy's; -smoke: some seconds"
 	@echo "  make bench-heap       what importing objtunnel costs other programs; -smoke: some seconds"
 	@echo "  make bench-mimalloc   which mimalloc to link; MIMALLOCS=\"NAME=FOLDER\" for more"
 	@echo "  make bench-refcount   refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
 	@echo "  make profile-tunnel   where the time goes, by function; needs perf; PROFILE=FILE.md"
 	@echo "Report, from docs/results/:"
-	@echo "  make report           pages and plots from docs/results/{refcount,lab}-*.json; REPORT_ARGS=..."
+	@echo "  make report           pages and plots from docs/results/{refcount,lab,counts}-*.json; REPORT_ARGS=..."
 	@echo "  make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."
 	@echo "  make report-tunnel    tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
 	@echo "  make report-heap      tables from docs/results/heap-*.json; REPORT_ARGS=..."
@@ -467,7 +500,9 @@ help:
 	@echo "The laboratory of refcounts:"
 	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "  make lab-test         some of CPython's own tests on them, stale pointers; VARIANT=..."
-	@echo "  make lab-bench        what refcounts cost in CPython, ten minutes; BENCH_ARGS=... (--quick)"
+	@echo "  make lab-bench        what refcounts cost in CPython, 15 minutes; VARIANT=... BENCH_ARGS=... (--quick)"
+	@echo "  make lab-counts       who is counted, by workload; BENCH_ARGS=..."
+	@echo "  make lab-report-from-here  measures this machine, pages and plots into $(HERE); HERE=FOLDER"
 	@echo "Documentation:"
 	@echo "  make check-docs       the programs in the documents run, and the site has no warning"
 	@echo "  make docs             the site: docs/ and the reference, by sphinx, into $(BUILD)/docs"

@@ -9,7 +9,11 @@ GIL each; free-threaded: 1..N threads), `heap` (what serves objects: OBJTUNNEL_H
 on the stock variant). The repetition is the outermost loop and the variants are the innermost, in
 another order each time, so that what the machine does to one it does to all. Every sample is a
 process of its own. The control, how much the machine gives N independent C threads, is sampled in
-every repetition.
+every repetition. A sample whose threads were not on their CPUs nearly all the time is taken again, and
+counted. --json wants a tree without changes: a figure belongs to a commit.
+
+--cpus chooses the CPUs; --pairs lets two interpreters meet on each kind of pair that there is: two
+hyperthreads of a core, two cores of a socket, two sockets. What the file has: lab.schema.json.
 """
 
 import argparse
@@ -25,11 +29,14 @@ from pathlib import Path
 from time import monotonic
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks" / "common")]
+import topology  # noqa: E402
 import workloads  # noqa: E402
+from progress import say_on  # noqa: E402
 
-SCHEMA = 1
-VARIANTS = ("stock", "c11-relaxed", "c11-acq-rel", "lock", "lock-all", "free-threaded")
+SCHEMA = 2
+VARIANTS = ("stock", "c11-relaxed", "c11-acq-rel", "lock", "lock-all", "plain-all", "lock-2006",
+            "free-threaded")
 BASE = "stock"
 THREADED = "free-threaded"
 # What serves objects. None: CPython's own choice, pymalloc, which is per interpreter.
@@ -42,6 +49,8 @@ HEAPS = {
 }
 PER_INTERPRETER = "pymalloc"
 LIMIT = 120  # seconds for a sample that takes less than one
+UNDISTURBED = 0.95  # of a sample's time its threads were on their CPUs; otherwise it is taken again
+AGAIN = 3  # at most so often
 
 
 @dataclass
@@ -54,13 +63,20 @@ class Case:
     way: str
     threads: int
     heap: str | None = None
+    place: str | None = None  # which kind of pair of CPUs; None: the first ones
     rates: list = field(default_factory=list)
     per_thread: list = field(default_factory=list)
+    discarded: int = 0  # samples in which somebody else had a core
 
     @property
     def name(self):
-        heap = f"/{self.heap}" if self.heap else ""
-        return f"{self.group}_{self.workload}/{self.variant}{heap}/{self.way}/{self.threads}"
+        more = "".join(f"/{what}" for what in (self.heap, self.place) if what)
+        return f"{self.group}_{self.workload}/{self.variant}{more}/{self.way}/{self.threads}"
+
+    @property
+    def waits(self):
+        """Whether its threads leave their CPUs on purpose: for each other, for a lock, for a message."""
+        return self.group == "heap" or self.way == "threads"
 
 
 class Failed(Exception):
@@ -69,8 +85,8 @@ class Failed(Exception):
 
 # ---- the plan -----------------------------------------------------------------------------------
 
-def plan(variants, counts, groups, workload_filter=""):
-    """The cases, in groups that are sampled in turns: [[Case, ...], ...]."""
+def plan(variants, counts, groups, workload_filter="", places=()):
+    """The cases, in groups that are sampled in turns: [[Case, ...], ...]. places: kinds of pairs."""
     rows = []
     if "single" in groups:
         rows += [[Case("single", make.__name__, v, "alone", 1) for v in variants]
@@ -81,6 +97,8 @@ def plan(variants, counts, groups, workload_filter=""):
         if THREADED in variants:
             shared = workloads.shared_objects.__name__
             rows += [[Case("parallel", shared, THREADED, "threads", n)] for n in counts]
+        rows += [[Case("parallel", make.__name__, v, way_of(v), 2, place=place) for v in variants]
+                 for place in places for make in workloads.PARALLEL]
     if "heap" in groups and BASE in variants:
         rows += heap_rows(counts)
     return [row for row in rows if row and workload_filter in row[0].workload]
@@ -106,7 +124,10 @@ class Lab:
     """Where the variants lie, and how one of them is asked for a sample."""
 
     def __init__(self, folder, package, cpus):
-        self.folder, self.package, self.cpus = Path(folder), package, sorted(cpus)
+        self.folder, self.package = Path(folder), package
+        self.topology = topology.describe(cpus)
+        self.cpus = topology.in_order(self.topology)
+        self.pairs = topology.pairs(self.topology)
 
     def python(self, variant):
         return self.folder / variant / "bin" / "python3"
@@ -115,8 +136,19 @@ class Lab:
         return [v for v in VARIANTS if (self.folder / v / ".recipe").exists()]
 
     def sample(self, case, seconds):
-        """Runs a second of each thread."""
+        """(runs a second of each thread, results): of the first of AGAIN samples that was undisturbed, or
+        the last of them."""
+        for _ in range(AGAIN):
+            answer = self._sample(case, seconds)
+            if case.waits or all(used >= UNDISTURBED * ns for _, _, ns, used in answer):
+                break
+            case.discarded += 1
+        return [runs * 1e9 / ns for _, runs, ns, _ in answer], [row[0] for row in answer]
+
+    def _sample(self, case, seconds):
         cpus = [self.cpus[i % len(self.cpus)] for i in range(case.threads)]
+        if case.place is not None:
+            cpus = list(self.pairs[case.place])
         order = {"workload": case.workload, "way": case.way, "cpus": cpus, "seconds": seconds}
         environment = {k: v for k, v in os.environ.items()
                        if not k.startswith("PYTHON") and k != "OBJTUNNEL_HEAP"}
@@ -124,8 +156,7 @@ class Lab:
             environment |= HEAPS[case.heap]
             if case.heap != PER_INTERPRETER:
                 order["package"] = self.package
-        answer = self._ask(case, order, environment)
-        return [runs * 1e9 / ns for _, runs, ns in answer], [row[0] for row in answer]
+        return self._ask(case, order, environment)
 
     def _ask(self, case, order, environment):
         # Not -I: PYTHONMALLOC must be heard. Nothing else of ours is in the environment.
@@ -146,7 +177,14 @@ class Lab:
                 "'configure': v('CONFIG_ARGS'), 'refcount': v('OT_LAB_VARIANT')}))")
         done = subprocess.run([self.python(variant), "-I", "-c", code], capture_output=True,
                               text=True, check=True)
-        return json.loads(done.stdout)
+        return {name: without_paths(value, self.folder) for name, value in json.loads(done.stdout).items()}
+
+
+def without_paths(value, folder):
+    """A flag's text without where the build folder lies on this machine."""
+    if not isinstance(value, str):
+        return value
+    return value.replace(str(folder.resolve()), "LAB").replace(str(folder), "LAB")
 
 
 class Checker:
@@ -186,20 +224,6 @@ def run(lab, rows, control, counts, repeat, seconds, say, seed=1):
     return samples
 
 
-def say_on(stream):
-    """A line that overwrites itself on a terminal; elsewhere one every ten seconds."""
-    last = [-10.0]
-
-    def say(text):
-        if stream.isatty():
-            stream.write(f"\r\033[K{text}")
-        elif monotonic() - last[0] >= 10:
-            last[0] = monotonic()
-            stream.write(f"{text}\n")
-        stream.flush()
-    return say
-
-
 def make_control():
     """times_one(n): how many times one C thread's work n of them do right now."""
     from objtunnel.demo.control import Control
@@ -213,26 +237,42 @@ def make_control():
     return times_one
 
 
-def record(lab, variants, rows, control, options):
+def record(lab, variants, rows, control, options, about):
     cases = [{"group": c.group, "workload": c.workload, "variant": c.variant, "way": c.way,
-              "threads": c.threads, "heap": c.heap, "rates": c.rates,
-              "per_thread": c.per_thread} for row in rows for c in row]
-    sys.path.insert(0, str(HERE.parent / "benchmarks" / "tunnel"))
-    import machine
-
-    about = machine.describe()
+              "threads": c.threads, "heap": c.heap, "place": c.place, "rates": c.rates,
+              "per_thread": c.per_thread, "discarded": c.discarded} for row in rows for c in row]
     texts = {make.__name__: " ".join(make.__doc__.split()) for make in workloads.ALL.values()}
     return {
         "schema": SCHEMA, "kind": "lab",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {"cpu": about["cpu"], "cpus": lab.cpus, "kernel": platform.release(),
-                    "load": about["load"]},
+                    "load": about["load"], "stolen_ticks": about["stolen_ticks"],
+                    "topology": lab.topology},
         "commit": about["commit"],
         "options": {"repeat": options.repeat, "seconds": options.seconds, "quick": options.quick},
         "variants": {v: lab.describe(v) for v in variants},
         "workloads": {name: texts[name] for name in texts},
         "control": control, "cases": cases,
     }
+
+
+def describe_machine():
+    """benchmarks/tunnel/machine.py's, which needs objtunnel. Before anything runs: the load is then not
+    our own, and the tree not yet changed by our own results file."""
+    sys.path.insert(0, str(HERE.parent / "benchmarks" / "tunnel"))
+    import machine
+    return machine.describe()
+
+
+def unfit(options, commit):
+    """Why no results file can be written from here, or None."""
+    if not options.json or options.quick:
+        return None
+    if commit is None:
+        return "--json wants a git checkout: figures belong to a commit"
+    if commit.endswith("+"):
+        return "--json wants a tree without changes: commit them, or measure without --json"
+    return None
 
 
 def table(rows, out):
@@ -255,6 +295,8 @@ def parse_options(arguments=None):
     parser.add_argument("--variants", help="some of: " + ",".join(VARIANTS))
     parser.add_argument("--groups", default="single,parallel,heap")
     parser.add_argument("--filter", default="", help="only workloads whose name has this in it")
+    parser.add_argument("--cpus", help="which CPUs, such as 0-3,8 (all that we may use)")
+    parser.add_argument("--pairs", action="store_true", help="two interpreters on each kind of pair of CPUs")
     parser.add_argument("--threads", help="how many at once, such as 1,2,4 (1,2,4 .. all CPUs)")
     parser.add_argument("--repeat", type=int, help="repetitions (7)")
     parser.add_argument("--seconds", type=float, help="of one sample (0.25)")
@@ -275,7 +317,13 @@ def thread_counts(text, cpus):
 
 def main(arguments=None):
     options = parse_options(arguments)
-    lab = Lab(options.lab, options.package, os.sched_getaffinity(0))
+    allowed = os.sched_getaffinity(0)
+    chosen = set(topology.cpu_list(options.cpus)) if options.cpus else allowed
+    if not chosen or chosen - allowed:
+        print(f"lab-bench: --cpus {options.cpus}: we may use {sorted(allowed)}", file=sys.stderr)
+        return 2
+    os.sched_setaffinity(0, chosen)  # the control's threads, too
+    lab = Lab(options.lab, options.package, chosen)
     variants = lab.built()
     if options.variants:
         wanted = options.variants.split(",")
@@ -293,13 +341,17 @@ def main(arguments=None):
         print("lab-bench: --groups heap wants --package", file=sys.stderr)
         return 2
     counts = thread_counts(options.threads, len(lab.cpus))
-    rows = plan(variants, counts, groups, options.filter)
+    rows = plan(variants, counts, groups, options.filter, lab.pairs if options.pairs else ())
+    about = describe_machine()
+    if why := unfit(options, about["commit"]):
+        print(f"lab-bench: {why}", file=sys.stderr)
+        return 2
     if options.json:
         open(options.json, "a").close()  # better now than after ten minutes
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"lab-bench: the machine is busy (load {load:.1f}): do not quote these figures",
+    if about["load"][0] > 0.5:
+        print(f"lab-bench: the machine is busy (load {about['load'][0]:.1f}): do not quote these figures",
               file=sys.stderr)
+    stolen = topology.stolen()
     try:
         control = run(lab, rows, make_control(), counts, options.repeat, options.seconds,
                       say_on(sys.stderr))
@@ -308,8 +360,9 @@ def main(arguments=None):
         return 1
     sys.stderr.write("\n")
     table(rows, sys.stdout)
+    about["stolen_ticks"] = None if stolen is None else topology.stolen() - stolen
     if options.json:
-        whole = record(lab, variants, rows, control, options)
+        whole = record(lab, variants, rows, control, options, about)
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(whole, file, indent=1)
             file.write("\n")

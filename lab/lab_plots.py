@@ -1,24 +1,28 @@
-"""The plots: cost of each workload alone, scaling with interpreters, the object heaps.
+"""The plots: cost of each workload alone, scaling with interpreters, cost against counts, the model's
+extrapolation, the object heaps; and who is counted.
 
-As in benchmarks/refcount/plots.py, whose looks these have: each function returns a matplotlib
-Figure or None where the run has nothing to show, and the same results give the same bytes.
+Each function returns a matplotlib Figure or None where the run has nothing to show, and the same
+results give the same bytes. Bars and whiskers are the intervals of the page. Two points are drawn as
+two points: no line leads from one to the other, since nothing was measured between them.
 """
 
-import io
-from statistics import median
-
+import counts_page
+import lab_page
 import matplotlib
+import pages
+import predict
+from formats import number
 from lab_results import BASE
+from looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RC, RED, SKY, tidy
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from plots import (BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RC, RED, SKY, _own_ids)
-from words import number
 
 COLOURS = {"stock": BLACK, "c11-relaxed": ORANGE, "c11-acq-rel": SKY, "lock": PURPLE,
-           "lock-all": RED, "free-threaded": BLUE}
+           "lock-all": RED, "plain-all": GREY, "lock-2006": GREEN, "free-threaded": BLUE}
 MARKERS = {"stock": "o", "c11-relaxed": "v", "c11-acq-rel": "^", "lock": "s", "lock-all": "D",
-           "free-threaded": "P"}
+           "plain-all": "X", "lock-2006": "*", "free-threaded": "P"}
+MOST_POINTS = 2  # up to so many numbers of threads, dots side by side; with more, lines
 HEAP_COLOURS = {"pymalloc": GREY, "malloc": SKY, "mimalloc": GREEN, "lockinc": RED,
                 "lockinc-classes": ORANGE}
 
@@ -50,7 +54,7 @@ def cost(results):
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("time relative to stock; the lines show the smallest and the largest ratio")
+    axes.set_xlabel("time relative to stock; the lines show the interval")
     axes.set_title("one interpreter alone", loc="left")
     figure.legend(handles=[Patch(color=COLOURS[v], label=v) for v in variants],
                   loc="outside upper center", ncols=len(variants))
@@ -58,11 +62,10 @@ def cost(results):
 
 
 def scaling(results):
-    """A panel for each workload: runs of all together, relative to one interpreter of stock."""
-    workloads = [w for w in results.names("parallel", "workload")
-                 if results.case("parallel", w, BASE, 1)]
-    counts = sorted(results.names("parallel", "threads"))
-    if not workloads or len(counts) < 2:
+    """A panel for each workload: how many times the runs of one so many do."""
+    workloads = results.names("parallel", "workload")
+    counts = [n for n in sorted(results.names("parallel", "threads")) if n > 1]
+    if not workloads or not counts:
         return None
     columns = 2
     rows = -(-len(workloads) // columns)
@@ -71,34 +74,39 @@ def scaling(results):
     for axes in grid[len(workloads):]:
         axes.set_axis_off()
     for axes, workload in zip(grid, workloads):
-        base = results.case("parallel", workload, BASE, 1)
-        for variant in results.names("parallel", "variant"):
-            _line(axes, results, workload, variant, counts, base)
-        ideal = [(1, 1)] + [(n, results.times_one(n).mid) for n in counts
-                            if n > 1 and results.times_one(n)]
-        axes.plot(*zip(*ideal), color=GREY, linestyle=":", linewidth=1.4)
-        axes.set_title(workload, loc="left")
-        axes.set_xticks(counts, [str(n) for n in counts])
-        axes.set_xlabel("interpreters (free-threaded: threads)")
-        axes.set_ylabel("runs, one of stock = 1")
-        axes.set_ylim(0)
-    handles = [Line2D([], [], color=COLOURS[v], marker=MARKERS[v], markersize=5, label=v)
+        _panel(axes, results, workload, counts)
+    handles = [Line2D([], [], color=COLOURS[v], marker=MARKERS[v], markersize=5, linestyle="", label=v)
                for v in results.names("parallel", "variant")]
     handles.append(Line2D([], [], color=GREY, linestyle=":", label="control: C threads"))
     figure.legend(handles=handles, loc="outside right upper")
     return figure
 
 
-def _line(axes, results, workload, variant, counts, base):
-    cases = [results.case("parallel", workload, variant, n) for n in counts]
-    cases = [case for case in cases if case is not None]
-    if not cases:
-        return
-    ys = [[r / b for r, b in zip(case.rates, base.rates)] for case in cases]
-    mids = [median(y) for y in ys]
-    errors = [[m - min(y) for m, y in zip(mids, ys)], [max(y) - m for m, y in zip(mids, ys)]]
-    axes.errorbar([case.threads for case in cases], mids, yerr=errors, color=COLOURS[variant],
-                  marker=MARKERS[variant], markersize=5, linewidth=1.6, elinewidth=0.8, capsize=1.5)
+def _panel(axes, results, workload, counts):
+    variants = results.names("parallel", "variant")
+    line = len(counts) > MOST_POINTS
+    for i, variant in enumerate(variants):
+        points = [(n, results.scaling(workload, variant, n)) for n in counts]
+        points = [(n, scaling) for n, scaling in points if scaling is not None]
+        if not points:
+            continue
+        shift = 0 if line else 0.5 * ((i + 0.5) / len(variants) - 0.5)
+        mids = [s.mid for _, s in points]
+        errors = [[s.mid - s.low for _, s in points], [s.high - s.mid for _, s in points]]
+        axes.errorbar([n + shift for n, _ in points], mids, yerr=errors, color=COLOURS[variant],
+                      marker=MARKERS[variant], markersize=5, linestyle="-" if line else "",
+                      linewidth=1.6, elinewidth=0.8, capsize=1.5)
+    for n in counts:
+        given = results.times_one(n)
+        if given is not None:
+            axes.hlines(given.mid, n - 0.35, n + 0.35, color=GREY, linestyle=":", linewidth=1.4)
+    axes.axhline(1, color=BLACK, linewidth=0.8)
+    axes.set_title(workload, loc="left")
+    axes.set_xticks(counts, [str(n) for n in counts])
+    axes.set_xlim(counts[0] - 0.6, counts[-1] + 0.6)
+    axes.set_xlabel("interpreters at once (free-threaded: threads)")
+    axes.set_ylabel("times the runs of one")
+    axes.set_ylim(0)
 
 
 def heap(results):
@@ -115,8 +123,8 @@ def heap(results):
     for axes, (title, workload, n) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         for i, name in enumerate(heaps):
             case = results.case("heap", workload, BASE, n, name)
-            if case is not None:
-                r = case.rate
+            r = results.rate(case)
+            if r is not None:
                 axes.bar(i, r.mid, color=HEAP_COLOURS[name],
                          yerr=[[r.mid - r.low], [r.high - r.mid]],
                          error_kw={"elinewidth": 0.9, "capsize": 2})
@@ -128,26 +136,105 @@ def heap(results):
     return figure
 
 
-ALL = {"cost": cost, "scaling": scaling, "heap": heap}
-CAPTIONS = {
-    "cost": "Time of each workload relative to stock, one interpreter alone.",
-    "scaling": "What N interpreters with a GIL each get done together; dotted: what N independent "
-               "C threads do.",
-    "heap": "Stock CPython on several object heaps.",
-}
+def price(results, counts):
+    """Extra time of a run against its counts, a panel for each fit, and the fitted price as a line."""
+    fits = lab_page.all_fits(results, counts)
+    if not fits:
+        return None
+    figure = Figure(figsize=(5 * len(fits), 4), layout="constrained")
+    for axes, (variant, over, kind, fit) in zip(figure.subplots(1, len(fits), squeeze=False)[0], fits):
+        most = max(p.counts for p in fit.points)
+        axes.fill_between([0, most], [0, fit.price.low * most / 1e3], [0, fit.price.high * most / 1e3],
+                          color=SKY, alpha=0.3, linewidth=0)
+        axes.plot([0, most], [0, fit.price.mid * most / 1e3], color=BLUE, linewidth=1.4)
+        for p in fit.points:
+            axes.plot(p.counts, p.extra / 1e3, "o", color=BLACK, markersize=4)
+        # The names of the largest only: near zero they would lie on each other.
+        for p in sorted(fit.points, key=lambda p: -p.counts)[:6]:
+            axes.annotate(p.workload, (p.counts, p.extra / 1e3), xytext=(5, -3), fontsize=6.5,
+                          textcoords="offset points")
+        axes.set_xlim(0, most * 1.25)
+        axes.set_title(f"{variant} less {over}: {number(fit.price.mid)} ns a count", loc="left")
+        axes.set_xlabel(f"counts of {kind} objects in a run")
+        axes.set_ylabel("extra time of a run, µs")
+    return figure
 
 
-def render(results):
+def extrapolation(results, counts):
+    """The model's scaling up to many cores, on a logarithmic axis, with its band and what was measured."""
+    found = [(variant, predict.predictions(results, workloads, variant))
+             for variant, workloads in lab_page.contended(results, counts)]
+    found = [(variant, rows) for variant, rows in found if rows]
+    if not found:
+        return None
+    figure = Figure(figsize=(5 * len(found), 4), layout="constrained")
+    colours = (RED, BLUE, GREEN, ORANGE, PURPLE)
+    for axes, (variant, rows) in zip(figure.subplots(1, len(found), squeeze=False)[0], found):
+        for colour, p in zip(colours, rows):
+            xs = [2, *p.many]
+            axes.plot(xs, [p.two, *(mid for _, mid, _ in p.many.values())], color=colour, linestyle="--",
+                      linewidth=1.4, label=p.workload)
+            axes.fill_between(list(p.many), [low for low, _, _ in p.many.values()],
+                              [high for _, _, high in p.many.values()], color=colour, alpha=0.12, linewidth=0)
+            m = p.measured
+            axes.errorbar(2, m.mid, yerr=[[m.mid - m.low], [m.high - m.mid]], color=colour, marker="o",
+                          markersize=4, capsize=2)
+        axes.set_xscale("log", base=2)
+        tidy(axes.xaxis, [2, *predict.CORES], lambda x, _: f"{x:g}")
+        axes.axhline(1, color=BLACK, linewidth=0.8)
+        axes.set_ylim(0)
+        axes.set_title(f"{variant}: extrapolated", loc="left")
+        axes.set_xlabel("interpreters, each with a core; points at 2: measured")
+        axes.set_ylabel("times the runs of one")
+        axes.legend(fontsize=7)
+    return figure
+
+
+def hot(counts):
+    """A bar for each workload: whose counts those of immortal objects are."""
+    workloads = list(counts.workloads)
+    figure = Figure(figsize=(9, 0.32 * len(workloads) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for y, workload in enumerate(workloads):
+        left = 0.0
+        for group, share in counts_page.shares_by_group(counts, workload).items():
+            axes.barh(y, share, 0.8, left=left, color=GROUP_COLOURS[group])
+            left += share
+        immortal, mortal = (counts.total(workload, kind) for kind in ("immortal", "mortal"))
+        if immortal + mortal:
+            axes.annotate(f"{immortal / (immortal + mortal):.0%}", (1, y), xytext=(4, 0), va="center",
+                          textcoords="offset points", fontsize=7)
+    axes.set_yticks(range(len(workloads)), workloads)
+    axes.set_ylim(len(workloads) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("share of the counts of immortal objects; on the right: their share of all counts")
+    figure.legend(handles=[Patch(color=colour, label=group) for group, colour in GROUP_COLOURS.items()],
+                  loc="outside upper center", ncols=len(GROUP_COLOURS))
+    return figure
+
+
+GROUP_COLOURS = dict(zip(counts_page.GROUPS, (RED, ORANGE, BLUE, GREEN, PURPLE, GREY)))
+ALL = {"cost": cost, "scaling": scaling, "price": price, "extrapolation": extrapolation, "heap": heap}
+WITH_COUNTS = (price, extrapolation)
+
+
+def render(results, counts=None):
     """key -> (PNG as bytes, SVG as text) of the plots that the run has data for."""
+    return _drawn("lab", {key: (lambda make=make: make(results, counts or {}) if make in WITH_COUNTS
+                                else make(results)) for key, make in ALL.items()})
+
+
+def render_counts(counts):
+    return _drawn("counts", {"hot": lambda: hot(counts)})
+
+
+def _drawn(kind, makers):
     made = {}
-    for key, draw in ALL.items():
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC,
-                                    "svg.hashsalt": f"lab-{key}"}):
-            figure = draw(results)
+    for key, make in makers.items():
+        salt = f"{kind}-{key}"
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC, "svg.hashsalt": salt}):
+            figure = make()
             if figure is not None:
-                png, svg = io.BytesIO(), io.StringIO()
-                figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
-                figure.set_layout_engine("none")  # it is laid out, and takes its time
-                figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-                made[key] = png.getvalue(), _own_ids(svg.getvalue(), f"lab-{key}")
+                made[key] = pages.draw(figure, salt)
     return made

@@ -1,21 +1,28 @@
 """A results file of `make lab-bench`, and the figures that follow from it.
 
-Every number of the report comes out of this module. A ratio is taken within a repetition, where
-the variants were sampled in turns, and then the median and the extremes over the repetitions.
+Every number of the page comes out of this module. A ratio is taken within a repetition, where the
+variants were sampled in turns; then the median of the repetitions and its interval (intervals.py).
+A repetition in which the control shows that N threads did not get N cores gives no figure for N.
 """
 
 import json
 import math
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks" / "refcount"))
-from results import ENOUGH_CORES, BadResults, Figure  # noqa: E402
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks" / "common"))
+from intervals import Figure, geometric, geometric_mean, kept_repetitions, most_influential  # noqa: E402
 
-SCHEMA = 1
+SCHEMAS = (1, 2)  # 1: before topology, pairs and discarded samples
 BASE = "stock"
 THREADED = "free-threaded"
+FEWEST = 5  # repetitions that must be left when some were dropped
+
+
+class BadResults(Exception):
+    """The file is not a results file that this page understands."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +35,8 @@ class Case:
     heap: str | None
     rates: tuple  # runs a second of all threads together, one a repetition
     per_thread: tuple
-
-    @property
-    def rate(self):
-        return Figure.of(self.rates)
-
-
-def time_ratio(a, b):
-    """How many times as long a's runs take as b's: Figure over the repetitions."""
-    return Figure.of([y / x for x, y in zip(a.rates, b.rates, strict=True)])
-
-
-def rate_ratio(a, b):
-    """How many times as much a gets done as b."""
-    return Figure.of([x / y for x, y in zip(a.rates, b.rates, strict=True)])
+    place: str | None = None  # which kind of pair of CPUs; None: the first ones
+    discarded: int = 0  # samples in which somebody else had a core
 
 
 class Results:
@@ -49,16 +44,17 @@ class Results:
 
     def __init__(self, record):
         if not isinstance(record, dict) or record.get("kind") != "lab" or (
-                record.get("schema") != SCHEMA):
-            raise BadResults(f"not a results file of make lab-bench with schema {SCHEMA}")
+                record.get("schema") not in SCHEMAS):
+            raise BadResults("not a results file of make lab-bench with schema "
+                             f"{' or '.join(map(str, SCHEMAS))}")
         try:
             self.machine, self.options = record["machine"], record["options"]
             self.date, self.commit = record["date"], record["commit"]
             self.variants, self.workloads = record["variants"], record["workloads"]
             self.control = list(record["control"])
-            fields = Case.__dataclass_fields__
-            self.cases = [Case(**{name: _frozen(row[name]) for name in fields})
-                          for row in record["cases"]]
+            new = {} if record["schema"] > 1 else {"place": None, "discarded": 0}
+            self.cases = [Case(**{name: _frozen({**new, **row}[name])
+                                  for name in Case.__dataclass_fields__}) for row in record["cases"]]
         except (KeyError, TypeError) as error:
             raise BadResults(f"the results file lacks something: {error!r}") from error
         bad = [case for case in self.cases if not case.rates or any(
@@ -66,7 +62,9 @@ class Results:
         if bad:
             raise BadResults(f"{len(bad)} cases without a usable sample, {bad[0].workload} of "
                              f"{bad[0].variant} first")
-        self._index = {(c.group, c.workload, c.variant, c.threads, c.heap): c for c in self.cases}
+        self._means = {}
+        self._index = {(c.group, c.workload, c.variant, c.threads, c.heap, c.place): c
+                       for c in self.cases}
 
     @classmethod
     def load(cls, path):
@@ -78,13 +76,23 @@ class Results:
 
     # ---- looking up
 
-    def case(self, group, workload, variant, threads=1, heap=None):
+    def case(self, group, workload, variant, threads=1, heap=None, place=None):
         """The case, or None where it was not measured."""
-        return self._index.get((group, workload, variant, threads, heap))
+        return self._index.get((group, workload, variant, threads, heap, place))
 
     def names(self, group, what):
         """The values of a field in a group's cases, in the file's order."""
         return list(dict.fromkeys(getattr(c, what) for c in self.cases if c.group == group))
+
+    @property
+    def places(self):
+        """The kinds of pairs of CPUs that two interpreters met on."""
+        return list(dict.fromkeys(c.place for c in self.cases if c.place))
+
+    @property
+    def discarded(self):
+        """Samples that were taken again, since somebody else had a core."""
+        return sum(c.discarded for c in self.cases)
 
     @property
     def repetitions(self):
@@ -100,58 +108,102 @@ class Results:
         counts = [n for n in self.names("parallel", "threads") if 1 < n <= self.cpus]
         return max(counts, default=None)
 
-    # ---- figures
+    # ---- the control
 
-    def cost(self, workload, variant):
-        """Time of a workload alone, relative to stock; None where one was not measured."""
-        a, b = self.case("single", workload, variant), self.case("single", workload, BASE)
-        return time_ratio(a, b) if a and b else None
-
-    def mean_cost(self, variant, over=BASE):
-        """The geometric mean of the costs, of the workloads that both have, taken in each
-        repetition."""
-        pairs = [(self.case("single", w, variant), self.case("single", w, over))
-                 for w in self.names("single", "workload")]
-        pairs = [(a, b) for a, b in pairs if a and b]
-        if not pairs:
-            return None
-        return Figure.of([math.exp(sum(math.log(b.rates[i] / a.rates[i]) for a, b in pairs)
-                                   / len(pairs)) for i in range(self.repetitions)])
-
-    def scaling(self, workload, variant, threads, group="parallel", heap=None):
-        """How many times the runs of one interpreter (or thread) so many do."""
-        many = self.case(group, workload, variant, threads, heap)
-        one = self.case(group, workload, variant, 1, heap)
-        return rate_ratio(many, one) if many and one else None
-
-    def against(self, workload, variant, other, threads):
-        """Throughput of a variant relative to another's with as many interpreters."""
-        a = self.case("parallel", workload, variant, threads)
-        b = self.case("parallel", workload, other, threads)
-        return rate_ratio(a, b) if a and b else None
+    @cached_property
+    def _controls(self):
+        """{threads: {repetition: how many times one thread's work so many did}}"""
+        found = {}
+        for row in self.control:
+            found.setdefault(row["threads"], {})[row["repetition"]] = row["times_one"]
+        return found
 
     def times_one(self, threads):
         """The control; None if it was not sampled."""
-        samples = [row["times_one"] for row in self.control if row["threads"] == threads]
+        samples = list(self._controls.get(threads, {}).values())
         return Figure.of(samples) if samples else None
 
-    def fell_short(self, threads):
-        """The worst control if cores were missing, else None."""
-        given = self.times_one(threads)
-        if given is None or given.low >= ENOUGH_CORES * min(threads, self.cpus):
+    def dropped(self, threads):
+        """(repetitions whose control fell short, how many there were)."""
+        controls = list(self._controls.get(threads, {}).values())
+        return kept_repetitions(controls, min(threads, self.cpus))[1], len(controls)
+
+    def _kept(self, threads):
+        """The repetitions that count for so many threads; None: too few."""
+        controls = self._controls.get(threads, {})
+        bad = {i for i, given in controls.items()
+               if kept_repetitions([given], min(threads, self.cpus))[1]}
+        kept = [i for i in range(self.repetitions) if i not in bad]
+        return kept if kept and not (bad and len(kept) < FEWEST) else None
+
+    # ---- figures
+
+    def _ratios(self, a, b, times):
+        """Of each repetition that counts: how many times as long (times) or as much a does as b."""
+        kept = self._kept(max(a.threads, b.threads)) if a and b else None
+        if kept is None:
             return None
-        return given.low
+        return [b.rates[i] / a.rates[i] if times else a.rates[i] / b.rates[i] for i in kept]
 
-    def spread_of_control(self):
-        """How far c11-acq-rel, which is the same code as c11-relaxed on x86-64, differs from it:
-        what a difference must exceed to mean anything. None without the two."""
-        return self.mean_cost("c11-acq-rel", "c11-relaxed")
+    def time_ratio(self, a, b):
+        """How many times as long a's runs take as b's. Like all that follow None where a case was not
+        measured or its control was too low."""
+        ratios = self._ratios(a, b, True)
+        return Figure.of(ratios) if ratios else None
 
-    def extremes(self, variant):
+    def rate_ratio(self, a, b):
+        """How many times as much a gets done as b."""
+        ratios = self._ratios(a, b, False)
+        return Figure.of(ratios) if ratios else None
+
+    def rate(self, case):
+        """Runs a second."""
+        kept = self._kept(case.threads) if case else None
+        return Figure.of([case.rates[i] for i in kept]) if kept else None
+
+    def cost(self, workload, variant, over=BASE):
+        """Time of a workload alone, relative to another variant's."""
+        return self.time_ratio(self.case("single", workload, variant),
+                               self.case("single", workload, over))
+
+    def _cost_rows(self, variant, over):
+        pairs = {w: (self.case("single", w, variant), self.case("single", w, over))
+                 for w in self.names("single", "workload")}
+        return {w: self._ratios(a, b, True) for w, (a, b) in pairs.items() if a and b}
+
+    def mean_cost(self, variant, over=BASE):
+        """The geometric mean over the workloads that both have; its interval is the bootstrap's over
+        workloads and repetitions."""
+        if (variant, over) not in self._means:  # the bootstrap takes its time
+            rows = self._cost_rows(variant, over)
+            self._means[variant, over] = geometric_mean(rows.values()) if rows else None
+        return self._means[variant, over]
+
+    def mean_here(self, variant, over=BASE):
+        """The geometric mean of these workloads, taken in each repetition: with an interval that knows of
+        no others."""
+        rows = list(self._cost_rows(variant, over).values())
+        return Figure.of([geometric(ratios) for ratios in zip(*rows)]) if rows else None
+
+    def mean_without(self, variant, over=BASE):
+        """(the workload on which the mean depends most, the mean without it)."""
+        return most_influential(self._cost_rows(variant, over))
+
+    def extremes(self, variant, over=BASE):
         """(workload, cost) of the cheapest and the dearest, by the median."""
-        costs = [(w, self.cost(w, variant)) for w in self.names("single", "workload")]
+        costs = [(w, self.cost(w, variant, over)) for w in self.names("single", "workload")]
         costs = sorted((row for row in costs if row[1]), key=lambda row: row[1].mid)
         return (costs[0], costs[-1]) if costs else None
+
+    def scaling(self, workload, variant, threads, group="parallel", heap=None, place=None):
+        """How many times the runs of one interpreter (or thread) so many do."""
+        return self.rate_ratio(self.case(group, workload, variant, threads, heap, place),
+                               self.case(group, workload, variant, 1, heap))
+
+    def against(self, workload, variant, other, threads):
+        """Throughput of a variant relative to another's with as many interpreters."""
+        return self.rate_ratio(self.case("parallel", workload, variant, threads),
+                               self.case("parallel", workload, other, threads))
 
 
 def _frozen(value):

@@ -3,6 +3,8 @@
 
 # Oldest question last: what is built first is what everything else is compared with.
 LAB_VARIANTS=(stock lock lock-all c11-relaxed c11-acq-rel free-threaded)
+# They record who is counted, and are not measured: built only when they are named.
+LAB_RECORDERS=(histogram)
 
 # The OT_LAB_VARIANT of refcount.h; nothing for the one that is upstream's own.
 lab_refcount() {
@@ -10,6 +12,7 @@ lab_refcount() {
     stock) echo OT_LAB_STOCK ;;
     lock) echo OT_LAB_LOCK ;;
     lock-all) echo OT_LAB_LOCK_ALL ;;
+    histogram) echo OT_LAB_HISTOGRAM ;;
     c11-relaxed) echo OT_LAB_C11_RELAXED ;;
     c11-acq-rel) echo OT_LAB_C11_ACQ_REL ;;
     free-threaded) ;;
@@ -25,7 +28,7 @@ lab_choose() {
         return
     fi
     for name in ${1//,/ }; do
-        lab_refcount "$name" >/dev/null || die "no variant '$name': there are ${LAB_VARIANTS[*]}"
+        lab_refcount "$name" >/dev/null || die "no variant '$name': there are ${LAB_VARIANTS[*]} ${LAB_RECORDERS[*]}"
         echo "$name"
     done
 }

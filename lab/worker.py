@@ -13,13 +13,14 @@ import json
 import os
 import sys
 import threading
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def measure(workload, seconds, cpu, wait):
-    """Runs for so many seconds from wait() on; [result of a run, runs, nanoseconds]."""
+    """Runs for so many seconds from wait() on; [result of a run, runs, nanoseconds, of these on the
+    CPU]: where the last two differ somebody else had the core."""
     import workloads
 
     os.sched_setaffinity(0, {cpu})
@@ -28,14 +29,14 @@ def measure(workload, seconds, cpu, wait):
     # The specialising interpreter wants to see code a few times before it settles.
     warm_up(run, seconds / 10)
     wait()
-    began = perf_counter_ns()
+    began, used = perf_counter_ns(), thread_time_ns()
     end = began + int(seconds * 1e9)
     runs = 0
     while perf_counter_ns() < end:
         if run() != result:
             raise AssertionError(f"{workload}: a run gave another result than the first")
         runs += 1
-    return [result, runs, perf_counter_ns() - began]
+    return [result, runs, perf_counter_ns() - began, thread_time_ns() - used]
 
 
 def warm_up(run, seconds):

@@ -5,6 +5,7 @@
 #include "objects/objects.h"
 
 #include "objects/array/array_type.h"
+#include "objects/behaviour/behaviour_type.h"
 #include "objects/box/box.h"
 #include "objects/core/opaque.h"
 #include "objects/dict/dict.h"
@@ -30,6 +31,7 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
                    ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
                    ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
                    ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0 ||
+                   ot_running_types_add(home) < 0 || ot_behaviour_functions_add(home) < 0 ||
                    ot_opaque_watch(home) < 0 || ot_live_objects_add(home) < 0
                ? -1
                : 0;
@@ -43,6 +45,8 @@ ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
     }
     Py_VISIT(home->lock_abandoned);
     Py_VISIT(home->checkout);
+    Py_VISIT(home->held);
+    Py_VISIT(home->running);
     Py_VISIT(home->live_object);
     return ot_frozen_types_traverse(home->frozen, visit, arg);
 }
@@ -55,6 +59,8 @@ ot_objects_clear(ot_objects_t *home)
     }
     Py_CLEAR(home->lock_abandoned);
     Py_CLEAR(home->checkout);
+    Py_CLEAR(home->held);
+    Py_CLEAR(home->running);
     Py_CLEAR(home->live_object);
     ot_handles_end(home);
     ot_frozen_types_free(home->frozen);

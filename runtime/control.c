@@ -18,14 +18,18 @@ static void *
 spin(void *arg)
 {
     spinner_t *s = arg;
-    uint64_t x = 88172645463325252u; /* xorshift64: each round depends on the last one */
+    /* Four chains keep the multiplier busy in each cycle, so that two hyperthreads of one core get half
+     * of it each: with one chain both would seem to be cores. */
+    uint64_t a = 1, b = 2, c = 3, d = 4, by = UINT64_C(6364136223846793005);
     pthread_barrier_wait(s->start);
     for (long i = 0; i < s->rounds; i++) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
+        a = a * by + 1;
+        b = b * by + 1;
+        c = c * by + 1;
+        d = d * by + 1;
+        __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
     }
-    s->result = x;
+    s->result = a ^ b ^ c ^ d;
     return NULL;
 }
 

@@ -8,6 +8,7 @@
 #include "atomics/refcount/acq_rel.h"
 #include "atomics/refcount/biased.h"
 #include "atomics/refcount/cas.h"
+#include "atomics/refcount/cpython.h"
 #include "atomics/refcount/deferred.h"
 #include "atomics/refcount/immortal.h"
 #include "atomics/refcount/lock.h"
@@ -28,6 +29,8 @@ enum { OT_RC_ONE_THREAD = 1 }; /* wrong when two threads use it at once */
     M(cas, 0, "compare-and-swap loop")                                                             \
     M(immortal_plain, OT_RC_ONE_THREAD, "plain, but skips immortal objects (PEP 683)")             \
     M(immortal_lock, 0, "LOCK INC/DEC, but skips immortal objects")                                \
+    M(cpython313, OT_RC_ONE_THREAD, "CPython 3.13's: inc of 32 bits, dec of 64")                   \
+    M(cpython314, OT_RC_ONE_THREAD, "CPython 3.14's: 32 bits up and down")                         \
     M(biased, 0, "the owner's count plain, the others' atomic (PEP 703)")                          \
     M(sharded, 0, "a counter per thread, added up at the end (percpu_ref)")                        \
     M(deferred, 0, "written down per thread, applied in batches (Gilectomy)")
@@ -35,7 +38,11 @@ enum { OT_RC_ONE_THREAD = 1 }; /* wrong when two threads use it at once */
 /* Those with try_inc. */
 #define OT_RC_EACH_TRY_INC(M) M(acq_rel) M(cas)
 
-/* Those whose objects can be made immortal. */
+/* Those whose objects can be made immortal and that saturate at 2^31. */
 #define OT_RC_EACH_IMMORTAL(M) M(immortal_plain) M(immortal_lock)
+
+/* Those of CPython, with what an immortal object's count is there. */
+#define OT_RC_EACH_CPYTHON(M)                                                                      \
+    M(cpython313, OT_RC_CPYTHON313_IMMORTAL) M(cpython314, OT_RC_CPYTHON314_IMMORTAL)
 
 #endif

@@ -13,7 +13,7 @@ import cases
 import scaling
 from bench_objects import FORMAT
 from page import columns, table, version, with_range, write_pages
-from report import format_range, format_target, format_value
+from report import format_interval, format_target, format_value
 from tables import format_ns
 from targets import ratios
 
@@ -60,7 +60,7 @@ def reached(records):
     figures = [{f"{f.case}: {f.what}": f
                 for f in (*cases.figures(record), *scaling.figures(record))} for record in records]
     return columns(records, figures, lambda f: [
-        f"{format_value(f.value)} ({format_range(f.samples)})", format_target(f),
+        f"{format_value(f.value)} ({format_interval(f)})", format_target(f),
         "met" if f.met else "**missed**"], "median", "target", "")
 
 

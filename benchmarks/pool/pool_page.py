@@ -23,12 +23,13 @@ def part(record):
     machine = record["machine"]
     lines = ["", f"## Python {machine['python'].split()[0]}", "",
              f"{machine['cpu']}, {record['workers']} workers, commit {machine['commit']}, "
-             f"{record['repeat']} repetitions; medians, with the least and the greatest. "
+             f"{record['repeat']} repetitions; medians, with the least and the greatest (of goals: with "
+             "the interval, and a goal is met if all of that is on its right side). "
              f"JSON: {record['json']}.", ""]
     lines += ["| goal | reached | goal | |", "| --- | --- | --- | --- |"]
-    lines += [f"| {what} | {middle:.3g} ({least:.3g} to {most:.3g}) | {target} | "
+    lines += [f"| {what} | {middle:.3g} ({low:.3g} to {high:.3g}) | {target} | "
               f"{'met' if met else '**missed**'} |"
-              for what, middle, least, most, target, met in pool_targets.figures(record)]
+              for what, middle, low, high, target, met in pool_targets.figures(record)]
     lines += ["", "A tiny job `n + 1`, by a named function: `tiny_submit` submits all, then takes all "
               "results; `tiny_map` is `sum(pool.map(...))`; `tiny_wait` waits for each before the "
               "next.", "", row(["", *pool_targets.WAYS]), row(["---"] * (1 + len(pool_targets.WAYS)))]

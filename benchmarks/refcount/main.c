@@ -2,35 +2,31 @@
  *
  * Purpose: for each pattern, size and number of threads: repetitions, in each of which every
  * variant gets one sample, forwards and backwards in turn, so that a variant and plain are
- * compared within moments; then the group's table.
- * Main invariant: a case is measured, or skipped with a reason that is printed and recorded.
+ * compared within moments. What was found is printed as it is found: lines.h.
+ * Main invariant: a case is sampled in each repetition, or skipped with a reason.
  * Threading: this is main; workers are the pool's.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "benchmarks/refcount/json.h"
+#include "benchmarks/refcount/lines.h"
 #include "benchmarks/refcount/machine.h"
 #include "benchmarks/refcount/options.h"
 #include "benchmarks/refcount/pool.h"
-#include "benchmarks/refcount/progress.h"
-#include "benchmarks/refcount/results.h"
 #include "benchmarks/refcount/sample.h"
-#include "benchmarks/refcount/table.h"
 
 /* Of a sample's weight, roughly: starting it, and making and checking a byte of objects. */
 static const double START_SECONDS = 0.0005, BYTE_SECONDS = 0.4e-9;
 static const double MOST_CONTROL_SECONDS = 0.02;
-enum { CONTROLS = 5 }; /* of which the median is taken, before and after everything */
+enum { CONTROLS = 5 }; /* samples of it before and after everything */
 
 typedef struct {
     bench_machine_t machine;
     bench_options_t options;
     bench_counter_support_t support;
     bench_lab_t lab;
-    bench_results_t results;
-    bench_progress_t progress;
+    double weight; /* of all samples, about seconds */
 } run_t;
 
 /* What a group's cases have in common. */
@@ -105,7 +101,7 @@ add_weight(run_t *run, const group_t *group)
          i++) {
         bench_setup_t setup = setup_of(group, run->options.subjects[i]);
         if (is_possible(run, &setup, why, sizeof why)) {
-            run->progress.total += run->options.repeat * weight_of(run, &setup);
+            run->weight += run->options.repeat * weight_of(run, &setup);
         }
     }
     return true;
@@ -113,52 +109,35 @@ add_weight(run_t *run, const group_t *group)
 
 /* ---- a group ------------------------------------------------------------------------------- */
 
-/* Makes a case for each subject that can be measured. */
-static void
-open_cases(run_t *run, const group_t *group)
+/* Says of each subject whether it is measured; fills in those that are, and returns their number. */
+static int
+open_cases(const run_t *run, const group_t *group, bench_setup_t *cases)
 {
+    int n = 0;
     for (int i = 0; i < run->options.n_subjects; i++) {
         bench_setup_t setup = setup_of(group, run->options.subjects[i]);
-        char why[120];
+        char why[120], note[240];
         if (is_possible(run, &setup, why, sizeof why)) {
-            bench_case_t *one = bench_results_new_case(&run->results, &setup, run->options.repeat);
-            bench_note(group->pattern, setup.subject, group->threads, run->machine.n_cpus,
-                       one->note, sizeof one->note);
+            bench_note(group->pattern, setup.subject, group->threads, run->machine.n_cpus, note,
+                       sizeof note);
+            bench_line_case(&setup, bench_is_wrong(setup.pattern, setup.subject, setup.threads),
+                            note);
+            cases[n++] = setup;
         } else if (why[0] != '\0') {
-            bench_results_skip(&run->results, &setup, why);
+            bench_line_skipped(&setup, why);
         }
     }
+    return n;
 }
 
 static bool
-sample_case(run_t *run, bench_case_t *one)
+sample_case(run_t *run, const bench_setup_t *setup, int repetition)
 {
     bench_sample_t sample;
-    if (!bench_sample(&run->lab, &one->setup, run->options.seconds, &sample)) {
+    if (!bench_sample(&run->lab, setup, run->options.seconds, &sample)) {
         return false;
     }
-    bench_case_add(one, &sample);
-    char what[96];
-    snprintf(what, sizeof what, "%s, %d thread%s", one->setup.pattern->name, one->setup.threads,
-             one->setup.threads == 1 ? "" : "s");
-    bench_progress_add(&run->progress, weight_of(run, &one->setup), what);
-    return true;
-}
-
-static bool
-repeat_cases(run_t *run, int first, double *controls)
-{
-    int n = run->results.n_cases - first;
-    for (int rep = 0; rep < run->options.repeat; rep++) {
-        int threads = run->results.cases[first].setup.threads;
-        controls[rep] = threads > 1 ? bench_control(&run->lab, threads, control_seconds(run)) : NAN;
-        for (int i = 0; i < n; i++) {
-            int which = rep % 2 == 0 ? i : n - 1 - i;
-            if (!sample_case(run, &run->results.cases[first + which])) {
-                return false;
-            }
-        }
-    }
+    bench_line_sample(setup, repetition, &sample, weight_of(run, setup));
     return true;
 }
 
@@ -168,24 +147,20 @@ run_group(run_t *run, const group_t *group)
     if (!bench_runs_with(group->pattern, group->threads)) {
         return true;
     }
-    int first = run->results.n_cases, first_skip = run->results.n_skips;
-    double *controls = calloc((size_t)run->options.repeat, sizeof *controls), control = NAN;
-    open_cases(run, group);
-    bool ok = controls != NULL;
-    if (ok && first < run->results.n_cases) {
-        ok = repeat_cases(run, first, controls);
-        control = bench_spread(controls, run->options.repeat).median;
+    bench_setup_t cases[BENCH_MOST_LIST];
+    int n = open_cases(run, group, cases);
+    for (int rep = 0; n > 0 && rep < run->options.repeat; rep++) {
+        if (group->threads > 1) {
+            bench_line_control(group->pattern->name, group->size, group->threads, rep,
+                               bench_control(&run->lab, group->threads, control_seconds(run)));
+        }
+        for (int i = 0; i < n; i++) {
+            if (!sample_case(run, &cases[rep % 2 == 0 ? i : n - 1 - i], rep)) {
+                return false;
+            }
+        }
     }
-    free(controls);
-    if (!ok) {
-        return false;
-    }
-    if (!isnan(control)) {
-        bench_results_control(&run->results, group->pattern->name, group->threads, control);
-    }
-    bench_results_compare(&run->results, first);
-    bench_progress_clear(&run->progress);
-    bench_table_group(&run->results, first, first_skip, control, &run->support);
+    bench_line_end();
     return true;
 }
 
@@ -201,12 +176,9 @@ static void
 control_all(run_t *run, const char *when)
 {
     int threads = most_threads(run);
-    if (threads > 1) {
-        double times[CONTROLS];
-        for (int i = 0; i < CONTROLS; i++) {
-            times[i] = bench_control(&run->lab, threads, control_seconds(run));
-        }
-        bench_results_control(&run->results, when, threads, bench_spread(times, CONTROLS).median);
+    for (int i = 0; threads > 1 && i < CONTROLS; i++) {
+        bench_line_control(when, 0, threads, i,
+                           bench_control(&run->lab, threads, control_seconds(run)));
     }
 }
 
@@ -220,34 +192,28 @@ skip_what_never_runs(run_t *run)
         for (int t = 0; t < run->options.threads.n; t++) {
             runs = runs || bench_runs_with(pattern, run->options.threads.x[t]);
         }
-        int first_skip = run->results.n_skips;
         for (int i = 0; i < run->options.n_subjects && !runs; i++) {
             group_t group = {pattern, 0, 2};
             bench_setup_t setup = setup_of(&group, run->options.subjects[i]);
             if (bench_runs(pattern, setup.subject)) {
-                bench_results_skip(&run->results, &setup,
-                                   "it is for exactly 2 threads, and --threads has no 2");
+                bench_line_skipped(&setup, "it is for exactly 2 threads, and --threads has no 2");
             }
         }
-        bench_table_group(&run->results, run->results.n_cases, first_skip, NAN, &run->support);
     }
 }
 
 static bool
 measure(run_t *run)
 {
-    bench_progress_begin(&run->progress, 0);
     (void)each_group(run, add_weight);
+    bench_line_run(&run->machine, &run->support, &run->options, run->weight);
     control_all(run, "(before)");
     if (!each_group(run, run_group)) {
         return false;
     }
     control_all(run, "(after)");
     skip_what_never_runs(run);
-    bench_table_controls(&run->results);
-    return run->options.json == NULL ||
-           bench_json_write(run->options.json, &run->machine, &run->support, &run->options,
-                            &run->results);
+    return true;
 }
 
 static bool
@@ -261,12 +227,10 @@ set_up_and_measure(run_t *run)
     }
     bool ok = bench_lab_init(&run->lab, pool, most_threads(run));
     if (ok) {
-        bench_table_header(&run->machine, &run->support, &run->options);
         ok = measure(run);
         bench_lab_free(&run->lab);
     }
     bench_pool_end(pool);
-    bench_results_free(&run->results);
     return ok;
 }
 
@@ -282,9 +246,6 @@ main(int argc, char **argv)
         return 0;
     case BENCH_OPTIONS_RUN:
         break;
-    }
-    if (run.options.json != NULL && !bench_json_can_write(run.options.json)) {
-        return 1;
     }
     return set_up_and_measure(&run) ? 0 : 1;
 }

@@ -16,7 +16,8 @@
 static const char usage[] =
     "usage: refcount [options]\n"
     "\n"
-    "What refcounts and locks cost, alone and when threads meet.\n"
+    "What refcounts and locks cost, alone and when threads meet. Prints one JSON object a line\n"
+    "(lines.h); make bench-refcount makes tables and a results file of them.\n"
     "\n"
     "  --threads LIST    numbers of threads, e.g. 1,2,8       (1, 2, 4, ... all allowed CPUs)\n"
     "  --patterns LIST   which patterns; shell globs: 'mix_*'  (all)\n"
@@ -25,7 +26,6 @@ static const char usage[] =
     "  --seconds S       length of one sample                  (0.05)\n"
     "  --repeat N        samples of each case                  (5)\n"
     "  --memory MIB      the most that one case may take       (2048)\n"
-    "  --json FILE       write everything there too\n"
     "  --smoke           one tiny sample of everything, to see that it works\n"
     "  --list            name all patterns and variants\n"
     "  --help            this\n";
@@ -229,7 +229,7 @@ fill_in(bench_options_t *options, bool smoke, int cpus)
     }
 }
 
-enum { PATTERNS = 256, VARIANTS, THREADS, SIZES, SECONDS, REPEAT, MEMORY, JSON, SMOKE, LIST, HELP };
+enum { PATTERNS = 256, VARIANTS, THREADS, SIZES, SECONDS, REPEAT, MEMORY, SMOKE, LIST, HELP };
 
 static const struct option long_options[] = {
     {"patterns", required_argument, NULL, PATTERNS},
@@ -239,7 +239,6 @@ static const struct option long_options[] = {
     {"seconds", required_argument, NULL, SECONDS},
     {"repeat", required_argument, NULL, REPEAT},
     {"memory", required_argument, NULL, MEMORY},
-    {"json", required_argument, NULL, JSON},
     {"smoke", no_argument, NULL, SMOKE},
     {"list", no_argument, NULL, LIST},
     {"help", no_argument, NULL, HELP},
@@ -285,9 +284,6 @@ take(parser_t *parser, int option, const char *value)
         ok = number("--memory", value, 1, 1 << 24, &n);
         options->memory = (size_t)n << 20;
         return ok;
-    case JSON:
-        options->json = value;
-        return true;
     default:
         fputs("refcount: try --help\n", stderr);
         return false;

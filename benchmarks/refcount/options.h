@@ -28,8 +28,7 @@ typedef struct {
 typedef struct {
     double seconds; /* per sample */
     int repeat;
-    size_t memory;    /* bytes that one case's objects may take */
-    const char *json; /* NULL: none */
+    size_t memory; /* bytes that one case's objects may take */
     bench_numbers_t threads, sizes;
     int n_patterns;
     const bench_pattern_t *patterns[BENCH_MOST_LIST];

@@ -4,26 +4,23 @@ Each function returns a matplotlib Figure or None where the run has nothing to s
 same bytes for the same results: no dates, no versions, ids from a fixed salt.
 """
 
-import io
-import re
-
 import matplotlib
+import pages
+from formats import number, threads
+from looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RC, RED, SKY, short, tidy
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from words import number, threads
-
-# Okabe and Ito's colours, which the colour-blind can tell apart. A family has one colour, its
-# members differ in marker and dashes: xadd, seq_cst and acq_rel lie on top of each other anyway.
-BLACK, GREY, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
-    "#000000", "#8a8a8a", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7")
+# A family has one colour, its members differ in marker and dashes: xadd, seq_cst and acq_rel lie on top
+# of each other anyway.
 STYLES = {  # name: colour, marker, dashes, line width
     "plain": (BLACK, "o", "-", 1.6), "lock": (RED, "o", "-", 2.4),
     "xadd": (ORANGE, "v", "-", 1.2), "seq_cst": (ORANGE, "^", "--", 1.2),
     "acq_rel": (ORANGE, "<", "-.", 1.2), "cas": (ORANGE, "X", ":", 1.6),
     "immortal_plain": (GREY, "s", "-", 1.4), "immortal_lock": (PURPLE, "s", "-", 1.4),
+    "cpython313": (BLACK, "p", "--", 1.4), "cpython314": (BLACK, "H", "-.", 1.4),
+    "cpython313_none": (BLACK, "p", ":", 1.2), "cpython314_none": (BLACK, "H", ":", 1.2),
     "immortal_plain_none": (GREY, "*", "--", 1.4), "immortal_lock_none": (PURPLE, "*", "--", 1.4),
     "biased": (BLUE, "D", "-", 1.6), "sharded": (GREEN, "P", "-", 1.6),
     "deferred": (SKY, "h", "-", 1.6),
@@ -32,35 +29,11 @@ STYLES = {  # name: colour, marker, dashes, line width
     "lk_pymutex": (BLACK, "^", "--", 1.6),
 }
 OTHER = (GREY, "x", ":", 1.4)
-RC = {"font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.spines.top": False,
-      "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-      "grid.color": "#e3e3e3", "grid.linewidth": 0.7, "legend.frameon": False,
-      "figure.facecolor": "white", "svg.fonttype": "path", "path.simplify": False,
-      "hatch.linewidth": 0.6, "font.family": "DejaVu Sans"}
 WRONG_LABEL = "hollow: loses counts"
 
 
 def _style(name):
     return STYLES.get(name, OTHER)
-
-
-def _tidy(axis, ticks=None, text=None):
-    """Plain numbers on a logarithmic axis, more of them where it is short."""
-    low, high = axis.get_view_interval()
-    if high / low < 30:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
-    axis.set_major_formatter(FuncFormatter(text or (lambda x, _: _short(x))))
-    axis.set_minor_formatter(NullFormatter())
-    if ticks:
-        axis.set_ticks(ticks)
-        axis.set_minor_locator(NullLocator())
-
-
-def _short(x):
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if x >= unit:
-            return f"{x / unit:g} {name}"
-    return f"{x:g}"
 
 
 def _lines(axes, rows, x):
@@ -92,7 +65,7 @@ def _legend(figure, results, shown):
     if any(shown.values()):
         handles.append(_entry(WRONG_LABEL, color=BLACK, marker="o", linestyle="",
                               markerfacecolor="white"))
-    handles.append(_entry("bars: smallest to largest", color=BLACK, marker="|", linestyle=""))
+    handles.append(_entry("bars: intervals", color=BLACK, marker="|", linestyle=""))
     figure.legend(handles=handles, loc="outside right upper", labelspacing=0.8)
 
 
@@ -128,8 +101,8 @@ def throughput(results):
         axes.set_title(title, loc="left")
         axes.set_ylabel(f"{op}s a second")
         axes.set_xlabel("threads")
-        _tidy(axes.xaxis, ticks, lambda x, _: f"{x:g}")
-        _tidy(axes.yaxis)
+        tidy(axes.xaxis, ticks, lambda x, _: f"{x:g}")
+        tidy(axes.yaxis)
     _legend(figure, results, shown)
     return figure
 
@@ -144,7 +117,7 @@ def _throughput_panels(results):
         title, op = pattern, row["op"]
         if sizes:
             cases = [case for case in cases if case.size == sizes[-1]]
-            title = f"{pattern}, {_short(sizes[-1])} objects"
+            title = f"{pattern}, {short(sizes[-1])} objects"
         counts = [case for case in cases if case.variant not in locks]
         taken = [case for case in cases if case.variant in locks]
         if counts:
@@ -181,12 +154,11 @@ def cost(results):
         present = [bar for bar in bars if any(results.case(bar[0], x, bar[1]) for x in names)]
         wrong = _bars(axes, results, names, present, ends) or wrong
         axes.set_title(f"{title}: ns per {op}", loc="left")
-        _tidy(axes.xaxis)
+        tidy(axes.xaxis)
         axes.tick_params(labelbottom=True)
         axes.grid(axis="y", visible=False)
     panels[0].set_xlim(min(ends) / 2, max(ends) * 1.8)  # the axis is shared
-    panels[-1].set_xlabel("nanoseconds, logarithmic; the lines show the smallest and the largest "
-                          "sample")
+    panels[-1].set_xlabel("nanoseconds, logarithmic; the lines show the intervals")
     handles = [Patch(color=colour, label=label) for _, _, label, colour in bars]
     if wrong:
         handles.append(Patch(facecolor="white", edgecolor=BLACK, hatch="////",
@@ -247,8 +219,8 @@ def streams(results):
             axes.set_ylabel("ns per pair")
             axes.set_xlabel("objects in the array")
             axes.tick_params(labelbottom=True, labelleft=True)
-            _tidy(axes.xaxis)
-            _tidy(axes.yaxis)
+            tidy(axes.xaxis)
+            tidy(axes.yaxis)
     _legend(figure, results, shown)
     return figure
 
@@ -261,21 +233,10 @@ ALL = {"throughput": throughput, "cost": cost, "streams": streams}
 def render(results):
     """key -> (PNG as bytes, SVG as text) of the plots that the run has data for."""
     made = {}
-    for key, draw in ALL.items():
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC,
-                                    "svg.hashsalt": f"refcount-{key}"}):
-            figure = draw(results)
+    for key, make in ALL.items():
+        salt = f"refcount-{key}"
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **RC, "svg.hashsalt": salt}):
+            figure = make(results)
             if figure is not None:
-                png, svg = io.BytesIO(), io.StringIO()
-                figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
-                figure.set_layout_engine("none")  # it is laid out, and takes its time
-                figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-                made[key] = png.getvalue(), _own_ids(svg.getvalue(), key)
+                made[key] = pages.draw(figure, salt)
     return made
-
-
-def _own_ids(svg, key):
-    """Ids that stay unique when several plots stand in one page."""
-    svg = re.sub(r'\bid="', f'id="{key}-', svg)
-    svg = re.sub(r'href="#', f'href="#{key}-', svg)
-    return re.sub(r"url\(#", f"url(#{key}-", svg)

@@ -1,22 +1,25 @@
-"""Turns results of `make bench-refcount` into a page, plots and findings.
+"""Turns results of `make bench-refcount` into a page and plots.
 
     make report                                     # every docs/results/refcount-*.json
     make report REPORT_ARGS="out.json -o /tmp"
 
-Writes, named after each JSON: NAME.md with the findings and the plots NAME-{throughput,cost,streams}.png
-beside it, and into build/results NAME.html, all of it in one file, and the plots as .svg. The same results give the same bytes.
+Writes, named after each JSON: NAME.md and the plots NAME-{throughput,cost,streams}.png beside it, and
+into build/results NAME.html, all of it in one file with a table of every case, and the plots as .svg.
+The same results give the same bytes.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import page
-import plots
-from findings import Findings, to_markdown
-from results import BadResults, Results
+HERE = Path(__file__).resolve().parent
+sys.path[1:1] = [str(HERE), str(HERE.parent / "common")]
+import pages  # noqa: E402
+import plots  # noqa: E402
+import refcount_page  # noqa: E402
+from results import BadResults, Results  # noqa: E402
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
+DEFAULT_FOLDER = HERE.parents[1] / "docs" / "results"
 
 
 def main(arguments=None):
@@ -35,7 +38,7 @@ def main(arguments=None):
             print(f"report: {path}: {error}", file=sys.stderr)
             failed = 1
             continue
-        for made in write(results, path.stem, *page.folders_of(options, path)):
+        for made in write(results, path.stem, *pages.folders_of(options, path)):
             print(f"report: {made}")
     return failed
 
@@ -44,16 +47,25 @@ def parse_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
                         help="results files (default: docs/results/refcount-*.json)")
-    page.add_folder_options(parser)
+    pages.add_folder_options(parser)
     return parser.parse_args(arguments)
 
 
-def write(results, name, folder, pages):
+def to_markdown(results, name, links):
+    """links: plot's key -> file."""
+    return pages.render(HERE / "refcount.md.j2", plots={key: links.get(key) for key in plots.ALL},
+                        **refcount_page.context(results, name))
+
+
+def all_cases(results):
+    return pages.render(HERE / "cases.md.j2", groups=refcount_page.groups(results),
+                        overview_header=refcount_page.OVERVIEW)
+
+
+def write(results, name, folder, pages_folder):
     """All files of one run; returns their paths."""
-    findings = Findings(results)
-    return page.write_files(folder, pages, name, plots.render(results),
-                       lambda linked: to_markdown(findings, name, linked),
-                       lambda inline: page.to_html(findings, name, inline))
+    return pages.write(folder, pages_folder, name, plots.render(results),
+                       lambda links: to_markdown(results, name, links), all_cases(results))
 
 
 if __name__ == "__main__":

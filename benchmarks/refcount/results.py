@@ -1,43 +1,31 @@
 """A results file of `make bench-refcount`, and the figures that follow from it.
 
-Every number of the report comes out of this module: medians with their spread, and ratios with
-theirs. Nothing here knows about wording or looks.
+Every number of the page comes out of this module: medians and ratios with their intervals
+(intervals.py). A repetition in which the control shows that N threads did not get N cores does not
+count, and a case that has no repetition left is among the skipped ones.
 """
 
 import json
 import math
+import sys
 from dataclasses import dataclass
-from statistics import median
+from pathlib import Path
 
-SCHEMA = 1
-# Less than this share of the cores, and the machine did not give what was asked for.
-ENOUGH_CORES = 0.9
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+from intervals import Figure, apart, kept_repetitions  # noqa: E402
+
+SCHEMAS = (1, 2)  # 1: a control for each group, not for each repetition
+SHORT = "the control was too low: the machine did not give the cores"
+NOTHING_DONE = "a sample without a single operation"
 
 
 class BadResults(Exception):
-    """The file is not a results file that this report understands."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A median and its spread: the smallest and the largest of `count` samples."""
-
-    mid: float
-    low: float
-    high: float
-    count: int
-
-    @classmethod
-    def of(cls, samples):
-        return cls(median(samples), min(samples), max(samples), len(samples))
-
-    def inverse(self):
-        return Figure(1 / self.mid, 1 / self.high, 1 / self.low, self.count)
+    """The file is not a results file that this page understands."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the benchmark: a variant in a pattern (and array size) with so many threads."""
+    """One variant in a pattern (and array size) with so many threads."""
 
     pattern: str
     size: int | None
@@ -47,8 +35,6 @@ class Case:
     ns: tuple
     ops_per_s: tuple
     fairness: tuple
-    ratio_to_plain: tuple | None
-    scaling: float | None
     cycles_per_op: float | None
     instructions_per_op: float | None
     misses_per_op: float | None
@@ -74,31 +60,32 @@ class Case:
 
 
 def compare(a, b, of="ns"):
-    """a / b as a Figure.
-
-    Within a group the ratios of the single repetitions; between groups, whose samples have
-    nothing in common, the ratio of the medians and the extremes of all combinations.
-    """
+    """a / b as a Figure; None where one is None. Within a group the ratios of the single repetitions;
+    between groups, whose samples have nothing in common, of the medians."""
+    if a is None or b is None:
+        return None
     x, y = getattr(a, of), getattr(b, of)
     if a.group == b.group and len(x) == len(y):
         return Figure.of([p / q for p, q in zip(x, y)])
-    return Figure(median(x) / median(y), min(x) / max(y), max(x) / min(y), min(len(x), len(y)))
+    return apart(x, y, lambda p, q: p / q)
 
 
 def difference(a, b):
     """a - b in nanoseconds as a Figure, by the same rule."""
+    if a is None or b is None:
+        return None
     if a.group == b.group and len(a.ns) == len(b.ns):
         return Figure.of([p - q for p, q in zip(a.ns, b.ns)])
-    return Figure(median(a.ns) - median(b.ns), min(a.ns) - max(b.ns), max(a.ns) - min(b.ns),
-                  min(len(a.ns), len(b.ns)))
+    return apart(a.ns, b.ns, lambda p, q: p - q)
 
 
 class Results:
     """One run. `cases` in the file's order; `skipped` has also the cases that came out unusable."""
 
     def __init__(self, record):
-        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-            raise BadResults(f"not a results file of make bench-refcount with schema {SCHEMA}")
+        if not isinstance(record, dict) or record.get("schema") not in SCHEMAS:
+            raise BadResults("not a results file of make bench-refcount with schema "
+                             f"{' or '.join(map(str, SCHEMAS))}")
         try:
             self.machine, self.build = record["machine"], record["build"]
             self.options, self.date = record["options"], record["date"]
@@ -123,21 +110,34 @@ class Results:
 
     def _add(self, row):
         fields = {name: row[name] for name in Case.__dataclass_fields__}
-        for name in ("ns", "ops_per_s", "fairness", "ratio_to_plain"):
-            if fields[name] is not None:
-                fields[name] = tuple(fields[name])
-        case = Case(**fields)
-        if _usable(case.ns) and _usable(case.ops_per_s):
-            self.cases.append(case)
-        else:
-            self.skipped.append({"pattern": case.pattern, "size": case.size,
-                                 "variant": case.variant, "threads": case.threads,
-                                 "why": "a sample without a single operation"})
+        why = None if _usable(row["ns"]) and _usable(row["ops_per_s"]) else NOTHING_DONE
+        kept = self._kept(row)
+        if why is None and not kept:
+            why = SHORT
+        if why is not None:
+            self.skipped.append({**{name: row[name] for name in ("pattern", "size", "variant",
+                                                                 "threads")}, "why": why})
+            return
+        for name in ("ns", "ops_per_s", "fairness"):
+            fields[name] = tuple(row[name][i] for i in kept)
+        self.cases.append(Case(**fields))
+
+    def _kept(self, row):
+        """The repetitions of a case that had their cores."""
+        everything = range(len(row["ns"]))
+        bad = set()
+        for control in self.control:
+            if (control["pattern"], control["threads"]) != (row["pattern"], row["threads"]) or (
+                    control.get("size", row["size"]) != row["size"]):
+                continue
+            if kept_repetitions([control["times_one"]], min(row["threads"], self.cpus))[1]:
+                bad |= {control["repetition"]} if "repetition" in control else set(everything)
+        return [i for i in everything if i not in bad]
 
     # ---- looking up
 
     def case(self, pattern, variant, threads, size=None):
-        """The case, or None where it was not measured."""
+        """The case, or None where it was not measured; also for threads None."""
         return self._index.get((pattern, size, threads, variant))
 
     def why_skipped(self, pattern, variant, threads, size=None):
@@ -165,6 +165,10 @@ class Results:
         return sorted({case.size for case in self.cases
                        if case.pattern == pattern and case.size is not None})
 
+    def scaling(self, case):
+        """How many times the work of one thread so many do; None without that."""
+        return compare(case, self.case(case.pattern, case.variant, 1, case.size), "ops_per_s")
+
     # ---- the run as a whole
 
     @property
@@ -182,24 +186,19 @@ class Results:
     def repetitions(self):
         return min((len(case.ns) for case in self.cases), default=0)
 
-    def times_one(self, threads, pattern=None):
+    def times_one(self, threads):
         """The control: how many times one core's work so many threads did; None if not sampled."""
-        samples = [row["times_one"] for row in self.control
-                   if row["threads"] == threads and pattern in (None, row["pattern"])]
+        samples = [row["times_one"] for row in self.control if row["threads"] == threads]
         return Figure.of(samples) if samples else None
 
-    def fell_short(self, threads, pattern):
-        """The worst control of a pattern if cores were missing, else None."""
-        given = self.times_one(threads, pattern)
-        if given is None or given.low >= ENOUGH_CORES * min(threads, self.cpus):
-            return None
-        return given.low
-
     def shortfalls(self):
-        """(pattern, threads, worst) for each pattern and thread count that lacked cores."""
-        seen = dict.fromkeys((row["pattern"], row["threads"]) for row in self.control)
-        worst = [(*key, self.fell_short(key[1], key[0])) for key in seen]
-        return [row for row in worst if row[2] is not None]
+        """(pattern, threads, worst control) for each pattern and thread count that lacked cores."""
+        worst = {}
+        for row in self.control:
+            if kept_repetitions([row["times_one"]], min(row["threads"], self.cpus))[1]:
+                key = row["pattern"], row["threads"]
+                worst[key] = min(worst.get(key, math.inf), row["times_one"])
+        return [(*key, given) for key, given in worst.items()]
 
 
 def _usable(samples):

@@ -194,15 +194,19 @@ make_step(void *context, int index)
 
 /* ---- run and leave ------------------------------------------------------------------------- */
 
-/* The control's loop: nothing but registers. */
+/* The control's loop: nothing but registers. Four chains keep the multiplier busy in each cycle, so that
+ * two hyperthreads of one core get half of it each: with one chain both would seem to be cores. */
 static uint64_t
 spin(bench_task_t *task)
 {
-    uint64_t ops = 0, x = 1;
+    uint64_t ops = 0, a = 1, b = 2, c = 3, d = 4, by = UINT64_C(6364136223846793005);
     do {
         for (int i = 0; i < BENCH_BATCH; i++) {
-            x = x * UINT64_C(6364136223846793005) + 1;
-            __asm__ volatile("" : "+r"(x));
+            a = a * by + 1;
+            b = b * by + 1;
+            c = c * by + 1;
+            d = d * by + 1;
+            __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
         }
         ops += BENCH_BATCH;
     } while (!bench_stopped(task));

@@ -61,6 +61,8 @@ OT_RC_EACH(RC_FUNCTIONS)
     }
 
 OT_RC_EACH_IMMORTAL(NONE_FUNCTIONS)
+#define CPYTHON_NONE_FUNCTIONS(X, at_rest) NONE_FUNCTIONS(X)
+OT_RC_EACH_CPYTHON(CPYTHON_NONE_FUNCTIONS)
 
 /* What a variant and its *_none have in common. */
 #define RC_COMMON(X)                                                                               \
@@ -81,12 +83,13 @@ OT_RC_EACH_IMMORTAL(NONE_FUNCTIONS)
      RC_COMMON(X)},
 
 /* Nothing is written, so nothing can be lost: not one_thread, whatever the variant is. */
-#define NONE_ENTRY(X)                                                                              \
+#define CPYTHON_NONE_ENTRY(X, count)                                                               \
     {.name = #X "_none",                                                                           \
      .text = #X " on an immortal object: None since PEP 683",                                      \
-     .at_rest = (long)OT_RC_IMMORTAL,                                                              \
+     .at_rest = (long)(count),                                                                     \
      .init = X##_none_init,                                                                        \
      RC_COMMON(X)},
+#define NONE_ENTRY(X) CPYTHON_NONE_ENTRY(X, OT_RC_IMMORTAL)
 
 /* ---- locks --------------------------------------------------------------------------------- */
 
@@ -147,7 +150,7 @@ leave_nothing(bench_task_t *task)
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
-const bench_subject_t bench_subjects[] = {OT_RC_EACH(RC_ENTRY) OT_RC_EACH_IMMORTAL(NONE_ENTRY)
-                                              OT_LK_EACH(LK_ENTRY)};
+const bench_subject_t bench_subjects[] = {OT_RC_EACH(RC_ENTRY) OT_RC_EACH_IMMORTAL(
+    NONE_ENTRY) OT_RC_EACH_CPYTHON(CPYTHON_NONE_ENTRY) OT_LK_EACH(LK_ENTRY)};
 
 const int bench_subject_count = (int)(sizeof bench_subjects / sizeof bench_subjects[0]);

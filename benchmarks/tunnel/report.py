@@ -128,11 +128,11 @@ def print_floor(cases):
 def print_targets(figures):
     """All figures that have a target; nothing fails because of one."""
     rows = [(f.case, f.what, format_value(f.value, f.unit),
-             format_range(f.samples, f.unit), format_target(f), "met" if f.met else "MISSED")
+             format_interval(f), format_target(f), "met" if f.met else "MISSED")
             for f in figures]
     if rows:
         print("\nTargets\n")
-        print(format_table(("case", "figure", "median", "min .. max", "target", ""), rows))
+        print(format_table(("case", "figure", "median", "interval", "target", ""), rows))
 
 
 def print_control(control):
@@ -157,6 +157,12 @@ def format_range(samples, unit="x"):
     if len(samples) < 2:
         return "-"
     return f"{format_value(min(samples), unit)} .. {format_value(max(samples), unit)}"
+
+
+def format_interval(figure):
+    """Of the median of a figure that has a target."""
+    return format_range([figure.interval.low, figure.interval.high] if len(figure.samples) > 1
+                        else figure.samples, figure.unit)
 
 
 def format_target(figure):

@@ -41,7 +41,7 @@ void
 ot_box_check(PyObject *handle)
 {
     const ot_box_t *box = box_of(handle);
-    ot_lock_state_t state = ot_lock_state(&box_of(handle)->lock);
+    ot_lock_state_t state = ot_lock_state(&box_of(handle)->cown.lock);
     if (as_box(handle)->out != NULL) {
         OT_MUST(state.depth > 0 && state.interp == home_of(handle)->interp_id);
         OT_MUST(box->content == NULL);
@@ -49,26 +49,6 @@ ot_box_check(PyObject *handle)
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
-
-static void
-box_free(ot_shared_t *self)
-{
-    ot_box_t *box = (ot_box_t *)self;
-    ot_value_unref(box->content);
-    ot_lock_destroy(&box->lock);
-    free(box);
-}
-
-const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_lock_fork, NULL};
-
-/* What goes in for the first time: never emptied if the caller still has it. */
-static ot_value_t *
-enter_tree(ot_objects_t *home, PyObject *tree)
-{
-    ot_root_rule_t rule =
-        ot_seems_temporary(home->interp->consumers, tree) ? OT_ROOT_TAKEN : OT_ROOT_KEPT;
-    return ot_value_new_exclusive(home, tree, rule);
-}
 
 /* As a vectorcall, because a tuple of arguments would be a second reference to the tree. */
 static PyObject *
@@ -80,18 +60,9 @@ box_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *n
         return NULL;
     }
     ot_objects_t *home = ot_objects_current();
-    ot_value_t *content = home == NULL ? NULL : enter_tree(home, args[0]);
-    if (content == NULL) {
-        return NULL;
-    }
-    ot_box_t *box = calloc(1, sizeof *box);
-    if (box == NULL) {
-        ot_value_unref(content);
-        return PyErr_NoMemory();
-    }
-    box->content = content;
-    ot_lock_init(&box->lock, &ot_box_kind);
-    return ot_handle_steal(home, &box->lock.head);
+    ot_value_t *content = home == NULL ? NULL : ot_box_enter(home, args[0]);
+    ot_box_t *box = content == NULL ? NULL : ot_box_new(content);
+    return box == NULL ? NULL : ot_handle_steal(home, &box->cown.lock.head);
 }
 
 static PyObject *
@@ -107,46 +78,55 @@ box_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 /* ---- acquire --------------------------------------------------------------------------------- */
 
-static PyObject *
-raise_lost(PyObject *self)
-{
-    return PyErr_Format(home_of(self)->lock_abandoned,
-                        "the interpreter that had %R has ended and could not put the tree back: "
-                        "it is lost; recover(tree) fills the box anew",
-                        self);
-}
-
-/* OK: the lock is held. TIMEOUT. Anything else: exception set. */
+/* OK: the calling thread has the box. TIMEOUT. Anything else: exception set. */
 static ot_sync_result_t
-lock_box(PyObject *self, int64_t deadline)
+acquire_cown(PyObject *self, int64_t deadline)
 {
-    ot_sync_result_t result =
-        ot_acquire_once(&box_of(self)->lock, home_of(self)->interp_id, deadline,
-                        "this thread has acquired the box already: release it first");
-    if (result == OT_SYNC_ABANDONED) {
-        raise_lost(self);
+    ot_cown_t *cown = &box_of(self)->cown;
+    if (ot_box_inside != NULL && deadline != OT_DONT_WAIT) { /* whether it would wait or not */
+        PyErr_Format(PyExc_RuntimeError,
+                     "a behaviour may not wait for %R: name the box in when(), or schedule "
+                     "another behaviour on it",
+                     self);
+        return OT_SYNC_INTERRUPTED;
     }
+    const ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    ot_sync_result_t result = ot_cown_acquire(cown, home_of(self)->interp_id, &now);
+    if (result != OT_SYNC_TIMEOUT || deadline == OT_DONT_WAIT) {
+        return result;
+    }
+    if (ot_lock_state(&cown->lock).mine) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this thread has acquired the box already: release it first");
+        return OT_SYNC_INTERRUPTED;
+    }
+    ot_waiting_t waiting;
+    ot_waiting_begin(&waiting, deadline, "acquire", &cown->lock.head);
+    result = ot_cown_acquire(cown, home_of(self)->interp_id, &waiting.patience);
+    ot_waiting_end(&waiting);
     return result;
 }
 
-/* Brings the tree here. Borrowed from the handle; NULL without an exception: not in time. */
+/* Brings the tree here, and keeps it in the handle; a behaviour's handles keep those of its own boxes. A new reference;
+ * NULL without an exception: not in time. */
 static PyObject *
 acquire(PyObject *self, int64_t deadline)
 {
-    if (lock_box(self, deadline) != OT_SYNC_OK) {
-        return NULL;
-    }
     ot_box_t *box = box_of(self);
-    PyObject *out =
-        box->content == NULL ? raise_lost(self) : ot_value_take(home_of(self), box->content);
-    if (out == NULL) {
-        (void)ot_lock_release(&box->lock); /* the tree is in it still, unless it was lost before */
+    if (ot_box_is_own(box)) {
+        return ot_box_inside->value(ot_box_inside->arg, box);
+    }
+    if (acquire_cown(self, deadline) != OT_SYNC_OK) {
         return NULL;
     }
-    box->content = NULL;
+    PyObject *out = ot_box_take(home_of(self), box, self, -1);
+    if (out == NULL) {
+        ot_cown_release(&box->cown); /* the tree is in it still, unless it was lost before */
+        return NULL;
+    }
     as_box(self)->out = out;
     OT_CHECK(ot_box_check(self));
-    return out;
+    return Py_NewRef(out);
 }
 
 static PyObject *
@@ -166,7 +146,7 @@ box_acquire(PyObject *self, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     PyObject *out = acquire(self, deadline);
-    return out == NULL ? not_in_time() : Py_NewRef(out);
+    return out == NULL ? not_in_time() : out;
 }
 
 static PyObject *
@@ -177,26 +157,17 @@ box_try_acquire(PyObject *self, PyObject *args)
         return NULL;
     }
     PyObject *out = acquire(self, OT_DONT_WAIT);
-    return out == NULL && PyErr_Occurred() ? NULL : Py_NewRef(out == NULL ? otherwise : out);
+    return out != NULL || PyErr_Occurred() ? out : Py_NewRef(otherwise);
 }
 
 static PyObject *
 box_enter(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return Py_XNewRef(acquire(self, OT_FOREVER));
+    return acquire(self, OT_FOREVER);
 }
 
 /* ---- release --------------------------------------------------------------------------------- */
-
-/* To rest, by the tunnel's rule: a mutable root is emptied, whoever refers to it; one that cannot
- * be emptied is copied if anybody but the caller does. */
-static ot_value_t *
-leave_tree(ot_objects_t *home, PyObject *tree)
-{
-    bool alone = Py_REFCNT(tree) == 1;
-    return ot_value_new_exclusive(home, tree, alone ? OT_ROOT_OWNED : OT_ROOT_AS_SENT);
-}
 
 /* Puts `tree` into the box that this handle has acquired; NULL: the one that came out. 0; or -1 with
  * an exception, and then the handle has the tree still. */
@@ -210,14 +181,14 @@ put_back(PyObject *self, PyObject *tree)
     }
     OT_CHECK(ot_box_check(self));
     as_box(self)->out = NULL; /* another thread may call while this one is pickling */
-    ot_value_t *content = tree == NULL || tree == out ? leave_tree(home_of(self), out)
-                                                      : enter_tree(home_of(self), tree);
+    ot_value_t *content = tree == NULL || tree == out ? ot_box_leave(home_of(self), out)
+                                                      : ot_box_enter(home_of(self), tree);
     if (content == NULL) {
         as_box(self)->out = out;
         return -1;
     }
-    box_of(self)->content = content;
-    (void)ot_lock_release(&box_of(self)->lock);
+    ot_box_set(box_of(self), content);
+    ot_cown_release(&box_of(self)->cown);
     Py_DECREF(out);
     return 0;
 }
@@ -236,6 +207,9 @@ static PyObject *
 box_exit(PyObject *self, PyObject *args)
 {
     (void)args;
+    if (as_box(self)->out == NULL && ot_box_is_own(box_of(self))) {
+        Py_RETURN_NONE; /* it goes back when the behaviour ends */
+    }
     return put_back(self, NULL) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
@@ -250,7 +224,7 @@ box_finalize(PyObject *self)
     if (put_back(self, NULL) < 0) {
         PyErr_WriteUnraisable(self);
         Py_CLEAR(as_box(self)->out);
-        (void)ot_lock_release(&box_of(self)->lock); /* without content: lost */
+        ot_cown_release(&box_of(self)->cown); /* without content: lost */
     }
     PyErr_SetRaisedException(error);
 }
@@ -263,20 +237,18 @@ box_recover(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
                             nargs);
     }
     ot_box_t *box = box_of(self);
-    ot_value_t *content = enter_tree(home_of(self), args[0]);
+    ot_value_t *content = ot_box_enter(home_of(self), args[0]);
     if (content == NULL) {
         return NULL;
     }
-    ot_patience_t now = {.deadline = OT_DONT_WAIT};
-    int64_t interp = home_of(self)->interp_id;
-    bool held = ot_lock_recover(&box->lock, interp) ||
-                ot_lock_acquire(&box->lock, interp, &now) == OT_SYNC_OK;
-    bool lost = held && box->content == NULL;
+    const ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    bool held = ot_cown_acquire(&box->cown, home_of(self)->interp_id, &now) == OT_SYNC_OK;
+    bool lost = held && box->content == NULL && atomic_load(&box->keeper) < 0;
     if (lost) {
-        box->content = content;
+        ot_box_set(box, content);
     }
     if (held) {
-        (void)ot_lock_release(&box->lock);
+        ot_cown_release(&box->cown);
     }
     if (!lost) {
         ot_value_unref(content);
@@ -290,27 +262,29 @@ static PyObject *
 box_locked(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyBool_FromLong(ot_lock_state(&box_of(self)->lock).depth > 0);
+    return PyBool_FromLong(ot_lock_state(&box_of(self)->cown.lock).depth > 0);
 }
 
 static PyObject *
 box_owner(PyObject *self, void *unused)
 {
     (void)unused;
-    ot_lock_state_t state = ot_lock_state(&box_of(self)->lock);
-    return state.depth == 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(state.interp);
+    ot_lock_state_t state = ot_lock_state(&box_of(self)->cown.lock);
+    return state.depth == 0 || state.interp < 0 ? Py_NewRef(Py_None)
+                                                : PyLong_FromLongLong(state.interp);
 }
 
 static PyObject *
 box_repr(PyObject *self)
 {
-    ot_lock_state_t state = ot_lock_state(&box_of(self)->lock);
+    ot_lock_state_t state = ot_lock_state(&box_of(self)->cown.lock);
     unsigned long long id = ot_as_handle(self)->shared->id;
-    if (state.depth == 0) {
-        return PyUnicode_FromFormat("<objtunnel.Box %llu, free>", id);
+    if (state.depth == 0 || state.interp < 0) {
+        return PyUnicode_FromFormat("<objtunnel.Box %llu, %s>", id,
+                                    state.depth == 0 ? "free" : "held by a behaviour");
     }
-    return PyUnicode_FromFormat("<objtunnel.Box %llu, %s by interpreter %lld>", id,
-                                state.abandoned ? "abandoned" : "held", (long long)state.interp);
+    return PyUnicode_FromFormat("<objtunnel.Box %llu, held by interpreter %lld>", id,
+                                (long long)state.interp);
 }
 
 static int
@@ -336,7 +310,7 @@ static PyMethodDef methods[] = {
      "Wait for the tree and return it: live, and nobody else's until release().\n\n"
      "timeout: seconds, -1 for ever. Waits without the GIL. Raises TimeoutError if it was not to\n"
      "be had in time; LockAbandonedError if the tree is lost, because the interpreter that had\n"
-     "it ended and could not put it back."},
+     "it ended and could not put it back; what the behaviour raised whose result the box is."},
     {"try_acquire", box_try_acquire, METH_VARARGS,
      "try_acquire($self, default=None, /)\n--\n\n"
      "The tree if it is to be had at once, else default."},
@@ -348,7 +322,8 @@ static PyMethodDef methods[] = {
      "you have the tree still: take it out and release again. For the handle that acquired."},
     {"recover", KEYWORDS(box_recover), METH_FASTCALL,
      "recover($self, tree, /)\n--\n\n"
-     "Put a tree into a box that has lost its own; return whether it had (else nothing is done)."},
+     "Put a tree into a box that has lost its own, or is the result of a behaviour that raised;\n"
+     "return whether that was so (else nothing is done)."},
     {"locked", box_locked, METH_NOARGS, "locked($self)\n--\n\nWhether anybody has the tree."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Box[list[int]]"},
     {"__enter__", box_enter, METH_NOARGS, NULL},

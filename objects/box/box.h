@@ -1,23 +1,97 @@
 /* box.h: one tree that several interpreters use by turns.
  *
  * Purpose: Box. Who has acquired it has the live tree, as objects of its own interpreter; when it is
- * released the tree is at rest, in no interpreter.
- * Invariant: content is NULL exactly while the lock is held, or if the tree is lost (its holder could not put
- * it back before it ended).
- * Threading: content is its holder's, under the lock. No Python here but through objects/core/value.h.
+ * released the tree is at rest, in no interpreter. Threads acquire it one at a time, behaviours several boxes at once
+ * (cown.h).
+ * Invariant: exactly one of these holds a tree while the box is free: content; failure, if it is the result of a behaviour
+ * that raised; keeper, if it could not be put to rest; or none, if the tree is lost. Content is NULL while somebody has
+ * taken the tree out. A keeper owns a reference to the box. It may also keep the tree of a box that is not free, for the
+ * behaviour that has it and that runs there next.
+ * Threading: all but `keeper` is its holder's, under the cown. No Python here but through objects/core/value.h.
  */
 #ifndef OT_OBJECTS_BOX_H
 #define OT_OBJECTS_BOX_H
 
-#include "objects/sync/sync.h"
+#include "objects/box/cown.h"
 #include "objects/core/value.h"
 
+enum { OT_NOT_KEPT = -1, OT_KEEPER_GONE = -2 };
+
 typedef struct {
-    ot_lock_t lock;      /* first; guards content */
+    ot_cown_t cown;      /* first */
     ot_value_t *content; /* owned, exclusive (value.h) */
+    ot_value_t *failure; /* owned: what objtunnel._failures.unpack makes the exception of */
+    char *report;        /* owned: what is said of a failure that nobody opens */
+    bool opened;         /* somebody was told of the failure */
+    atomic_int
+        keeper;     /* a worker's index: the tree stays there; else OT_NOT_KEPT, OT_KEEPER_GONE */
+    PyObject *kept; /* owned by the keeper's interpreter, and touched by its thread only */
+    bool stuck;     /* it stays because it cannot travel, not because it is needed there next */
+    char *why;      /* owned: why it cannot travel */
 } ot_box_t;
 
 extern const ot_shared_kind_t ot_box_kind;
+
+/* ---- what is in it (content.c) ----------------------------------------------------------------- */
+
+/* A box with this content, or (NULL) one that a behaviour holds, which will be its result. One reference. NULL with
+ * MemoryError. Refs: steals content, on failure too. */
+ot_box_t *ot_box_new(ot_value_t *content);
+
+/* Puts what goes in for the first time to rest: it is never emptied if the caller still has it. */
+ot_value_t *ot_box_enter(ot_objects_t *home, PyObject *tree);
+
+/* Puts to rest what came out of a box: by the tunnel's rule a mutable root is emptied, whoever refers to it; one that
+ * cannot be emptied is copied if anybody but the caller does.
+ * Runs: e. NULL with what Tunnel.send raises: the tree is as it was. */
+ot_value_t *ot_box_leave(ot_objects_t *home, PyObject *tree);
+
+/* The live tree, a new reference, for who has the box. NULL with an exception: what the behaviour raised whose result it
+ * is; LockAbandonedError if the tree is lost; RuntimeError if a worker keeps it. member: the caller's index in the crew,
+ * or -1. `who` is named in messages. Runs: e. */
+PyObject *ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member);
+
+/* For who has the box and has taken the tree, if there was one. Refs: steals. */
+void ot_box_set(ot_box_t *box, ot_value_t *content);
+
+/* It has a tree again that came from elsewhere. */
+void ot_box_clear_failure(ot_box_t *box);
+
+/* Makes it the result of a behaviour that raised. Refs: steals description; report is copied. Without memory for that the
+ * failure is told without a report. */
+void ot_box_fail(ot_box_t *box, ot_value_t *description, const char *report);
+
+/* Member `member` keeps the tree: because it cannot travel (why is copied), or (NULL) because it is needed there next.
+ * Refs: steals the tree. */
+void ot_box_keep(ot_box_t *box, int member, PyObject *tree, const char *why);
+
+/* The calling thread is the keeper of a tree that could travel, and puts it to rest. 0, or -1 with an exception.
+ * Needs: to have the box. Runs: e. */
+int ot_box_settle(ot_objects_t *home, ot_box_t *box);
+
+/* The member ends: what it keeps is lost. Needs: its interpreter's thread state. Runs: e. */
+void ot_box_keeper_ends(int member);
+
+/* Has each failure that nobody has opened told now: the process ends. */
+void ot_box_report_all(void);
+
+/* ---- behaviours -------------------------------------------------------------------------------- */
+
+/* What the calling thread has if it runs a behaviour. */
+typedef struct {
+    const ot_behaviour_t *behaviour;
+    PyObject *(*value)(void *arg,
+                       ot_box_t *box); /* the tree of a box of its own: a new reference or NULL */
+    void *arg;
+} ot_box_inside_t;
+
+/* NULL: it runs none. */
+extern __thread const ot_box_inside_t *ot_box_inside;
+
+/* Whether the behaviour that the calling thread runs has the box. */
+bool ot_box_is_own(const ot_box_t *box);
+
+/* ---- the Python type (box.c) ------------------------------------------------------------------- */
 
 /* Aborts if the invariant does not hold, as seen by a handle: it has the tree exactly if its interpreter
  * holds the lock, and then the box is empty. acquire and release call it where OT_CHECKS is on.

@@ -46,6 +46,7 @@ typedef struct ot_objects {
     PyObject *lock_abandoned;       /* an exception class */
     struct ot_frozen_types *frozen; /* owned: raw memory (frozen_type.c) */
     PyTypeObject *checkout;         /* no handle: a LockingDict's */
+    PyTypeObject *held, *running;   /* no handles: a behaviour's */
     PyTypeObject *live_object;      /* a struct sequence (live.c) */
 } ot_objects_t;
 

@@ -25,8 +25,11 @@ void
 ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline, const char *verb,
                  const ot_shared_t *shared)
 {
-    waiting->patience = (ot_patience_t){deadline, gives_up, waiting, &waiting->awaited};
-    ot_awaited_init(&waiting->awaited, verb, shared->kind->name, shared->id);
+    waiting->patience = (ot_patience_t){deadline, gives_up, waiting, NULL};
+    if (shared != NULL) {
+        ot_awaited_init(&waiting->awaited, verb, shared->kind->name, shared->id);
+        waiting->patience.awaited = &waiting->awaited;
+    }
     waiting->saved = PyEval_SaveThread();
 }
 

@@ -18,7 +18,7 @@ typedef struct {
     ot_awaited_t awaited;
 } ot_waiting_t;
 
-/* What objtunnel.dump() says of the wait: the verb (a constant) and the object. `waiting` must not move. */
+/* What objtunnel.dump() says of the wait: the verb (a constant) and the object; NULL: nothing. `waiting` must not move. */
 void ot_waiting_begin(ot_waiting_t *waiting, int64_t deadline, const char *verb,
                       const ot_shared_t *shared);
 void ot_waiting_end(ot_waiting_t *waiting);

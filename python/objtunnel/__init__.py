@@ -28,6 +28,7 @@ from objtunnel._core import (
     Gil,
     GlobalLock,
     HeapInfo,
+    Held,
     LiveObject,
     Lock,
     LockingDict,
@@ -67,6 +68,7 @@ del MutableMapping
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
+    from objtunnel._behaviours import start, wait, when
     from objtunnel._dump import dump, register_dump, unregister_dump
     from objtunnel._explain import Explanation, Finding
     from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
@@ -78,12 +80,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Barrier", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "Explanation", "Finding", "FrozenArray", "FrozenBytes", "FrozenDict",
-    "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo",
+    "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo", "Held",
     "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "LiveObject", "Lock", "LockAbandonedError", "LockingDict",
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "TunnelSendTimeout", "TunnelTimeout", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
-    "process_global", "process_globals", "register_dump", "register_movable", "shared_module", "unregister_dump",
+    "process_global", "process_globals", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
+    "wait", "when",
 ]
 
 
@@ -109,7 +112,10 @@ _LAZY = {
     "frozen_default": "_frozen",
     "process_global": "_globals",
     "register_dump": "_dump",
+    "start": "_behaviours",
     "unregister_dump": "_dump",
+    "wait": "_behaviours",
+    "when": "_behaviours",
 }
 
 

@@ -8,14 +8,14 @@ A class has an id (cloudpickle's tracker id) by which an interpreter knows it ag
 instances come home as what they were.
 """
 
-import dis
 import marshal
-import opcode
 import sys
 import types
 import weakref
 
 from cloudpickle import cloudpickle
+
+from objtunnel import _codes
 
 # cloudpickle's reducers of what functions and classes are made of.
 reducers = {t: r for t, r in cloudpickle.Pickler._dispatch_table.items()
@@ -89,8 +89,6 @@ def _make_namespace(name, package):
 
 # ---- code ---------------------------------------------------------------------------------------
 
-_LOADS = frozenset(opcode.opmap[name] for name in
-                   ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
 _kept = {}  # id(code) -> (weak reference, names of globals, marshalled): of living code objects
 
 
@@ -98,22 +96,13 @@ def _keep(code):
     kept = _kept.get(id(code))
     if kept is None or kept[0]() is not code:
         ref = weakref.ref(code, lambda _, key=id(code): _kept.pop(key, None))
-        kept = _kept[id(code)] = ref, frozenset(_walk_names(code)), marshal.dumps(code)
+        kept = _kept[id(code)] = ref, _codes.loaded(code), marshal.dumps(code)
     return kept
 
 
 def _names_of(code):
     """What the code, and code inside it, loads as a global."""
     return _keep(code)[1]
-
-
-def _walk_names(code):
-    for instruction in dis.get_instructions(code):
-        if instruction.opcode in _LOADS:
-            yield instruction.argval
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            yield from _walk_names(const)
 
 
 def reduce_code(code):

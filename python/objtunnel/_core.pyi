@@ -293,6 +293,12 @@ class Box(_Shared, Generic[_T]):
     def __exit__(self, t: type[BaseException] | None, e: BaseException | None,
                  tb: TracebackType | None, /) -> None: ...
 
+@final
+class Held(Generic[_T]):
+    value: _T
+    @property
+    def box(self) -> Box[_T]: ...
+
 _FK = TypeVar("_FK", default=Any)
 _FV = TypeVar("_FV", covariant=True, default=Any)
 _D = TypeVar("_D")

@@ -69,7 +69,7 @@ def die(why):
     why: a line for stderr. Returns if only the main thread could do it, and this is another one."""
     if threading.current_thread() is not threading.main_thread() or not _core._is_main_interpreter():
         return
-    _write(f"objtunnel: {why}\n")
+    say(why)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -80,9 +80,10 @@ def die(why):
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def _write(text):
+def say(text):
+    """A line for stderr."""
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(f"objtunnel: {text}\n")
     except Exception:
         pass  # there is no stderr to say it on
 

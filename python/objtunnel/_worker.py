@@ -1,7 +1,7 @@
 """What runs in a worker interpreter: take a job, do it, answer, until the inbox is closed.
 
 The first message of the inbox is [setup], a dict (_setup.py says what is in it), or [setup, ...] for a
-worker of a pool, whose jobs are _pool_worker.py's. All others are jobs.
+worker of a pool, whose jobs are _pool_worker.py's, or for one of behaviours (_behaviour_worker.py). All others are jobs.
 
 A job is an envelope [number, reply, payload, mailbox] of an int and tunnels (mailbox may be None),
 which always arrives. The payload tunnel holds the work itself, so that work which cannot be rebuilt
@@ -37,6 +37,10 @@ def main(worker, inbox, status):
     _setup.apply(setup)
     status.send([worker.id])
     del status, setup
+    if pool[:1] == ["behaviours"]:
+        from objtunnel import _behaviour_worker
+
+        return _behaviour_worker.main(worker, *pool[1:])
     if pool:
         from objtunnel import _pool_worker
 

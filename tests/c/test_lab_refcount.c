@@ -6,85 +6,49 @@ TestSuite(lab_refcount, .timeout = 60);
 
 /* clang-format off */
 #define OT_LAB_VARIANT 0
-#define ot_refcnt_dec_is_zero stock_dec_is_zero
-#define ot_refcnt_add stock_add
-#define ot_immortal_inc stock_immortal_inc
-#define ot_immortal_dec stock_immortal_dec
-#define ot_refcnt_seen stock_seen
-#include "lab/refcount.h"
-#undef OT_REFCOUNT_H
-#undef OT_LAB_VARIANT
-#undef ot_refcnt_dec_is_zero
-#undef ot_refcnt_add
-#undef ot_immortal_inc
-#undef ot_immortal_dec
-#undef ot_refcnt_seen
+#define V(name) stock_##name
+#include "lab_again.h"
 
 #define OT_LAB_VARIANT 1
-#define ot_refcnt_inc c11_relaxed_inc
-#define ot_refcnt_dec_is_zero c11_relaxed_dec_is_zero
-#define ot_refcnt_add c11_relaxed_add
-#define ot_immortal_inc c11_relaxed_immortal_inc
-#define ot_immortal_dec c11_relaxed_immortal_dec
-#define ot_refcnt_seen c11_relaxed_seen
-#include "lab/refcount.h"
-#undef OT_REFCOUNT_H
-#undef OT_LAB_VARIANT
-#undef OT_LAB_DEC_ORDER
-#undef ot_refcnt_inc
-#undef ot_refcnt_dec_is_zero
-#undef ot_refcnt_add
-#undef ot_immortal_inc
-#undef ot_immortal_dec
-#undef ot_refcnt_seen
+#define V(name) c11_relaxed_##name
+#include "lab_again.h"
 
 #define OT_LAB_VARIANT 2
-#define ot_refcnt_inc c11_acq_rel_inc
-#define ot_refcnt_dec_is_zero c11_acq_rel_dec_is_zero
-#define ot_refcnt_add c11_acq_rel_add
-#define ot_immortal_inc c11_acq_rel_immortal_inc
-#define ot_immortal_dec c11_acq_rel_immortal_dec
-#define ot_refcnt_seen c11_acq_rel_seen
-#include "lab/refcount.h"
-#undef OT_REFCOUNT_H
-#undef OT_LAB_VARIANT
-#undef ot_refcnt_inc
-#undef ot_refcnt_dec_is_zero
-#undef ot_refcnt_add
-#undef ot_immortal_inc
-#undef ot_immortal_dec
-#undef ot_refcnt_seen
+#define V(name) c11_acq_rel_##name
+#include "lab_again.h"
 
 #define OT_LAB_VARIANT 3
-#define ot_refcnt_inc lock_inc
-#define ot_refcnt_dec_is_zero lock_dec_is_zero
-#define ot_refcnt_add lock_add
-#define ot_immortal_inc lock_immortal_inc
-#define ot_immortal_dec lock_immortal_dec
-#define ot_refcnt_seen lock_seen
-#include "lab/refcount.h"
-#undef OT_REFCOUNT_H
-#undef OT_LAB_VARIANT
-#undef ot_refcnt_inc
-#undef ot_refcnt_dec_is_zero
-#undef ot_refcnt_add
-#undef ot_immortal_inc
-#undef ot_immortal_dec
-#undef ot_refcnt_seen
+#define V(name) lock_##name
+#include "lab_again.h"
 
 #define OT_LAB_VARIANT 4
-#define ot_refcnt_inc lock_all_inc
-#define ot_refcnt_dec_is_zero lock_all_dec_is_zero
-#define ot_refcnt_add lock_all_add
-#define ot_immortal_inc lock_all_immortal_inc
-#define ot_immortal_dec lock_all_immortal_dec
-#define ot_refcnt_seen lock_all_seen
-#include "lab/refcount.h"
+#define V(name) lock_all_##name
+#include "lab_again.h"
+
+#define OT_LAB_VARIANT 5
+#define V(name) histogram_##name
+#include "lab_again.h"
+
+#define OT_LAB_VARIANT 6
+#define V(name) lock_2006_##name
+#include "lab_again.h"
+
+#define OT_LAB_VARIANT 7
+#define V(name) plain_all_##name
+#include "lab_again.h"
+
+#define OT_LAB_VARIANT 8
+#define V(name) histogram_2006_##name
+#include "lab_again.h"
 /* clang-format on */
+
+/* What the variants that record have in libpython: its table, lab/histogram.h. */
+#include "lab/histogram.h"
 
 typedef struct {
     const char *name;
-    void (*inc)(Py_ssize_t *); /* NULL: CPython's own statement */
+    bool counts_all, records, atomic;
+    void (*inc)(Py_ssize_t *);
     int (*dec_is_zero)(Py_ssize_t *);
     void (*add)(Py_ssize_t *, Py_ssize_t);
     void (*immortal_inc)(Py_ssize_t *);
@@ -92,19 +56,60 @@ typedef struct {
     Py_ssize_t (*seen)(Py_ssize_t);
 } variant_t;
 
-#define VARIANT(X, INC)                                                                            \
+#define VARIANT(X, ...)                                                                            \
     {                                                                                              \
-#X, INC, X##_dec_is_zero, X##_add, X##_immortal_inc, X##_immortal_dec, X##_seen            \
+#X, __VA_ARGS__, X##_inc, X##_dec_is_zero, X##_add, X##_immortal_inc, X##_immortal_dec,    \
+            X##_seen                                                                               \
     }
 
-static const variant_t variants[] = {VARIANT(stock, NULL), VARIANT(c11_relaxed, c11_relaxed_inc),
-                                     VARIANT(c11_acq_rel, c11_acq_rel_inc), VARIANT(lock, lock_inc),
-                                     VARIANT(lock_all, lock_all_inc)};
+/* counts_all, records, atomic */
+static const variant_t variants[] = {
+    VARIANT(stock, false, false, false),       VARIANT(c11_relaxed, false, false, true),
+    VARIANT(c11_acq_rel, false, false, true),  VARIANT(lock, false, false, true),
+    VARIANT(lock_all, true, false, true),      VARIANT(histogram, false, true, false),
+    VARIANT(lock_2006, true, false, true),     VARIANT(plain_all, true, false, false),
+    VARIANT(histogram_2006, true, true, false)};
 
 #define EACH_VARIANT(v)                                                                            \
     for (const variant_t *v = variants; v < variants + Py_ARRAY_LENGTH(variants); v++)
 
-static const Py_ssize_t immortal = (Py_ssize_t)UINT_MAX; /* _Py_IMMORTAL_REFCNT of 3.13 */
+/* Those of 2006 have no test before a count, and begin far from zero. */
+static bool
+is_2006(const variant_t *v)
+{
+    return strstr(v->name, "2006") != NULL || strcmp(v->name, "plain_all") == 0;
+}
+
+/* _Py_IMMORTAL_REFCNT of 3.13; of 2006's variants: OT_LAB_IMMORTAL. */
+static Py_ssize_t
+immortal_of(const variant_t *v)
+{
+    return is_2006(v) ? (Py_ssize_t)1 << 61 : (Py_ssize_t)UINT_MAX;
+}
+
+/* As the patched Py_INCREF and Py_DECREF do. */
+static void
+inc_immortal(const variant_t *v, Py_ssize_t *count)
+{
+    (is_2006(v) ? v->inc : v->immortal_inc)(count);
+}
+
+static void
+dec_immortal(const variant_t *v, Py_ssize_t *count)
+{
+    if (is_2006(v)) {
+        CHECK(!v->dec_is_zero(count));
+    } else {
+        v->immortal_dec(count);
+    }
+}
+
+/* As the patched _Py_IsImmortal. */
+static bool
+is_immortal(const variant_t *v, Py_ssize_t count)
+{
+    return is_2006(v) ? count >= (Py_ssize_t)1 << 60 : (int)count < 0;
+}
 
 Test(lab_refcount, zero_is_reported_once)
 {
@@ -113,11 +118,9 @@ Test(lab_refcount, zero_is_reported_once)
         Py_ssize_t count = 1;
         v->add(&count, 5);
         cr_assert_eq(count, 6, "%s", v->name);
-        if (v->inc != NULL) {
-            v->inc(&count);
-            cr_assert_eq(count, 7, "%s", v->name);
-            cr_assert_not(v->dec_is_zero(&count));
-        }
+        v->inc(&count);
+        cr_assert_eq(count, 7, "%s", v->name);
+        cr_assert_not(v->dec_is_zero(&count));
         v->add(&count, -4);
         cr_assert_not(v->dec_is_zero(&count), "%s", v->name);
         cr_assert(v->dec_is_zero(&count), "%s", v->name);
@@ -131,33 +134,89 @@ Test(lab_refcount, immortal_objects_stay_immortal)
 {
     EACH_VARIANT(v)
     {
-        Py_ssize_t count = immortal;
+        Py_ssize_t count = immortal_of(v);
         for (int i = 0; i < 1000; i++) {
-            v->immortal_inc(&count);
-            cr_assert_lt((int)count, 0, "%s", v->name);
-            cr_assert_eq(v->seen(count), immortal, "%s", v->name);
+            inc_immortal(v, &count);
+            cr_assert(is_immortal(v, count), "%s", v->name);
+            cr_assert_eq(v->seen(count), immortal_of(v), "%s", v->name);
         }
         for (int i = 0; i < 3000; i++) {
-            v->immortal_dec(&count);
-            cr_assert_lt((int)count, 0, "%s", v->name);
-            cr_assert_eq(v->seen(count), immortal, "%s", v->name);
+            dec_immortal(v, &count);
+            cr_assert(is_immortal(v, count), "%s", v->name);
+            cr_assert_eq(v->seen(count), immortal_of(v), "%s", v->name);
         }
         cr_assert_eq(v->seen(3), 3);
     }
 }
 
-/* Only lock-all writes to immortal objects at all: that is its point. */
-Test(lab_refcount, immortal_objects_are_written_in_lock_all_only)
+/* Only some variants write to immortal objects at all: that is their point. */
+Test(lab_refcount, immortal_objects_are_written_where_all_are_counted)
 {
     EACH_VARIANT(v)
     {
-        Py_ssize_t count = immortal;
-        v->immortal_inc(&count);
-        cr_assert_eq(count != immortal, strcmp(v->name, "lock_all") == 0, "%s", v->name);
-        v->immortal_dec(&count);
-        cr_assert_eq(count, immortal, "%s", v->name);
+        Py_ssize_t count = immortal_of(v);
+        inc_immortal(v, &count);
+        cr_assert_eq(count != immortal_of(v), v->counts_all, "%s", v->name);
+        dec_immortal(v, &count);
+        cr_assert_eq(count, immortal_of(v), "%s", v->name);
     }
 }
+
+/* ---- who is counted ------------------------------------------------------------------------- */
+
+static const ot_lab_row_t *
+row_of(const ot_lab_row_t *rows, const void *who)
+{
+    for (int i = 0; i < OT_LAB_ROWS; i++) {
+        if (rows[i].who == who) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+Test(lab_refcount, those_that_record_know_who_was_counted)
+{
+    static PyTypeObject type;
+    EACH_VARIANT(v)
+    {
+        PyObject mortal = {.ob_refcnt = 1, .ob_type = &type}, none = mortal;
+        none.ob_refcnt = immortal_of(v);
+        ot_lab_histogram_begin();
+        for (int i = 0; i < 3; i++) {
+            v->inc(&mortal.ob_refcnt);
+            inc_immortal(v, &none.ob_refcnt);
+            inc_immortal(v, &none.ob_refcnt);
+        }
+        (void)v->dec_is_zero(&mortal.ob_refcnt);
+        dec_immortal(v, &none.ob_refcnt);
+        ot_lab_histogram_end();
+        v->inc(&mortal.ob_refcnt); /* not any more */
+        const ot_lab_row_t *by_type = row_of(ot_lab_histogram.mortal, &type);
+        const ot_lab_row_t *by_object = row_of(ot_lab_histogram.immortal, &none);
+        cr_assert_eq(by_type != NULL, v->records, "%s", v->name);
+        cr_assert_eq(by_object != NULL, v->records, "%s", v->name);
+        if (v->records) {
+            cr_assert(by_type->up == 3 && by_type->down == 1, "%s", v->name);
+            cr_assert(by_object->up == 6 && by_object->down == 1, "%s", v->name);
+        }
+        cr_assert_eq(ot_lab_histogram.lost, 0);
+    }
+}
+
+Test(lab_refcount, counts_that_find_no_row_are_said)
+{
+    static PyTypeObject types[OT_LAB_ROWS + 5];
+    ot_lab_histogram_begin();
+    for (int i = 0; i < OT_LAB_ROWS + 5; i++) {
+        PyObject object = {.ob_refcnt = 1, .ob_type = &types[i]};
+        histogram_inc(&object.ob_refcnt);
+    }
+    ot_lab_histogram_end();
+    cr_assert_eq(ot_lab_histogram.lost, 5);
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, PAIRS = 200000 };
 
@@ -172,9 +231,9 @@ count_both(void *arg)
     counted_t *c = arg;
     for (int i = 0; i < PAIRS; i++) {
         c->variant->inc(&c->count);
-        c->variant->immortal_inc(&c->immortal_count);
+        inc_immortal(c->variant, &c->immortal_count);
         CHECK(!c->variant->dec_is_zero(&c->count));
-        c->variant->immortal_dec(&c->immortal_count);
+        dec_immortal(c->variant, &c->immortal_count);
         c->variant->add(&c->count, 3);
     }
     return NULL;
@@ -184,10 +243,10 @@ Test(lab_refcount, threads_lose_no_count)
 {
     EACH_VARIANT(v)
     {
-        if (v->inc == NULL) {
+        if (!v->atomic) {
             continue;
         }
-        counted_t c = {v, 1, immortal};
+        counted_t c = {v, 1, immortal_of(v)};
         pthread_t threads[THREADS];
         for (int i = 0; i < THREADS; i++) {
             threads[i] = test_thread(count_both, &c);
@@ -196,6 +255,6 @@ Test(lab_refcount, threads_lose_no_count)
             test_join(threads[i]);
         }
         cr_assert_eq(c.count, 1 + 3 * THREADS * PAIRS, "%s", v->name);
-        cr_assert_eq(c.immortal_count, immortal, "%s", v->name);
+        cr_assert_eq(c.immortal_count, immortal_of(v), "%s", v->name);
     }
 }

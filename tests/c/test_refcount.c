@@ -96,6 +96,44 @@ dec_an_immortal(crowd_t *c, int number)
     }
 OT_RC_EACH_IMMORTAL(IMMORTAL_TESTS)
 
+/* ---- CPython's ---------------------------------------------------------------------------- */
+
+#define CPYTHON_TESTS(X, immortal)                                                                 \
+    Test(refcount, X##_stays_immortal, .timeout = 60)                                              \
+    {                                                                                              \
+        ot_rc_##X##_t rc;                                                                          \
+        ot_rc_##X##_init(&rc);                                                                     \
+        ot_rc_##X##_immortalise(&rc);                                                              \
+        for (int i = 0; i < 1000; i++) {                                                           \
+            ot_rc_##X##_inc(&rc);                                                                  \
+            cr_assert_not(ot_rc_##X##_dec(&rc));                                                   \
+            cr_assert_not(ot_rc_##X##_dec(&rc));                                                   \
+        }                                                                                          \
+        cr_assert_eq(ot_rc_##X##_get(&rc), (long)(immortal));                                      \
+    }                                                                                              \
+    Test(refcount, X##_goes_on_from_2_to_the_31)                                                   \
+    {                                                                                              \
+        ot_rc_##X##_t rc = {.whole = INT32_MAX};                                                   \
+        ot_rc_##X##_inc(&rc);                                                                      \
+        ot_rc_##X##_inc(&rc);                                                                      \
+        cr_assert_not(ot_rc_##X##_dec(&rc), "immortal now");                                       \
+        cr_assert_eq(ot_rc_##X##_get(&rc), INT32_MAX + 2L);                                        \
+    }
+OT_RC_EACH_CPYTHON(CPYTHON_TESTS)
+
+/* What the two differ in: 3.14 keeps flags in the upper half. */
+Test(refcount, cpython_counts_are_of_their_widths)
+{
+    ot_rc_cpython314_t flags = {.whole = (INT64_C(5) << 48) + 1};
+    ot_rc_cpython314_inc(&flags);
+    cr_assert_eq(ot_rc_cpython314_get(&flags), 2);
+    cr_assert_not(ot_rc_cpython314_dec(&flags));
+    cr_assert(ot_rc_cpython314_dec(&flags));
+    cr_assert_eq(flags.whole, INT64_C(5) << 48);
+    ot_rc_cpython313_t whole = {.whole = (INT64_C(5) << 48) + 1};
+    cr_assert_not(ot_rc_cpython313_dec(&whole), "the dec takes the whole word");
+}
+
 /* ---- sharded ------------------------------------------------------------------------------ */
 
 Test(refcount, sharded_sees_no_zero_before_the_creators_drop)

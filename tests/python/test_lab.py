@@ -12,12 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "lab"
-sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "refcount")]
+sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "common")]
 import bench  # noqa: E402
-import lab_findings  # noqa: E402
+import lab_page  # noqa: E402
 import lab_results  # noqa: E402
 import workloads  # noqa: E402
-from results import BadResults  # noqa: E402
+from lab_results import BadResults  # noqa: E402
 
 del sys.path[:2]
 
@@ -34,8 +34,8 @@ def make_record(repeat=5, control=1.95, costs=COSTS, scaling=SCALING, seconds=0.
     def add(group, workload, variant, way, threads, rate, heap=None):
         rates = [rate * (1 + noise * ((i * 7 + len(cases)) % 3 - 1)) for i in range(repeat)]
         cases.append({"group": group, "workload": workload, "variant": variant, "way": way,
-                      "threads": threads, "heap": heap, "rates": rates,
-                      "per_thread": [[r / threads] * threads for r in rates]})
+                      "threads": threads, "heap": heap, "place": None, "rates": rates,
+                      "per_thread": [[r / threads] * threads for r in rates], "discarded": 0})
 
     for make in workloads.SINGLE:
         for v, cost in costs.items():
@@ -52,8 +52,12 @@ def make_record(repeat=5, control=1.95, costs=COSTS, scaling=SCALING, seconds=0.
     for i, heap in enumerate(bench.HEAPS):
         if heap != "pymalloc":
             add("heap", "hand_over", "stock", "hand_over", 2, 300 / (i + 1), heap)
-    return {"schema": 1, "kind": "lab", "date": "2026-01-01T00:00:00+00:00", "commit": "abc",
-            "machine": {"cpu": "a processor", "cpus": [0, 1], "kernel": "6", "load": [0, 0, 0]},
+    cpus = [{"cpu": cpu, "socket": 0, "core": cpu, "numa": None, "siblings": [cpu]} for cpu in (0, 1)]
+    return {"schema": 2, "kind": "lab", "date": "2026-01-01T00:00:00+00:00", "commit": "abc1234",
+            "machine": {"cpu": "a processor", "cpus": [0, 1], "kernel": "6", "load": [0, 0, 0],
+                        "stolen_ticks": 3,
+                        "topology": {"sockets": 1, "cores": 2, "numa_nodes": None, "smt": False,
+                                     "governors": None, "cpus": cpus}},
             "options": {"repeat": repeat, "seconds": seconds, "quick": False},
             "variants": {v: {"version": "3.13.5 (main)", "cflags": " -O3", "configure": "",
                              "refcount": None} for v in costs},
@@ -63,9 +67,14 @@ def make_record(repeat=5, control=1.95, costs=COSTS, scaling=SCALING, seconds=0.
             "cases": cases}
 
 
-def text_of(record):
-    results = lab_results.Results(record)
-    return lab_findings.to_markdown(lab_findings.Findings(results), "lab-x", {})
+def page_of(record):
+    return lab_page.context(lab_results.Results(record), "lab-x")
+
+
+def row_of(rows, *names):
+    """The one row whose first cells are these names."""
+    found, = [row for row in rows if row[:len(names)] == [f"`{name}`" for name in names]]
+    return found
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -80,16 +89,19 @@ def test_costs_and_means_follow_from_the_rates():
     assert results.times_one(2).mid == 1.95 and results.many == 2
 
 
-def test_the_mean_is_geometric_and_taken_in_each_repetition():
-    record = make_record(repeat=2, noise=0)
-    ratios = {"fib": (2, 8), "nbody": (8, 8)}
+def test_the_mean_is_geometric_over_workloads():
+    record = make_record(repeat=5, noise=0)
+    ratios = {"fib": (2, 2, 2, 3, 3), "nbody": (8, 8, 8, 8, 8)}
     record["cases"] = [c for c in record["cases"]
                        if c["group"] == "single" and c["workload"] in ratios]
     for case in record["cases"]:
         if case["variant"] == "lock":
             case["rates"] = [1000 / r for r in ratios[case["workload"]]]
-    mean = lab_results.Results(record).mean_cost("lock")
-    assert (mean.low, mean.high, mean.count) == (pytest.approx(4), pytest.approx(8), 2)
+    results = lab_results.Results(record)
+    mean = results.mean_cost("lock")
+    assert results.mean_here("lock").low == pytest.approx(4) and results.mean_here("lock").high > 4.8
+    assert mean.mid == pytest.approx(4) and mean.low == pytest.approx(2) and mean.high == pytest.approx(8)
+    assert results.mean_without("lock") in (("fib", pytest.approx(8)), ("nbody", pytest.approx(2)))
 
 
 def test_ratios_are_within_repetitions():
@@ -102,7 +114,7 @@ def test_ratios_are_within_repetitions():
 
 
 @pytest.mark.parametrize("spoil", [
-    lambda r: r.update(schema=2), lambda r: r.update(kind="tunnel"), lambda r: r.pop("control"),
+    lambda r: r.update(schema=3), lambda r: r.update(kind="tunnel"), lambda r: r.pop("control"),
     lambda r: r["cases"][0].update(rates=[]), lambda r: r["cases"][0].update(rates=[0.0]),
     lambda r: r["cases"][0].update(rates=[float("nan")]), lambda r: r["cases"][0].pop("heap")])
 def test_a_bad_file_is_refused(spoil):
@@ -112,48 +124,86 @@ def test_a_bad_file_is_refused(spoil):
         lab_results.Results(record)
 
 
-# ---- wording -------------------------------------------------------------------------------------
+# ---- the page ------------------------------------------------------------------------------------
 
-def test_the_text_says_what_the_figures_say():
-    text = text_of(make_record())
-    assert "`lock` against stock, geometric mean of 13 workloads: it takes 1.5" in text
-    assert "`lock-all`, 2 interpreters on None: together 0.40" in text
-    assert text.count("**less than one alone**") == 5  # four of lock-all, and shared_objects
-    assert "Read with care" not in text
+def test_the_page_says_what_the_figures_say():
+    page = page_of(make_record(noise=0.001))
+    mean = row_of(page["alone"], "lock", "stock")
+    assert mean[2].startswith("1.50 (") and mean[3] == mean[5] == "slower" and mean[6].startswith("±")
+    assert row_of(page["alone"], "c11-acq-rel", "c11-relaxed")[5] == "not told from 1"
+    assert row_of(page["alone"], "lock-all", "lock")[2].startswith("2.00 (")
+    assert row_of(page["together"], "none_heavy", "lock-all")[2].startswith("**0.40")
+    # less than one alone: four workloads of lock-all, and shared_objects
+    assert sum(row[2].startswith("**") for row in page["together"]) == 5
+    assert page["doubts"] == []
+    assert len(page["costs"]) == len(workloads.SINGLE)
 
 
-def test_the_text_turns_with_the_figures():
-    text = text_of(make_record(scaling={**SCALING, "lock-all": 1.9},
+def test_the_page_turns_with_the_figures():
+    page = page_of(make_record(scaling={**SCALING, "lock-all": 1.9},
                                costs={**COSTS, "lock": 0.5, "lock-all": 0.5}))
-    assert text.count("**less than one alone**") == 1
-    assert "`lock` against stock, geometric mean of 13 workloads: it is faster by a factor of 2" in (
-        text)
-    assert "Alone, counting immortal objects too shows no measurable difference" in text
+    assert sum(row[2].startswith("**") for row in page["together"]) == 1
+    assert row_of(page["alone"], "lock", "stock")[5] == "faster"
+    assert row_of(page["alone"], "lock-all", "lock")[5] == "not told from 1"
 
 
 def test_doubts_are_said():
-    assert "This is a trial run" in text_of(make_record(repeat=2))
-    assert "did not always give its cores" in text_of(make_record(control=1.2))
-    uneven = {**COSTS, "c11-acq-rel": 1.8}
-    assert "smaller differences mean nothing" in text_of(make_record(costs=uneven))
+    def said(**changes):
+        return " ".join(page_of(make_record(**changes))["doubts"])
+
+    assert "This is a trial run" in said(repeat=2)
+    assert "too few are left for figures of 2 threads" in said(control=1.2)
+    assert "smaller differences mean nothing" in said(costs={**COSTS, "c11-acq-rel": 1.8})
     record = make_record()
     record["commit"] = "abc+"
     record["machine"]["load"] = [3.0, 0, 0]
-    text = text_of(record)
-    assert "tree differed" in text and "load when the run ended was 3.0" in text
+    record["commit"] = "abc1234+"
+    assert "tree differed" in " ".join(page_of(record)["doubts"])
+    assert "load was 3.0" in " ".join(page_of(record)["doubts"])
 
 
-def test_a_run_of_a_part_has_a_report():
+def test_no_figure_comes_from_a_run_without_its_cores():
+    page = page_of(make_record(control=1.79))
+    assert row_of(page["together"], "fib", "lock")[2:] == ["-", "-"]
+    assert row_of(page["heaps"], "mimalloc")[2] == "-"
+    assert row_of(page["alone"], "lock", "stock")[2].startswith("1.50")  # one thread had its core
+
+
+def test_a_repetition_without_its_cores_does_not_count():
+    record = make_record(repeat=7, noise=0)
+    record["control"][3]["times_one"] = 1.5
+    for case in record["cases"]:
+        if case["threads"] == 2:
+            case["rates"][3] /= 10
+    results = lab_results.Results(record)
+    scaling = results.scaling("fib", "lock", 2)
+    assert scaling.count == 6 and scaling.low == pytest.approx(1.9)
+    assert results.dropped(2) == (1, 7)
+    assert "are of the other 6" in " ".join(lab_page.doubts(results))
+
+
+def test_a_run_of_a_part_has_a_page():
     record = make_record()
     for group in ("single", "parallel", "heap"):
         part = {**record, "cases": [c for c in record["cases"] if c["group"] == group]}
-        assert "# lab-x" in text_of(part)
-    lock_only = {**record, "cases": [c for c in record["cases"] if c["variant"] == "lock"]}
-    assert "# lab-x" in text_of(lock_only)
+        page = page_of(part)
+        assert [bool(page[key]) for key in ("alone", "together", "heaps")] == [
+            group == "single", group == "parallel", group == "heap"]
+    lock_only = page_of({**record, "cases": [c for c in record["cases"] if c["variant"] == "lock"]})
+    assert lock_only["alone"] == [] and lock_only["together"]
 
 
-def test_the_report_is_written_and_repeatable(tmp_path):
-    pytest.importorskip("matplotlib", reason="make report installs it")
+@pytest.fixture
+def lab_report():
+    for library in ("matplotlib", "jinja2", "markdown", "fastjsonschema"):
+        pytest.importorskip(library, reason="make report installs it")
+    sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "common")]
+    import lab_report
+    yield lab_report
+    sys.path[:] = [p for p in sys.path if p not in (str(LAB), str(ROOT / "benchmarks" / "common"))]
+
+
+def test_the_report_is_written_and_repeatable(tmp_path, lab_report):
     source = tmp_path / "lab-x.json"
     source.write_text(json.dumps(make_record()))
     made = []
@@ -166,22 +216,44 @@ def test_the_report_is_written_and_repeatable(tmp_path):
             "lab-x-heap.svg"} <= made[0].keys()
     for link in ("lab-x-cost.png", "lab-x-scaling.png", "lab-x-heap.png"):
         assert f"({link})".encode() in made[0]["lab-x.md"]
+    html = made[0]["lab-x.html"].decode()
+    assert html.count("<svg role") == 3 and "src=" not in html  # it stands alone
+    assert "<td>" in html and "<td>1.50 (" in html
 
 
-def test_the_claims_go_between_the_marks():
-    sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "refcount")]
-    try:
-        pytest.importorskip("matplotlib", reason="make report installs it")
-        import lab_report
-    finally:
-        del sys.path[:2]
+@pytest.mark.parametrize("spoil, says", [
+    (lambda r: r["machine"].pop("topology"), "topology"),
+    (lambda r: r["variants"]["lock"].update(configure="'--prefix=/home/me/lab'"), "configure"),
+    (lambda r: r.update(commit="not a commit"), "commit"),
+    (lambda r: r["cases"][3].update(place="the moon"), "place")])
+def test_a_file_that_is_not_as_the_schema_says_is_refused(tmp_path, lab_report, capsys, spoil, says):
+    record = make_record()
+    path = tmp_path / "lab-x.json"
+    path.write_text(json.dumps(record))
+    lab_report.load(path)
+    spoil(record)
+    path.write_text(json.dumps(record))
+    assert lab_report.main([str(path), "-o", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "lab.schema.json" in message and says in message
+
+
+def test_what_a_machine_says_of_itself_is_no_markup(lab_report):
+    record = make_record()
+    record["machine"]["cpu"] = "<script>|x"
+    text = lab_report.to_markdown(lab_results.Results(record), "lab-x", {})
+    assert "\\|x" in text
+    assert "<script>" not in lab_report.pages.to_html("lab-x", text, {})
+
+
+def test_the_figures_go_between_the_marks(lab_report):
     page = (ROOT / "docs" / "lock-inc.md").read_text()
-    findings = lab_findings.Findings(lab_results.Results(make_record()))
-    once = lab_report.insert(page, [lab_findings.to_excerpt(findings, "lab-x")])
-    assert "### lab-x" in once and "it takes 1.5" in once
+    excerpt = lab_report.to_excerpt(lab_results.Results(make_record()), "lab-x")
+    once = lab_report.insert(page, [excerpt])
+    assert "### lab-x" in once and "| `lock` | `stock` | 1.50 (" in once
     assert once.startswith(page[:page.index(lab_report.BEGIN)])
     assert once.endswith(page[page.index(lab_report.END):])
-    assert lab_report.insert(once, [lab_findings.to_excerpt(findings, "lab-x")]) == once
+    assert lab_report.insert(once, [excerpt]) == once
     with pytest.raises(SystemExit):
         lab_report.insert("no marks", [])
 
@@ -207,7 +279,8 @@ def test_every_case_is_sampled_once_a_repetition_in_turns():
     assert all(case.rates == [100.0 * case.threads] * 3 for case in cases)
     assert asked == [2, 2, 2] and [row["repetition"] for row in control] == [0, 1, 2]
     first = [n for n in names if n.startswith("single_fib/")]
-    orders = [tuple(first[i:i + 6]) for i in (0, 6, 12)]
+    n = len(bench.VARIANTS)
+    orders = [tuple(first[i:i + n]) for i in (0, n, 2 * n)]
     assert all(set(order) == set(orders[0]) for order in orders) and len(set(orders)) > 1
 
 
@@ -225,11 +298,65 @@ def test_the_plan():
                for row in bench.plan(bench.VARIANTS, [1], ["single"], "fib"))
 
 
+class AnsweringLab(bench.Lab):
+    """Its processes' answers are given: nanoseconds on the CPU of 1000, one of these for each sample."""
+
+    def __init__(self, used):
+        super().__init__("lab", None, {0, 1})
+        self.used = iter(used)
+
+    def _ask(self, case, order, environment):
+        return [[610, 5, 1000, next(self.used)] for _ in order["cpus"]]
+
+
+@pytest.mark.parametrize("used, discarded", [([990], 0), ([500, 960], 1), ([1, 2, 3], 3)])
+def test_a_disturbed_sample_is_taken_again_and_counted(used, discarded):
+    case = bench.Case("single", "fib", "lock", "alone", 1)
+    assert AnsweringLab(used).sample(case, 0.1) == ([5e6], [610]) and case.discarded == discarded
+
+
+def test_who_waits_on_purpose_is_not_disturbed():
+    case = bench.Case("heap", "hand_over", "stock", "hand_over", 2, "malloc")
+    AnsweringLab([100, 100]).sample(case, 0.1)
+    assert case.discarded == 0
+
+
+def test_pairs_of_cpus_are_cases_of_their_own():
+    lab = AnsweringLab([])
+    rows = bench.plan(["stock"], [1, 2], ["parallel"], "fib", ["same socket"])
+    assert [(c.threads, c.place) for row in rows for c in row] == [(1, None), (2, None), (2, "same socket")]
+    assert lab.pairs.keys() <= set(bench.topology.KINDS)
+    record = make_record(noise=0)
+    for place, factor in (("sibling", 0.5), ("other socket", 0.2)):
+        record["cases"] += [{**case, "place": place, "rates": [r * factor for r in case["rates"]]}
+                            for case in record["cases"] if case["group"] == "parallel"
+                            and case["threads"] == 2 and case["place"] is None]
+    page = page_of(record)
+    assert page["pair_titles"] == ["2, sibling", "2, other socket"]
+    assert row_of(page["pairs"], "fib", "lock")[2:] == ["0.95 (0.95 to 0.95)", "0.38 (0.38 to 0.38)"]
+    assert row_of(page["together"], "fib", "lock")[2].startswith("1.90")
+
+
 def test_a_variant_that_computes_something_else_is_not_measured():
     rows = bench.plan(["stock", "lock"], [1], ["single"], "fib")
     lab = FakeLab(lambda case: 610 if case.variant == "stock" else 611)
     with pytest.raises(bench.Failed, match="computed"):
         bench.run(lab, rows, None, [1], 1, 0.1, lambda _: None)
+
+
+def test_results_come_from_a_clean_tree_only():
+    def why(commit, *arguments):
+        return bench.unfit(bench.parse_options(["--json", "x.json", *arguments]), commit)
+
+    assert why("abc") is None and why("abc+", "--quick") is None
+    assert "without changes" in why("abc+") and "checkout" in why(None)
+    assert bench.unfit(bench.parse_options([]), "abc+") is None
+
+
+def test_results_do_not_say_where_the_build_folder_was(tmp_path):
+    text = f"'--prefix={tmp_path}/lock' 'OPT=-O3'"
+    assert bench.without_paths(text, tmp_path) == "'--prefix=LAB/lock' 'OPT=-O3'"
+    assert bench.without_paths(None, tmp_path) is None
 
 
 def test_thread_counts():
@@ -262,7 +389,8 @@ def test_the_worker_measures(way, n):
                                  "seconds": 0.02})
     assert code == 0, err
     samples = json.loads(out)["samples"]
-    assert len(samples) == n and all(result == 610 and runs > 0 for result, runs, _ in samples)
+    assert len(samples) == n and all(
+        result == 610 and runs > 0 and 0 < used <= took * 1.01 for result, runs, took, used in samples)
 
 
 @pytest.mark.parametrize("heap", [

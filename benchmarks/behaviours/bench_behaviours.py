@@ -1,0 +1,105 @@
+"""Behaviours beside bocpy's, in one run: each case in processes of their own, by turns. See benchmarks/README.md.
+
+    make bench-behaviours BENCH_ARGS="--filter rows --json out.json"
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from objtunnel.demo.control import Control
+from objtunnel.demo.table import format_table, format_time
+
+import behaviour_goals
+import command
+import machine
+
+FORMAT = 1  # of the JSON
+SUBJECT = Path(__file__).with_name("subject.py")
+OURS, PEER = "from objtunnel import Box as Cown, start, wait, when", "from bocpy import Cown, start, wait, when"
+# name -> behaviours of ours, of bocpy's
+CASES = {"empty": (20_000, 5_000), "rows_10": (10_000, 2_000), "rows_1000": (2_000, 100), "rows_100000": (40, 4),
+         "waiting": (100_000, 100_000), "ring": (100, 100)}
+
+
+def main():
+    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
+                                smoke="one repetition of small sizes, to see that it runs")
+    return command.main(parser, list(CASES), lambda options, names: run(options, names))
+
+
+def has_bocpy():
+    return subprocess.run([sys.executable, "-c", "import bocpy"], capture_output=True).returncode == 0
+
+
+def run(options, names):
+    """Measure and print; return the record for the JSON."""
+    repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 9)
+    workers = min(2, len(os.sched_getaffinity(0)))
+    control = Control(workers, seconds=0.002 if options.smoke else 0.2)
+    description = machine.describe()
+    machine.announce(description)
+    record = {"format": FORMAT, "machine": description, "repeat": repeat, "workers": workers, "smoke": options.smoke,
+              "cases": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        programs = {"objtunnel": SUBJECT}
+        if has_bocpy():
+            programs["bocpy"] = Path(folder, "subject_bocpy.py")
+            programs["bocpy"].write_text(SUBJECT.read_text(encoding="utf-8").replace(OURS, PEER), encoding="utf-8")
+        else:
+            print("bocpy is not installed: only ours is measured", file=sys.stderr)
+        for name in names:
+            record["cases"][name] = measure(name, programs, repeat, workers, options.smoke, control)
+            print_case(name, record["cases"][name])
+    print("\n".join(behaviour_goals.verdicts(record)))
+    return record
+
+
+def measure(name, programs, repeat, workers, smoke, control):
+    """{way: [what the subject told, of each repetition]}, by turns; for rings one worker beside, and the control."""
+    ways = [(way, workers) for way in programs]
+    if name == "ring":
+        ways += [(way, 1) for way in programs]
+    samples = {(f"{way}, one worker" if n == 1 and workers > 1 else way): [] for way, n in ways}
+    controls = []
+    for _ in range(repeat):
+        for label, (way, n) in zip(samples, ways):
+            count = CASES[name][way == "bocpy"] // (20 if smoke else 1) or 1
+            told = subject(programs[way], name, count, n)
+            samples[label].append({**told, "n": count} if told is not None else None)
+        if name == "ring":
+            controls.append(control.sample())
+        ways.reverse()
+        samples = dict(reversed(samples.items()))
+    return {"samples": samples, "control": controls}
+
+
+def subject(program, name, count, workers):
+    """What the program tells; None if it fails or hangs."""
+    try:
+        result = subprocess.run([sys.executable, program, name, str(count), str(workers)], capture_output=True, text=True,
+                                timeout=300)
+        return json.loads(result.stdout.splitlines()[0])
+    except (subprocess.TimeoutExpired, IndexError, ValueError):
+        return None
+
+
+def print_case(name, case):
+    rows = []
+    for way, samples in sorted(case["samples"].items(), key=lambda item: item[0] != "objtunnel"):
+        each = [s["seconds"] / s["n"] for s in samples if s is not None]
+        if not each:
+            rows.append([name, way, "failed", "", ""])
+            continue
+        memory = [s["bytes"] / s["n"] for s in samples if s is not None and "bytes" in s]
+        rows.append([name, way, format_time(median(each)), f"{format_time(min(each))} to {format_time(max(each))}",
+                     f"{median(memory):.0f} bytes each" if memory else ""])
+    print(format_table(["case", "", "a behaviour", "from, to", ""], rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""A results file of `make lab-counts`: how often a run of each workload counts, and on what."""
+
+import json
+
+from lab_results import BadResults
+
+SCHEMA = 1
+VARIANTS = {"OT_LAB_HISTOGRAM": "histogram", "OT_LAB_HISTOGRAM_2006": "histogram-2006"}
+BALANCED = 0.01  # of its counts: more than that up or down, and an object's count drifts
+
+
+class Counts:
+    def __init__(self, record):
+        if not isinstance(record, dict) or record.get("kind") != "counts" or record.get("schema") != SCHEMA:
+            raise BadResults(f"not a results file of make lab-counts with schema {SCHEMA}")
+        try:
+            self.commit, self.version, self.date = record["commit"], record["version"], record["date"]
+            self.variant, self.workloads = VARIANTS[record["variant"]], record["workloads"]
+            self.runs = record["runs"]
+            for counted in self.workloads.values():
+                for part in ("immortal", "mortal", "objects", "types", "lines"):
+                    counted[part]
+        except (KeyError, TypeError) as error:
+            raise BadResults(f"the results file lacks something: {error!r}") from error
+
+    @classmethod
+    def load(cls, path):
+        try:
+            with open(path, encoding="utf-8") as file:
+                return cls(json.load(file))
+        except json.JSONDecodeError as error:
+            raise BadResults(f"not JSON: {error}") from error
+
+    def total(self, workload, kind):
+        """Counts up and down in a run."""
+        return sum(self.workloads[workload][kind].values())
+
+    def shares(self, workload):
+        """[(who, type, share of the counts of immortal objects)], the hottest first."""
+        total = self.total(workload, "immortal")
+        return [(row["who"], row["type"], (row["up"] + row["down"]) / total if total else 0.0)
+                for row in self.workloads[workload]["objects"]]
+
+    def share_of(self, workload, who):
+        """Of the counts of immortal objects; None if it is not among the hottest."""
+        return next((share for name, _, share in self.shares(workload) if name == who), None)
+
+    def drift(self, workload, who):
+        """(counts up less counts down) by all of them; None if it is not among the hottest."""
+        for row in self.workloads[workload]["objects"]:
+            if row["who"] == who:
+                return (row["up"] - row["down"]) / (row["up"] + row["down"])
+        return None
+
+    def balanced(self, workload, who):
+        drift = self.drift(workload, who)
+        return drift is None or abs(drift) <= BALANCED

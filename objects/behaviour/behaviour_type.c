@@ -1,0 +1,298 @@
+/* behaviour_type.c: the functions of _core that objtunnel._behaviours and its workers are made of.
+ *
+ * Main invariant: the crew's table (a LockingDict of the code that behaviours run) is set once, with the crew.
+ * Threading: the GIL of the caller's interpreter, which is let go of while waiting.
+ */
+#include "objects/behaviour/behaviour_type.h"
+
+#include "objects/sync/sync_type.h"
+#include "runtime/timeout.h"
+#include "runtime/vec.h"
+
+static ot_shared_t *_Atomic the_table; /* owned */
+static _Atomic uint64_t last_code;
+
+static int
+check_crew(void)
+{
+    if (ot_crew_size() == 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "no workers for behaviours: call objtunnel.start() first");
+        return -1;
+    }
+    if (ot_crew_is_stopping()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "behaviours cannot be scheduled any more: their workers "
+                        "have ended, or the program ends");
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- scheduling ------------------------------------------------------------------------------ */
+
+/* schedule(boxes, work): boxes is a tuple of different Boxes. A list that is given as work is emptied. */
+static PyObject *
+schedule(PyObject *module, PyObject *args)
+{
+    PyObject *boxes, *work;
+    ot_objects_t *home = ot_objects_current();
+    (void)module;
+    if (home == NULL || !PyArg_ParseTuple(args, "O!O:_schedule", &PyTuple_Type, &boxes, &work) ||
+        check_crew() < 0) {
+        return NULL;
+    }
+    OT_VEC(ot_box_t *) found = {0};
+    Py_ssize_t n = PyTuple_GET_SIZE(boxes);
+    ot_box_t *result = NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        ot_shared_t *shared = ot_handle_plain(home, PyTuple_GET_ITEM(boxes, i));
+        if (shared == NULL || shared->kind != &ot_box_kind) {
+            PyErr_Format(PyExc_TypeError, "not a Box: %R", PyTuple_GET_ITEM(boxes, i));
+            goto done;
+        }
+        if (ot_vec_push(&found, (ot_box_t *)shared) < 0) {
+            PyErr_NoMemory();
+            goto done;
+        }
+    }
+    ot_value_t *content = ot_value_new_exclusive(home, work, OT_ROOT_TAKEN);
+    if (content != NULL) {
+        result = ot_job_schedule(found.items, found.len, content);
+    }
+done:
+    ot_vec_free(&found);
+    return result == NULL ? NULL : ot_handle_steal(home, &result->cown.lock.head);
+}
+
+static PyObject *
+new_code_number(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(atomic_fetch_add(&last_code, 1) + 1);
+}
+
+/* ---- the crew -------------------------------------------------------------------------------- */
+
+static PyObject *
+crew_start(PyObject *module, PyObject *args)
+{
+    Py_ssize_t n;
+    PyObject *table;
+    ot_objects_t *home = ot_objects_current();
+    (void)module;
+    if (home == NULL || !PyArg_ParseTuple(args, "nO:_crew_start", &n, &table)) {
+        return NULL;
+    }
+    ot_shared_t *shared = ot_handle_plain(home, table);
+    if (n < 1 || n > OT_CREW_MAX || shared == NULL) {
+        return PyErr_Format(PyExc_ValueError, "workers must be 1 to %d", OT_CREW_MAX);
+    }
+    if (!ot_crew_start((size_t)n)) {
+        PyErr_SetString(PyExc_RuntimeError, "this process has workers for behaviours already");
+        return NULL;
+    }
+    ot_shared_ref(shared);
+    the_table = shared;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+crew_table(PyObject *module, PyObject *unused)
+{
+    ot_objects_t *home = ot_objects_current();
+    ot_shared_t *shared = the_table;
+    (void)module;
+    (void)unused;
+    if (home == NULL) {
+        return NULL;
+    }
+    if (shared == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "there are no workers for behaviours");
+        return NULL;
+    }
+    ot_shared_ref(shared);
+    return ot_handle_steal(home, shared);
+}
+
+static PyObject *
+crew_size(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromSize_t(ot_crew_size());
+}
+
+static PyObject *
+crew_stop(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    if (ot_crew_size() > 0) {
+        ot_crew_stop();
+    }
+    Py_RETURN_NONE;
+}
+
+/* All workers have ended: what was not begun is dropped; how many. The table goes, too. */
+static PyObject *
+crew_drop(PyObject *module, PyObject *unused)
+{
+    ot_objects_t *home = ot_objects_current();
+    size_t n = 0;
+    (void)module;
+    (void)unused;
+    if (home == NULL || ot_crew_size() == 0) {
+        return home == NULL ? NULL : PyLong_FromLong(0);
+    }
+    for (ot_behaviour_t *b; (b = ot_crew_take_back()) != NULL; n++) {
+        ot_job_drop(home, (ot_job_t *)b);
+    }
+    ot_box_report_all();
+    return PyLong_FromSize_t(n);
+}
+
+static PyObject *
+crew_forget(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    ot_crew_forget();
+    ot_box_inside = NULL;
+    the_table = NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+crew_counts(PyObject *module, PyObject *unused)
+{
+    ot_crew_counts_t counts = ot_crew_counts();
+    (void)module;
+    (void)unused;
+    return Py_BuildValue("KKK", (unsigned long long)counts.scheduled,
+                         (unsigned long long)counts.done, (unsigned long long)counts.running);
+}
+
+/* Whether all were done in time. */
+static PyObject *
+crew_wait(PyObject *module, PyObject *timeout)
+{
+    int64_t deadline;
+    (void)module;
+    if (ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
+        return NULL;
+    }
+    if (ot_box_inside != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a behaviour may not wait for behaviours: it is one of them");
+        return NULL;
+    }
+    ot_waiting_t waiting;
+    ot_waiting_begin(&waiting, deadline, "wait", NULL);
+    ot_sync_result_t result = ot_crew_wait(&waiting.patience);
+    ot_waiting_end(&waiting);
+    return result == OT_SYNC_INTERRUPTED ? NULL : PyBool_FromLong(result == OT_SYNC_OK);
+}
+
+/* ---- a worker's side --------------------------------------------------------------------------- */
+
+static PyObject *
+crew_join(PyObject *module, PyObject *arg)
+{
+    (void)module;
+    size_t index = PyLong_AsSize_t(arg);
+    if (index == (size_t)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (index >= ot_crew_size()) {
+        PyErr_SetString(PyExc_ValueError, "no such worker");
+        return NULL;
+    }
+    ot_crew_join(index);
+    Py_RETURN_NONE;
+}
+
+/* Behaviours that were to run here next are anybody's, with trees at rest. */
+static void
+give_up_bound(ot_objects_t *home)
+{
+    for (ot_behaviour_t *b; (b = ot_crew_take_bound()) != NULL;) {
+        ot_job_settle(home, (ot_job_t *)b);
+        ot_crew_put(b, -1);
+    }
+}
+
+static PyObject *
+crew_leave(PyObject *module, PyObject *unused)
+{
+    ot_objects_t *home = ot_objects_current();
+    (void)module;
+    (void)unused;
+    int member = ot_crew_self();
+    if (home == NULL) {
+        return NULL;
+    }
+    if (member >= 0) {
+        give_up_bound(home);
+        ot_box_keeper_ends(member);
+    }
+    return PyBool_FromLong(member >= 0 && ot_crew_leave());
+}
+
+/* The next behaviour, a _Running. None: there will be none any more. */
+static PyObject *
+crew_take(PyObject *module, PyObject *unused)
+{
+    ot_objects_t *home = ot_objects_current();
+    (void)module;
+    (void)unused;
+    if (home == NULL) {
+        return NULL;
+    }
+    if (ot_crew_self() < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "this thread is no worker for behaviours");
+        return NULL;
+    }
+    const ot_patience_t now = {.deadline = OT_DONT_WAIT};
+    bool interrupted;
+    ot_behaviour_t *b = ot_crew_take(&now, &interrupted);
+    if (b == NULL) {
+        ot_waiting_t waiting;
+        ot_waiting_begin(&waiting, OT_FOREVER, "wait", NULL);
+        b = ot_crew_take(&waiting.patience, &interrupted);
+        ot_waiting_end(&waiting);
+    }
+    if (interrupted) {
+        return NULL;
+    }
+    return b == NULL ? Py_NewRef(Py_None) : ot_running_steal(home, (ot_job_t *)b);
+}
+
+static PyMethodDef functions[] = {
+    {"_schedule", schedule, METH_VARARGS,
+     "_schedule(boxes, work): a behaviour on a tuple of different Boxes; the Box of its result."},
+    {"_new_code_number", new_code_number, METH_NOARGS, "A key for the crew's table."},
+    {"_crew_start", crew_start, METH_VARARGS,
+     "_crew_start(n, table): the process has n workers for behaviours."},
+    {"_crew_table", crew_table, METH_NOARGS, "The LockingDict of the code that behaviours run."},
+    {"_crew_size", crew_size, METH_NOARGS, "How many workers there are; 0: none."},
+    {"_crew_stop", crew_stop, METH_NOARGS, "Has no more behaviours begun."},
+    {"_crew_drop", crew_drop, METH_NOARGS,
+     "Once all workers have ended: drop what is left, and report failures that nobody has opened. How many were dropped."},
+    {"_crew_forget", crew_forget, METH_NOARGS, "In the child of a fork: there are no workers."},
+    {"_crew_counts", crew_counts, METH_NOARGS, "(scheduled, done, running)"},
+    {"_crew_wait", crew_wait, METH_O, "_crew_wait(timeout): until all are done; whether they are."},
+    {"_crew_join", crew_join, METH_O, "_crew_join(index): this thread is a worker."},
+    {"_crew_leave", crew_leave, METH_NOARGS,
+     "It is none any more. Whether it was the last one, and nobody had stopped them. What it keeps is "
+     "lost."},
+    {"_crew_take", crew_take, METH_NOARGS, "The next behaviour; None: the workers are to end."},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+ot_behaviour_functions_add(ot_objects_t *home)
+{
+    return PyModule_AddFunctions(home->module, functions);
+}

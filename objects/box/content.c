@@ -1,0 +1,291 @@
+/* content.c: what a box holds: a tree, the failure of a behaviour, or nothing (see box.h).
+ *
+ * Main invariant: that of ot_box_t.
+ * Threading: who has the box; the end of a keeper comes at any time, and changes `keeper` only.
+ */
+#include "objects/box/box.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/checks.h"
+#include "runtime/vec.h"
+
+__thread const ot_box_inside_t *ot_box_inside;
+
+bool
+ot_box_is_own(const ot_box_t *box)
+{
+    const ot_behaviour_t *b = ot_box_inside == NULL ? NULL : ot_box_inside->behaviour;
+    for (size_t i = 0; b != NULL && i < b->n; i++) {
+        if (b->requests[i].cown == &box->cown) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* Nobody has asked for the result of a behaviour that raised. */
+static void
+report(ot_box_t *box)
+{
+    const char *text = box->report != NULL ? box->report : "(no memory to say what)\n";
+    static const char title[] =
+        "objtunnel: a behaviour has failed, and nobody has opened its result:\n";
+    box->opened = true;
+    if (PyThreadState_GetUnchecked() == NULL || Py_IsFinalizing()) {
+        fprintf(stderr, "%s%s", title, text);
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PySys_FormatStderr("%s%s", title, text);
+    PyErr_SetRaisedException(error);
+}
+
+static bool
+is_untold(const ot_box_t *box)
+{
+    return box->failure != NULL && !box->opened;
+}
+
+static void
+box_free(ot_shared_t *self)
+{
+    ot_box_t *box = (ot_box_t *)self;
+    if (is_untold(box)) {
+        report(box);
+    }
+    ot_value_unref(box->content);
+    ot_value_unref(box->failure);
+    free(box->report);
+    free(box->why);
+    ot_cown_destroy(&box->cown);
+    free(box);
+}
+
+const ot_shared_kind_t ot_box_kind = {"Box", box_free, ot_cown_fork, NULL};
+
+ot_box_t *
+ot_box_new(ot_value_t *content)
+{
+    ot_box_t *box = calloc(1, sizeof *box);
+    if (box == NULL) {
+        ot_value_unref(content);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    box->content = content;
+    atomic_init(&box->keeper, OT_NOT_KEPT);
+    ot_cown_init(&box->cown, &ot_box_kind, content == NULL);
+    return box;
+}
+
+/* ---- to rest --------------------------------------------------------------------------------- */
+
+ot_value_t *
+ot_box_enter(ot_objects_t *home, PyObject *tree)
+{
+    ot_root_rule_t rule =
+        ot_seems_temporary(home->interp->consumers, tree) ? OT_ROOT_TAKEN : OT_ROOT_KEPT;
+    return ot_value_new_exclusive(home, tree, rule);
+}
+
+ot_value_t *
+ot_box_leave(ot_objects_t *home, PyObject *tree)
+{
+    bool alone = Py_REFCNT(tree) == 1;
+    return ot_value_new_exclusive(home, tree, alone ? OT_ROOT_OWNED : OT_ROOT_AS_SENT);
+}
+
+/* NULL without memory. */
+static char *
+copy_text(const char *text)
+{
+    return text == NULL ? NULL : strdup(text);
+}
+
+void
+ot_box_clear_failure(ot_box_t *box)
+{
+    ot_value_unref(box->failure);
+    box->failure = NULL;
+}
+
+void
+ot_box_set(ot_box_t *box, ot_value_t *content)
+{
+    OT_CHECK(OT_MUST(box->content == NULL && box->kept == NULL));
+    ot_box_clear_failure(box);
+    box->content = content;
+    atomic_store(&box->keeper, OT_NOT_KEPT);
+}
+
+void
+ot_box_fail(ot_box_t *box, ot_value_t *description, const char *text)
+{
+    OT_CHECK(OT_MUST(box->content == NULL && box->failure == NULL));
+    box->failure = description;
+    box->report = copy_text(text);
+}
+
+void
+ot_box_keep(ot_box_t *box, int member, PyObject *tree, const char *why)
+{
+    OT_CHECK(OT_MUST(box->content == NULL && box->kept == NULL));
+    ot_shared_ref(&box->cown.lock.head);
+    box->kept = tree;
+    box->stuck = why != NULL;
+    free(box->why);
+    box->why = copy_text(why);
+    atomic_store(&box->keeper, member);
+}
+
+/* The tree is the caller's, who has the box, and with it another reference to it. */
+static PyObject *
+unkeep(ot_box_t *box)
+{
+    PyObject *tree = box->kept;
+    box->kept = NULL;
+    box->stuck = false;
+    atomic_store(&box->keeper, OT_NOT_KEPT);
+    ot_shared_unref(&box->cown.lock.head);
+    return tree;
+}
+
+int
+ot_box_settle(ot_objects_t *home, ot_box_t *box)
+{
+    ot_value_t *content = ot_box_leave(home, box->kept);
+    if (content == NULL) {
+        return -1;
+    }
+    PyObject *tree = unkeep(box);
+    box->content = content;
+    Py_DECREF(tree);
+    return 0;
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static void
+raise_failure(ot_objects_t *home, ot_box_t *box)
+{
+    PyObject *description = ot_value_copy(home, box->failure);
+    PyObject *module = PyImport_ImportModule("objtunnel._failures");
+    PyObject *error = description == NULL || module == NULL
+                          ? NULL
+                          : PyObject_CallMethod(module, "unpack", "O", description);
+    Py_XDECREF(description);
+    Py_XDECREF(module);
+    if (error != NULL && PyExceptionInstance_Check(error)) {
+        box->opened = true;
+        PyErr_SetRaisedException(error);
+    } else if (error != NULL) {
+        PyErr_Format(PyExc_SystemError, "objtunnel: not an exception: %R", error);
+        Py_DECREF(error);
+    }
+}
+
+static PyObject *
+raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who, int keeper)
+{
+    if (keeper >= 0) {
+        return PyErr_Format(
+            PyExc_RuntimeError,
+            "the tree of %R stays in behaviours' worker %d, because it cannot travel (%s): "
+            "behaviours that use this box alone can see it, and take out what is in the way",
+            who, keeper, box->why == NULL ? "no memory" : box->why);
+    }
+    return PyErr_Format(home->lock_abandoned,
+                        "the interpreter that had %R has ended and could not put the tree back: "
+                        "it is lost; recover(tree) fills the box anew",
+                        who);
+}
+
+PyObject *
+ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member)
+{
+    PyObject *out = NULL;
+    int keeper = atomic_load(&box->keeper);
+    if (box->content != NULL) {
+        out = ot_value_take(home, box->content);
+        box->content = out == NULL ? box->content : NULL;
+    } else if (box->failure != NULL) {
+        raise_failure(home, box);
+    } else if (keeper >= 0 && keeper == member) {
+        out = unkeep(box);
+    } else {
+        raise_absent(home, box, who, keeper);
+    }
+    return out;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+typedef struct {
+    int member;
+    OT_VEC(ot_box_t *) boxes;
+    OT_VEC(PyObject *) trees;
+} gone_t;
+
+static void
+find_kept(ot_shared_t *self, void *arg)
+{
+    ot_box_t *box = (ot_box_t *)self;
+    gone_t *gone = arg;
+    if (atomic_load(&box->keeper) == gone->member) {
+        /* Without memory the tree outlives its interpreter, and nobody touches it. */
+        (void)ot_vec_push(&gone->trees, box->kept);
+        (void)ot_vec_push(&gone->boxes, box);
+        box->kept = NULL;
+        atomic_store(&box->keeper, OT_KEEPER_GONE);
+    }
+}
+
+void
+ot_box_keeper_ends(int member)
+{
+    gone_t gone = {.member = member};
+    ot_shared_visit(&ot_box_kind, find_kept, &gone);
+    for (size_t i = 0; i < gone.trees.len; i++) {
+        Py_DECREF(gone.trees.items[i]);
+    }
+    for (size_t i = 0; i < gone.boxes.len; i++) {
+        ot_shared_unref(&gone.boxes.items[i]->cown.lock.head);
+    }
+    ot_vec_free(&gone.trees);
+    ot_vec_free(&gone.boxes);
+}
+
+typedef OT_VEC(uint64_t) ids_t;
+
+/* Only notes it: what tells of it may run Python code. */
+static void
+find_untold(ot_shared_t *self, void *arg)
+{
+    ot_box_t *box = (ot_box_t *)self;
+    ot_lock_look_begin(&box->cown.lock);
+    bool is = box->cown.lock.depth == 0 && is_untold(box);
+    ot_lock_brief_end(&box->cown.lock);
+    ids_t *ids = arg;
+    if (is) {
+        (void)ot_vec_push(ids, self->id); /* without memory it is not told */
+    }
+}
+
+void
+ot_box_report_all(void)
+{
+    ids_t ids = {0};
+    ot_shared_visit(&ot_box_kind, find_untold, &ids);
+    for (size_t i = 0; i < ids.len; i++) {
+        ot_box_t *box = (ot_box_t *)ot_shared_find(ids.items[i]);
+        if (box != NULL) {
+            report(box);
+            ot_shared_unref(&box->cown.lock.head);
+        }
+    }
+    ot_vec_free(&ids);
+}

@@ -1,0 +1,95 @@
+/* cown.h: what one at a time may have, and the queue of those who want it: threads and behaviours.
+ *
+ * Purpose: a Box's lock. A thread asks for one cown and sleeps until it has it. A behaviour asks for several at once and
+ * never sleeps: whoever frees the last of them is told, and sees to it that the behaviour runs. "Cown" is the word of
+ * behaviour-oriented concurrency (Cheeseman et al., OOPSLA 2023) for a concurrent owner.
+ * Threading: any thread. A cown's guard (its lock's) is held for some loads and stores, never while anybody sleeps or is
+ * called. A behaviour enters all of its queues while it holds all of their guards, so that any two behaviours have the same
+ * order in each queue that both are in. That is why no circle of waiting behaviours can come about. No Python; who waits
+ * holds no GIL.
+ *
+ * The order. A request comes after all that were in its queue before it. So if one call of ot_behaviour_enqueue or
+ * ot_cown_acquire happens before another one, in one thread or by way of anything that orders threads, and both ask for a
+ * cown, then the first one has it first. Between threads alone a newcomer may overtake a thread that is waking up, which
+ * nothing can tell from another order of their calls.
+ *
+ * Ruled out: the list of the paper, where who enters swaps a tail pointer and spins until those before it have entered all
+ * their queues. A thread whose patience ends must leave the middle of a queue, which such a list cannot do; and a
+ * spinning thread waits for one that may have been preempted, as one that waits for a guard does, but does not sleep.
+ */
+#ifndef OT_OBJECTS_COWN_H
+#define OT_OBJECTS_COWN_H
+
+#include <stdatomic.h>
+
+#include "objects/sync/sync.h"
+
+typedef struct ot_cown ot_cown_t;
+typedef struct ot_behaviour ot_behaviour_t;
+
+/* A place in a cown's queue. Invariant (under the cown's guard): in the queue until it has the cown, or a thread's
+ * patience has ended. */
+typedef struct ot_request {
+    struct ot_request *next, *prev;
+    ot_cown_t *cown;           /* the caller's reference */
+    ot_behaviour_t *behaviour; /* NULL: a thread's, which lives on its stack */
+    ot_waitlist_t sleeper;     /* a thread's: itself, while it has not been woken */
+} ot_request_t;
+
+/* Invariants (under the guard): `behaviours` counts those in the queue. Held exactly while lock.depth is 1; free: the
+ * queue is empty, or its first is a thread that was woken and is on its way. lock.abandoned is never set, and nobody waits
+ * in lock.waiters. */
+struct ot_cown {
+    ot_lock_t lock; /* first; its guard guards all */
+    ot_request_t *first, *last;
+    size_t behaviours;
+};
+
+/* Who holds a cown for a behaviour that no thread runs yet: nobody's token. */
+#define OT_NO_THREAD UINT64_MAX
+
+/* Invariant: `missing` is how many of its cowns it does not have, and one more until it is in all queues. It falls to 0
+ * once. */
+struct ot_behaviour {
+    ot_behaviour_t *next; /* its owner's, once it has all */
+    atomic_size_t missing;
+    size_t n;
+    ot_request_t *requests; /* in the order of the cowns' ids, none twice */
+    /* It has all of its cowns now. Called once, without a lock, by whatever thread freed the last one, or by the one that
+     * enqueues it. Must not wait. */
+    void (*ready)(ot_behaviour_t *self);
+};
+
+/* Aborts if the invariants do not hold. Every change ends with it where OT_CHECKS is on. */
+void ot_cown_check_locked(const ot_cown_t *cown);
+
+/* For objects that begin with a cown, zeroed but for their own fields, and have a kind of their own: its `fork` is
+ * ot_cown_fork, its `free` calls ot_cown_destroy. held: it is a behaviour's from the beginning, which asks for it nowhere. */
+void ot_cown_init(ot_cown_t *cown, const ot_shared_kind_t *kind, bool held);
+void ot_cown_destroy(ot_cown_t *cown);
+void ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage);
+
+/* For a thread of interpreter `interp`: OK, TIMEOUT or INTERRUPTED (patience gave up). */
+ot_sync_result_t ot_cown_acquire(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience);
+
+/* For whoever has it, a thread or a behaviour. May call a behaviour's `ready`. */
+void ot_cown_release(ot_cown_t *cown);
+
+/* The behaviour that gets the cown once its holder, the caller, releases it; NULL: a thread does, or nobody. It stays so, if the
+ * behaviour misses none but the caller's. */
+ot_behaviour_t *ot_cown_next(ot_cown_t *cown);
+
+/* Says which thread has a behaviour's cown, for who asks. */
+void ot_cown_run_by(ot_cown_t *cown, int64_t interp);
+
+/* The interpreter has ended: what its threads hold is free. */
+void ot_cowns_abandon(const ot_shared_kind_t *kind, int64_t interp);
+
+/* requests: n of them, whose cowns are set and differ; they are sorted. */
+void ot_behaviour_init(ot_behaviour_t *self, ot_request_t *requests, size_t n,
+                       void (*ready)(ot_behaviour_t *self));
+
+/* Enters the queues of all its cowns in one atomic step. May call its `ready`, after which it may be gone. */
+void ot_behaviour_enqueue(ot_behaviour_t *self);
+
+#endif

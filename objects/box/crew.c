@@ -1,0 +1,485 @@
+/* crew.c: see crew.h.
+ *
+ * Main invariant: that of ot_member_t.
+ * Threading: a member's lock guards its queues and its sleep; never two of them at once.
+ */
+#include "objects/box/crew.h"
+
+#include <stdlib.h>
+
+#include "runtime/checks.h"
+#include "runtime/spin.h"
+
+typedef struct {
+    ot_behaviour_t *first, *last;
+} line_t;
+
+/* Invariant (under lock): length counts what is in `open`; `woken` is set for a member that sleeps, or will find it
+ * before it does. */
+typedef struct ot_member {
+    pthread_mutex_t lock;
+    line_t open;  /* any member may take from it */
+    line_t bound; /* only this one */
+    atomic_size_t length, bound_length;
+    ot_waitlist_t sleeper; /* the member itself */
+    bool woken;
+    bool joined;
+} ot_member_t;
+
+/* Never freed: who made a behaviour ready may be anywhere in here. */
+typedef struct {
+    size_t n;
+    _Atomic uint64_t
+        idle; /* bit i: member i is about to sleep or sleeps, and nobody has decided to wake it */
+    atomic_uint turn; /* whose queue is next for who has none of its own */
+    atomic_bool stopping;
+    _Atomic uint64_t scheduled, done, taken;
+    atomic_size_t present; /* members that have joined and not left */
+    atomic_size_t waiting; /* threads in `waiters`, or about to be */
+    pthread_mutex_t guard; /* guards waiters */
+    ot_waitlist_t waiters;
+    ot_spin_t spin;
+    ot_member_t members[];
+} crew_t;
+
+static crew_t *_Atomic the_crew;
+
+static __thread ot_member_t *self; /* NULL: the thread is no member */
+static __thread bool finishes, kept;
+
+/* ---- queues ---------------------------------------------------------------------------------- */
+
+static size_t
+count(const line_t *line)
+{
+    size_t n = 0;
+    const ot_behaviour_t *last = NULL;
+    for (const ot_behaviour_t *b = line->first; b != NULL; last = b, b = b->next) {
+        OT_MUST(b->missing == 0);
+        n++;
+    }
+    OT_MUST(line->last == last);
+    return n;
+}
+
+void
+ot_member_check_locked(const ot_member_t *member)
+{
+    OT_MUST(member->length == count(&member->open));
+    OT_MUST(member->bound_length == count(&member->bound));
+    ot_waitlist_check_locked(&member->sleeper);
+}
+
+static void
+append(line_t *line, ot_behaviour_t *b)
+{
+    b->next = NULL;
+    *(line->last != NULL ? &line->last->next : &line->first) = b;
+    line->last = b;
+}
+
+static ot_behaviour_t *
+pop(line_t *line)
+{
+    ot_behaviour_t *b = line->first;
+    if (b != NULL) {
+        line->first = b->next;
+        line->last = line->first == NULL ? NULL : line->last;
+        b->next = NULL;
+    }
+    return b;
+}
+
+static void
+unlock(ot_member_t *member)
+{
+    OT_CHECK(ot_member_check_locked(member));
+    pthread_mutex_unlock(&member->lock);
+}
+
+static void
+wake_locked(ot_member_t *member)
+{
+    member->woken = true;
+    (void)ot_wake_one_locked(&member->sleeper, 1);
+}
+
+static void
+wake(ot_member_t *member)
+{
+    pthread_mutex_lock(&member->lock);
+    wake_locked(member);
+    unlock(member);
+}
+
+static void
+put(ot_member_t *member, ot_behaviour_t *b, bool wakes)
+{
+    pthread_mutex_lock(&member->lock);
+    append(&member->open, b);
+    atomic_fetch_add(&member->length, 1);
+    if (wakes) {
+        wake_locked(member);
+    }
+    unlock(member);
+}
+
+ot_behaviour_t *
+ot_crew_take_bound(void)
+{
+    ot_behaviour_t *b = NULL;
+    if (atomic_load(&self->bound_length) > 0) {
+        pthread_mutex_lock(&self->lock);
+        b = pop(&self->bound);
+        atomic_fetch_sub(&self->bound_length, b != NULL);
+        unlock(self);
+    }
+    return b;
+}
+
+static ot_behaviour_t *
+take_from(ot_member_t *member)
+{
+    ot_behaviour_t *b = member == self ? ot_crew_take_bound() : NULL;
+    if (b == NULL && atomic_load(&member->length) > 0) {
+        pthread_mutex_lock(&member->lock);
+        b = pop(&member->open);
+        atomic_fetch_sub(&member->length, b != NULL);
+        unlock(member);
+    }
+    return b;
+}
+
+/* Own work first, then the others', beginning with the next member. */
+static ot_behaviour_t *
+find(crew_t *crew)
+{
+    size_t mine = (size_t)(self - crew->members);
+    ot_behaviour_t *b = NULL;
+    for (size_t i = 0; b == NULL && i < crew->n; i++) {
+        b = take_from(&crew->members[(mine + i) % crew->n]);
+    }
+    return b;
+}
+
+static bool
+is_work(crew_t *crew)
+{
+    bool is = atomic_load(&self->bound_length) > 0;
+    for (size_t i = 0; !is && i < crew->n; i++) {
+        is = atomic_load(&crew->members[i].length) > 0;
+    }
+    return is;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+bool
+ot_crew_start(size_t n)
+{
+    crew_t *none = NULL, *crew = calloc(1, sizeof *crew + n * sizeof *crew->members);
+    if (crew == NULL) {
+        return false;
+    }
+    crew->n = n;
+    pthread_mutex_init(&crew->guard, NULL);
+    ot_spin_init(&crew->spin);
+    for (size_t i = 0; i < n; i++) {
+        pthread_mutex_init(&crew->members[i].lock, NULL);
+    }
+    if (!atomic_compare_exchange_strong(&the_crew, &none, crew)) {
+        free(crew);
+        return false;
+    }
+    return true;
+}
+
+size_t
+ot_crew_size(void)
+{
+    crew_t *crew = the_crew;
+    return crew == NULL ? 0 : crew->n;
+}
+
+void
+ot_crew_stop(void)
+{
+    crew_t *crew = the_crew;
+    atomic_store(&crew->stopping, true);
+    for (size_t i = 0; i < crew->n; i++) {
+        wake(&crew->members[i]);
+    }
+}
+
+bool
+ot_crew_is_stopping(void)
+{
+    crew_t *crew = the_crew;
+    return crew != NULL && atomic_load(&crew->stopping);
+}
+
+void
+ot_crew_forget(void)
+{
+    the_crew = NULL;
+    self = NULL;
+}
+
+void
+ot_crew_join(size_t index)
+{
+    self = &((crew_t *)the_crew)->members[index];
+    atomic_fetch_add(&((crew_t *)the_crew)->present, 1);
+    pthread_mutex_lock(&self->lock);
+    self->joined = true;
+    unlock(self);
+}
+
+bool
+ot_crew_leave(void)
+{
+    crew_t *crew = the_crew;
+    ot_member_t *member = self;
+    line_t left = {NULL, NULL};
+    pthread_mutex_lock(&member->lock);
+    member->joined = false;
+    for (ot_behaviour_t *b; (b = pop(&member->bound)) != NULL;) {
+        atomic_fetch_sub(&member->bound_length, 1);
+        append(&left, b);
+    }
+    unlock(member);
+    self = NULL;
+    for (ot_behaviour_t *b; (b = pop(&left)) != NULL;) {
+        ot_crew_put(b, -1);
+    }
+    return atomic_fetch_sub(&crew->present, 1) == 1 && !atomic_exchange(&crew->stopping, true);
+}
+
+int
+ot_crew_self(void)
+{
+    return self == NULL ? -1 : (int)(self - ((crew_t *)the_crew)->members);
+}
+
+/* ---- counts ---------------------------------------------------------------------------------- */
+
+void
+ot_crew_count_scheduled(void)
+{
+    atomic_fetch_add_explicit(&((crew_t *)the_crew)->scheduled, 1, memory_order_relaxed);
+}
+
+static bool
+all_done(crew_t *crew)
+{
+    uint64_t done = atomic_load(&crew->done); /* first: it never overtakes the other */
+    return done == atomic_load(&crew->scheduled);
+}
+
+void
+ot_crew_count_done(void)
+{
+    crew_t *crew = the_crew;
+    /* Sequentially consistent, as the other side's: who waits says so and then looks at the counts. */
+    atomic_fetch_add(&crew->done, 1);
+    if (atomic_load(&crew->waiting) > 0 && all_done(crew)) {
+        pthread_mutex_lock(&crew->guard);
+        ot_wake_all_locked(&crew->waiters, 1);
+        pthread_mutex_unlock(&crew->guard);
+    }
+}
+
+ot_crew_counts_t
+ot_crew_counts(void)
+{
+    crew_t *crew = the_crew;
+    if (crew == NULL) {
+        return (ot_crew_counts_t){0, 0, 0};
+    }
+    uint64_t done = atomic_load(&crew->done), taken = atomic_load(&crew->taken);
+    return (ot_crew_counts_t){atomic_load(&crew->scheduled), done, taken > done ? taken - done : 0};
+}
+
+ot_sync_result_t
+ot_crew_wait(const ot_patience_t *patience)
+{
+    crew_t *crew = the_crew;
+    ot_sync_result_t result = OT_SYNC_OK;
+    if (crew == NULL) {
+        return OT_SYNC_OK;
+    }
+    pthread_mutex_lock(&crew->guard);
+    atomic_fetch_add(&crew->waiting, 1);
+    while (result == OT_SYNC_OK && !all_done(crew)) {
+        ot_waiter_t w;
+        ot_wait_result_t why = ot_wait_locked(&crew->waiters, &w, false, &crew->guard, patience);
+        if (why == OT_WAIT_GAVE_UP) {
+            result = OT_SYNC_INTERRUPTED;
+        } else if (why == OT_WAIT_TIMEOUT && !all_done(crew)) {
+            result = OT_SYNC_TIMEOUT;
+        }
+    }
+    atomic_fetch_sub(&crew->waiting, 1);
+    pthread_mutex_unlock(&crew->guard);
+    return result;
+}
+
+/* ---- putting --------------------------------------------------------------------------------- */
+
+/* Takes somebody out of `idle`, who must be woken: the caller's promise. NULL: nobody is. */
+static ot_member_t *
+claim_idle(crew_t *crew)
+{
+    uint64_t idle = atomic_load(&crew->idle);
+    while (idle != 0) {
+        int i = __builtin_ctzll(idle);
+        if (atomic_compare_exchange_weak(&crew->idle, &idle, idle & ~(UINT64_C(1) << i))) {
+            return &crew->members[i];
+        }
+    }
+    return NULL;
+}
+
+static ot_member_t *
+any_member(crew_t *crew)
+{
+    return self != NULL ? self : &crew->members[atomic_fetch_add(&crew->turn, 1) % crew->n];
+}
+
+static void
+put_bound(ot_member_t *member, ot_behaviour_t *b)
+{
+    pthread_mutex_lock(&member->lock);
+    bool joined = member->joined;
+    if (joined) {
+        append(&member->bound, b);
+        atomic_fetch_add(&member->bound_length, 1);
+        if (member != self) {
+            wake_locked(member);
+        }
+    }
+    unlock(member);
+    if (!joined) {
+        ot_crew_put(b, -1); /* it has ended, and what bound the behaviour with it */
+    }
+}
+
+void
+ot_crew_put(ot_behaviour_t *b, int member)
+{
+    crew_t *crew = the_crew;
+    if (member >= 0) {
+        put_bound(&crew->members[member], b);
+        return;
+    }
+    if (finishes && !kept) {
+        kept = true;
+        put(self, b, false);
+        return;
+    }
+    ot_member_t *idle = claim_idle(crew);
+    if (idle != NULL) {
+        put(idle, b, true);
+        return;
+    }
+    put(any_member(crew), b, false);
+    idle = claim_idle(crew); /* one that looked at the queues before that */
+    if (idle != NULL) {
+        wake(idle);
+    }
+}
+
+ot_behaviour_t *
+ot_crew_take_back(void)
+{
+    crew_t *crew = the_crew;
+    ot_behaviour_t *b = NULL;
+    for (size_t i = 0; b == NULL && i < crew->n; i++) {
+        ot_member_t *member = &crew->members[i];
+        pthread_mutex_lock(&member->lock);
+        if ((b = pop(&member->open)) != NULL) {
+            atomic_fetch_sub(&member->length, 1);
+        } else if ((b = pop(&member->bound)) != NULL) {
+            atomic_fetch_sub(&member->bound_length, 1);
+        }
+        unlock(member);
+    }
+    if (b != NULL) {
+        atomic_fetch_add(&crew->taken, 1);
+    }
+    return b;
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+void
+ot_crew_finish_begin(void)
+{
+    finishes = self != NULL;
+    kept = false;
+}
+
+void
+ot_crew_finish_end(void)
+{
+    finishes = false;
+}
+
+/* Looks for a little while, if that has paid lately. */
+static bool
+spin_for_work(crew_t *crew)
+{
+    if (!ot_spin_begin(&crew->spin)) {
+        return false;
+    }
+    int64_t end = ot_clock_now() + OT_SPIN_NS;
+    bool found = false;
+    while (!found && ot_clock_now() < end) {
+        found = is_work(crew) || atomic_load(&crew->stopping);
+    }
+    ot_spin_end(&crew->spin, found);
+    return found;
+}
+
+/* Whether patience has given up. */
+static bool
+sleep_until_woken(const ot_patience_t *patience)
+{
+    ot_wait_result_t why = OT_WAIT_WOKEN;
+    pthread_mutex_lock(&self->lock);
+    while (!self->woken && why == OT_WAIT_WOKEN) {
+        ot_waiter_t w;
+        why = ot_wait_locked(&self->sleeper, &w, false, &self->lock, patience);
+    }
+    self->woken = false;
+    unlock(self);
+    return why == OT_WAIT_GAVE_UP;
+}
+
+ot_behaviour_t *
+ot_crew_take(const ot_patience_t *patience, bool *interrupted)
+{
+    crew_t *crew = the_crew;
+    uint64_t mine = UINT64_C(1) << (self - crew->members);
+    *interrupted = false;
+    while (!atomic_load(&crew->stopping) && !*interrupted) {
+        ot_behaviour_t *b = find(crew);
+        if (b != NULL) {
+            atomic_fetch_add_explicit(&crew->taken, 1, memory_order_relaxed);
+            return b;
+        }
+        if (patience->deadline == OT_DONT_WAIT) {
+            return NULL;
+        }
+        if (spin_for_work(crew)) {
+            continue;
+        }
+        atomic_fetch_or(&crew->idle, mine);
+        if (!is_work(crew) && !atomic_load(&crew->stopping)) {
+            *interrupted = sleep_until_woken(patience);
+        }
+        /* Who claimed the bit meanwhile has woken us or will: `woken` is then found set, and costs a round. */
+        atomic_fetch_and(&crew->idle, ~mine);
+    }
+    return NULL;
+}

@@ -1,0 +1,77 @@
+/* crew.h: the workers that run behaviours, and how a behaviour that has all of its cowns finds one.
+ *
+ * Purpose: one crew a process. Each member (a thread of a worker interpreter) has a queue. Who makes a behaviour ready
+ * puts it into the queue of a member that is idle and wakes that one. If none is, it goes into its own queue, or any; and a
+ * member whose queue is empty takes from the others' before it sleeps. There is no queue, and no lock, of the whole crew.
+ * Invariants: a behaviour that is ready is in one queue, or a member has taken it. No member sleeps for ever while an
+ * ordinary queue is not empty. A behaviour that is bound to a member runs there and nowhere else.
+ * Threading: any thread, but for what says "member". No Python; hold no GIL while waiting.
+ *
+ * Why nobody sleeps beside work: who puts a behaviour into a queue looks at `idle` afterwards; who is about to sleep sets
+ * its bit in `idle` and looks at all queues afterwards. Both orders are sequentially consistent, so one of the two sees
+ * what the other has done.
+ */
+#ifndef OT_OBJECTS_CREW_H
+#define OT_OBJECTS_CREW_H
+
+#include "objects/box/cown.h"
+
+enum { OT_CREW_MAX = 64 }; /* members: the bits of `idle` */
+
+typedef struct {
+    uint64_t scheduled, done, running;
+} ot_crew_counts_t;
+
+/* Makes the crew of the process, of n members. False: there is one. */
+bool ot_crew_start(size_t n);
+
+/* How many members it was made for; 0: there is none. */
+size_t ot_crew_size(void);
+
+/* Has no more behaviours begun: members get NULL from ot_crew_take, and who makes one ready leaves it in a queue. */
+void ot_crew_stop(void);
+bool ot_crew_is_stopping(void);
+
+/* For a child after fork(): there is no crew. */
+void ot_crew_forget(void);
+
+/* A behaviour comes into being, and has run. */
+void ot_crew_count_scheduled(void);
+void ot_crew_count_done(void);
+ot_crew_counts_t ot_crew_counts(void);
+
+/* Until all are done: OK, TIMEOUT, INTERRUPTED. */
+ot_sync_result_t ot_crew_wait(const ot_patience_t *patience);
+
+/* Where it goes that has all of its cowns: its `ready`. member: -1, or the only one that it may run in. */
+void ot_crew_put(ot_behaviour_t *b, int member);
+
+/* What was put and nobody has taken, when no member is left: NULL after the last one. */
+ot_behaviour_t *ot_crew_take_back(void);
+
+/* ---- the members' own threads ------------------------------------------------------------------ */
+
+/* The calling thread is member `index` from now on, and no more. Left: what was bound to it is anybody's. The last one that
+ * leaves stops the crew, if nobody else has: true, and it is to see to what is left. */
+void ot_crew_join(size_t index);
+bool ot_crew_leave(void);
+
+/* The calling thread's index, -1: it is no member. */
+int ot_crew_self(void);
+
+/* The next one to run: sleeps until there is one, unless the deadline is OT_DONT_WAIT. NULL: the crew stops; or patience gave up: *interrupted. */
+ot_behaviour_t *ot_crew_take(const ot_patience_t *patience, bool *interrupted);
+
+/* The next one that is bound to the calling member, without waiting; NULL: there is none. */
+ot_behaviour_t *ot_crew_take_bound(void);
+
+/* Between these two the member frees the cowns of the behaviour that it has run: the first one that is ready by that it
+ * runs itself, next, without anybody being woken. */
+void ot_crew_finish_begin(void);
+void ot_crew_finish_end(void);
+
+/* Aborts if a member's queue is broken. Each change of a queue ends with it where OT_CHECKS is on. */
+struct ot_member;
+void ot_member_check_locked(const struct ot_member *member);
+
+#endif

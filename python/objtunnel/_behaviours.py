@@ -1,0 +1,358 @@
+"""when(), start(), wait(): functions that run once their boxes are free, see docs/behaviours.md.
+
+A behaviour is C's from the moment it is scheduled (objects/behaviour/): which one runs where is decided there. Python's
+part is to describe the function, here, and to make it again in the worker that runs it (_behaviour_worker.py).
+
+A behaviour's function has no name that another interpreter could find it by: the name below the decorator is the result's.
+So its code goes by value, once, into a table of the process (number -> code and what its globals are). A call says the
+number and, if there are such, what its cells, defaults and keyword defaults hold.
+
+Main invariant: `_members` has all workers that were started and are not known to have ended.
+Threading: `_lock` guards starting; when() takes no lock but those of the boxes.
+"""
+
+import builtins
+import functools
+import marshal
+import os
+import sys
+import threading
+import time
+import types
+import warnings
+
+from objtunnel import _codes, _core, _exit, _functions, _main, _setup
+from objtunnel._core import Box, LockingDict, Tunnel, start_worker
+from objtunnel._errors import TunnelClosed, TunnelEmpty
+from objtunnel._worker import rename_path
+
+MOST = 64  # workers
+_KEPT = 4096  # code objects that are remembered
+_AGAIN = 0.2  # seconds between two interrupts of a behaviour that is to end
+
+
+# ---- when ---------------------------------------------------------------------------------------
+
+def when(*boxes):
+    """Schedule the function below once all the boxes are free: @when(a, b, [c, d]).
+
+    boxes: Boxes, and lists or tuples of Boxes. The function gets a Held for each, in the same shape; `held.value` is the
+    live tree, which moves into the interpreter that runs the function and back when it ends. A box that is named twice has
+    one Held. Without boxes it is a task.
+
+    What stands for the function afterwards is a Box for its result. Acquiring that waits for this one result only, and
+    raises what the function raised. Two behaviours that share a box run in the order in which they were scheduled, as far
+    as there is one. All boxes are acquired in one step, so behaviours cannot deadlock.
+
+    The function's cells, defaults and keyword defaults are sent as they are now. Raises TypeError, naming the variable,
+    for what cannot be sent.
+
+    >>> account = Box({"balance": 0})
+    >>> @when(account)
+    ... def _(account):
+    ...     account.value["balance"] += 10
+    """
+    named, shape = _arrange(boxes)
+
+    def schedule(fn):
+        return _schedule(fn, named, shape)
+
+    return schedule
+
+
+def _arrange(parameters):
+    """(different boxes, shape): a shape says which of the boxes each parameter is; None: one each, in this order."""
+    for parameter in parameters:
+        if type(parameter) is not Box:
+            break
+    else:
+        if len(parameters) < 2 or len(set(parameters)) == len(parameters):
+            return parameters, None
+    places = {}
+    shape = []
+    for i, parameter in enumerate(parameters, 1):
+        if type(parameter) is Box:
+            shape.append(places.setdefault(parameter, len(places)))
+            continue
+        if type(parameter) not in (list, tuple):
+            raise TypeError(f"when() takes boxes, and lists or tuples of boxes: parameter {i} is "
+                            f"{type(parameter).__name__!r}")
+        for box in parameter:
+            if type(box) is not Box:
+                raise TypeError(f"when() takes boxes, and lists or tuples of boxes: parameter {i} has "
+                                f"{type(box).__name__!r} in it")
+        shape.append(type(parameter)([places.setdefault(box, len(places)) for box in parameter]))
+    return tuple(places), shape
+
+
+def _schedule(fn, boxes, shape):
+    if _main.is_running():
+        raise RuntimeError("a behaviour is being scheduled while the script is run for another interpreter, which needs its "
+                           "names: put it under  if __name__ == '__main__':")
+    if not _core._crew_size():
+        start()
+    work = _describe(fn)
+    if shape is None and type(work) is int:
+        return _core._schedule(boxes, work)
+    try:
+        return _core._schedule(boxes, [shape, work])
+    except TypeError as error:
+        _name_variable(error, fn)
+        raise
+
+
+# ---- the function -------------------------------------------------------------------------------
+
+def _describe(fn):
+    """The number of its code if that is all; else [number, cells, defaults, keyword defaults], ["call", packed function],
+    or ["partial", description, arguments, keyword arguments]."""
+    if type(fn) is types.FunctionType:
+        number = _number_of(fn)
+        if type(number) is int:
+            if fn.__closure__ is None and fn.__defaults__ is None and fn.__kwdefaults__ is None:
+                return number
+            number = [number]
+        return [*number, [_content(cell) for cell in fn.__closure__ or ()], fn.__defaults__, fn.__kwdefaults__]
+    if type(fn) is functools.partial:
+        return ["partial", _describe(fn.func), fn.args, fn.keywords]
+    return ["call", _functions.pack(fn)]
+
+
+def _content(cell):
+    """[what the cell holds], [] if it is empty."""
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []
+
+
+def _is_dunder(name):
+    return name.startswith("__") and name.endswith("__")
+
+
+class _Entry:
+    """A code object with its globals, as the table has it."""
+
+    def __init__(self, fn):
+        self.code, self.own = fn.__code__, fn.__globals__  # alive, so that their ids stay theirs
+        self.name = self.own.get("__name__")
+        self.names = sorted(name for name in _codes.loaded(self.code) if not _is_dunder(name))
+        self.stores = bool(_codes.stored(self.code))
+        self.needed = self._find_needed()
+        self.kind, detail = self._classify()
+        self.number = _core._new_code_number()
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        _get_table()[self.number] = [marshal.dumps(self.code), fn.__qualname__, self.name, self.kind, detail, path]
+
+    def _find_needed(self):
+        return {name: self.own[name] for name in self.names if name in self.own}
+
+    def is_valid(self):
+        """Whether the globals are of the kind still. Only those are compared that were sent by name."""
+        if self.kind in ("name", "script"):
+            return True
+        own = self.own
+        for name in self.names:
+            if (name in own) != (name in self.needed):
+                return False
+        return self.kind != "modules" or all(own[name] is o for name, o in self.needed.items())
+
+    def _classify(self):
+        """How a worker gets the globals: (kind, what it needs for that)."""
+        main = sys.modules.get("__main__")
+        is_main = main is not None and self.own is main.__dict__
+        if not is_main:
+            module = sys.modules.get(self.name or "")
+            if module is not None and getattr(module, "__dict__", None) is self.own:
+                return "name", self.name
+        # A name that is not there yet may be by the time that the script has run.
+        is_complete = is_main and all(name in self.needed or hasattr(builtins, name) for name in self.names)
+        if not self.needed and not self.stores and (is_complete or not is_main):
+            return "none", None
+        modules = {name: o.__name__ for name, o in self.needed.items()
+                   if type(o) is types.ModuleType and sys.modules.get(o.__name__) is o and o is not main}
+        if len(modules) == len(self.needed) and not self.stores and (is_complete or not is_main):
+            return "modules", modules
+        if is_main and _main.describe() is not None:
+            return "script", next((name for name in self.names if name not in modules), self.code.co_name)
+        return "values", None
+
+
+_entries = {}  # (id(code), id(globals)) -> _Entry
+
+
+def _number_of(fn):
+    """The number of the code in the table; with the globals it needs if those go by value: [number, globals]."""
+    key = id(fn.__code__), id(fn.__globals__)
+    entry = _entries.get(key)
+    if entry is None or not entry.is_valid():
+        if len(_entries) >= _KEPT:
+            _entries.clear()
+        entry = _entries[key] = _Entry(fn)
+    if entry.kind == "values":
+        return [entry.number, entry._find_needed()]
+    return entry.number
+
+
+_table = None
+
+
+def _get_table():
+    global _table
+    if _table is None:
+        _table = _core._crew_table()
+    return _table
+
+
+def _name_variable(error, fn):
+    """The path in a TypeError of sending, as the user knows the variable."""
+    if type(fn) is functools.partial:
+        rename_path(error, {"$[1][2]": "the partial's arguments", "$[1][3]": "the partial's keyword arguments"})
+        return
+    if type(fn) is not types.FunctionType:
+        rename_path(error, {"$[1][1]": "the function"})
+        return
+    code, names = fn.__code__, {}
+    shift = 1 + (type(_number_of(fn)) is list)
+    if shift == 2:
+        names |= {f"$[1][1][{name!r}]": f"global variable {name!r}" for name in fn.__globals__}
+    names |= {f"$[1][{shift}][{i}][0]": f"variable {name!r}" for i, name in enumerate(code.co_freevars)}
+    n = len(fn.__defaults__ or ())
+    defaults = code.co_varnames[code.co_argcount - n:code.co_argcount]
+    names |= {f"$[1][{shift + 1}][{i}]": f"default of {name!r}" for i, name in enumerate(defaults)}
+    names |= {f"$[1][{shift + 2}][{name!r}]": f"default of {name!r}" for name in fn.__kwdefaults__ or ()}
+    rename_path(error, names)
+
+
+# ---- the workers --------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_members = []  # (worker, its status tunnel)
+_exiting = False
+
+
+def start(workers=None):
+    """Start the interpreters that run behaviours; when() does it if need be.
+
+    workers: how many, at most 64; by default as many as there are cores, and at least two. Returns when they are up. Does
+    nothing if they run already. Raises RuntimeError if other numbers of workers run, or in an interpreter that is not the
+    main one.
+    """
+    if workers is not None and (type(workers) is not int or not 1 <= workers <= MOST):
+        raise ValueError(f"workers must be a number from 1 to {MOST}, not {workers!r}")
+    with _lock:
+        running = _core._crew_size()
+        if running:
+            if workers not in (None, running):
+                raise RuntimeError(f"{running} workers for behaviours run already")
+            return
+        if _main.is_running():
+            raise RuntimeError("start() is called while the script is run for another interpreter, which needs its names: "
+                               "put it under  if __name__ == '__main__':")
+        if not _core._is_main_interpreter():
+            raise RuntimeError("the workers for behaviours are the main interpreter's: call objtunnel.start() there")
+        if _exiting:
+            raise RuntimeError("behaviours cannot be scheduled any more: the process ends")
+        _start(workers or min(MOST, max(2, os.process_cpu_count() or 1)))
+
+
+def _start(n):
+    global _table
+    _register()
+    _main.alias()
+    _table = LockingDict()
+    _core._crew_start(n, _table)
+    path, setup = list(sys.path), _setup.describe()
+    for index in range(n):
+        inbox, status = Tunnel(), Tunnel()
+        inbox.send([setup, "behaviours", index])
+        _members.append((start_worker(f"objtunnel-behaviours_{index}", path, inbox, status), status))
+    for worker, status in list(_members):
+        try:
+            status.recv()
+        except TunnelClosed:
+            _core._crew_stop()
+            _wait_for_ends(None)
+            _core._crew_forget()
+            _members.clear()
+            raise RuntimeError(f"a worker for behaviours could not be started: {worker.error}") from None
+
+
+@functools.cache
+def _register():
+    _exit.at_end(_finish)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def _before_fork():
+    if _members:
+        warnings.warn("os.fork() while objtunnel's workers for behaviours run crashes the child in CPython itself: use the "
+                      "spawn start method", RuntimeWarning, stacklevel=2)
+
+
+def _after_fork():
+    """In the child there are no workers."""
+    global _lock, _table
+    _core._crew_forget()
+    _members.clear()
+    _entries.clear()
+    _lock, _table = threading.Lock(), None
+
+
+def wait(timeout=None):
+    """Wait until all behaviours are done, those that they schedule included.
+
+    timeout: seconds; TimeoutError after that, and nothing has changed. Nothing is torn down: schedule more afterwards. Any
+    thread may wait; inside a behaviour it raises RuntimeError.
+    """
+    if not _core._crew_wait(timeout):
+        scheduled, done, _ = _core._crew_counts()
+        raise TimeoutError(f"{scheduled - done} behaviours are not done after {timeout} s")
+
+
+# ---- the end of the process ---------------------------------------------------------------------
+
+def _wait_for_ends(seconds):
+    """Whether all workers have ended in time."""
+    end = None if seconds is None else time.monotonic() + seconds
+    for member in list(_members):
+        try:
+            while True:
+                member[1].recv(None if end is None else max(0, end - time.monotonic()))
+        except TunnelClosed:
+            _members.remove(member)
+        except TunnelEmpty:
+            return False
+    return True
+
+
+def _interrupt_all(seconds):
+    """A behaviour may catch one interrupt and go on."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for worker, _ in list(_members):
+            worker.interrupt(0)
+        if _wait_for_ends(_AGAIN):
+            return True
+    return False
+
+
+def _finish():
+    """What runs has some seconds to end; then it is interrupted. What waits is dropped, and counted."""
+    global _exiting
+    _exiting = True
+    if not _core._crew_size():
+        return
+    _core._crew_stop()
+    try:
+        if not (not _exit.by_ctrl_c() and _wait_for_ends(_exit.GRACE)) and not _interrupt_all(_exit.GRACE):
+            _exit.die(f"a behaviour did not end within {_exit.GRACE:.0f} s (it is inside C code); the process ends "
+                      f"without it")
+    except KeyboardInterrupt:
+        _exit.note_ctrl_c()
+        _exit.die("ended by Ctrl-C while a behaviour was still running")
+        raise
+    dropped = _core._crew_drop()
+    if dropped:
+        _exit.say(f"{dropped} behaviour{'s were' if dropped > 1 else ' was'} dropped: the program ended before they could "
+                  f"run; objtunnel.wait() waits for them")
