@@ -27,6 +27,11 @@ def test_no_source_file_is_longer_than_800_lines():
     assert {str(p.relative_to(ROOT)): lines(p) for p in SOURCES if lines(p) > 800} == {}
 
 
+def test_no_program_or_core_dump_lies_among_the_sources():
+    assert [p for folder in (*FOLDERS, "docs") for p in (ROOT / folder).rglob("*")
+            if p.is_file() and p.suffix != ".so" and p.open("rb").read(4) == b"\x7fELF"] == []
+
+
 @pytest.mark.parametrize("folder", ["objtunnel", "tunnel", "runtime"] + [
     p.name for p in sorted((ROOT / "objects").iterdir()) if p.is_dir()])
 def test_the_drawing_has_each_c_file(folder):
