@@ -13,6 +13,7 @@
 #include "objects/frozen/frozen.h"
 #include "objects/list/list_type.h"
 #include "objects/sync/sync_type.h"
+#include "runtime/import.h"
 
 int
 ot_objects_add(PyObject *module, ot_objects_t *home)
@@ -22,17 +23,14 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     }
     ot_shared_set_closer(ot_close_waiting);
     ot_channel_set_heir(ot_tree_inherit);
-    PyObject *errors = PyImport_ImportModule("objtunnel._errors");
-    home->lock_abandoned =
-        errors == NULL ? NULL : PyObject_GetAttrString(errors, "LockAbandonedError");
-    Py_XDECREF(errors);
-    return home->lock_abandoned == NULL || ot_array_type_add(home) < 0 ||
-                   ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
-                   ot_barrier_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
-                   ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
-                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0 ||
-                   ot_running_types_add(home) < 0 || ot_behaviour_functions_add(home) < 0 ||
-                   ot_opaque_watch(home) < 0 || ot_live_objects_add(home) < 0
+    return ot_import_into("objtunnel._errors", "LockAbandonedError", &home->lock_abandoned) < 0 ||
+                   ot_array_type_add(home) < 0 || ot_lock_types_add(home) < 0 ||
+                   ot_semaphore_types_add(home) < 0 || ot_barrier_type_add(home) < 0 ||
+                   ot_box_type_add(home) < 0 || ot_frozen_types_add(home) < 0 ||
+                   ot_ldict_type_add(home) < 0 || ot_file_type_add(home) < 0 ||
+                   ot_list_type_add(home) < 0 || ot_running_types_add(home) < 0 ||
+                   ot_behaviour_functions_add(home) < 0 || ot_opaque_watch(home) < 0 ||
+                   ot_live_objects_add(home) < 0
                ? -1
                : 0;
 }

@@ -167,7 +167,6 @@ static PyObject *
 global_from_row(ot_state_t *state, const ot_global_row_t *row)
 {
     static const char *const names[] = {"empty", "starting", "ready", "exiting", "abandoned"};
-    PyObject *global = PyStructSequence_New(state->process_global_type);
     PyObject *fields[] = {
         PyUnicode_FromString(row->name),
         row->key == NULL ? Py_NewRef(Py_None) : PyUnicode_FromString(row->key),
@@ -177,19 +176,7 @@ global_from_row(ot_state_t *state, const ot_global_row_t *row)
         PyFloat_FromDouble((double)row->age / 1e9),
         PyList_New(0),
     };
-    bool good = global != NULL;
-    for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
-        good = good && fields[i] != NULL;
-        if (global != NULL) {
-            PyStructSequence_SetItem(global, i, fields[i]);
-        } else {
-            Py_XDECREF(fields[i]);
-        }
-    }
-    if (!good) {
-        Py_CLEAR(global);
-    }
-    return global;
+    return ot_struct_steal(state->process_global_type, fields, Py_ARRAY_LENGTH(fields));
 }
 
 /* Adds who needs it, a global of that name, or a resource as `name['key']`. */
@@ -272,10 +259,8 @@ int
 ot_globals_add(PyObject *module, ot_state_t *state)
 {
     state->process_keys = PyList_New(0);
-    state->process_global_type = PyStructSequence_NewType(&global_desc);
-    if (state->process_keys == NULL || state->process_global_type == NULL ||
-        PyModule_AddType(module, state->process_global_type) < 0) {
-        return -1;
-    }
-    return PyModule_AddFunctions(module, functions);
+    return state->process_keys == NULL ||
+                   ot_struct_type_add(module, &global_desc, &state->process_global_type) < 0
+               ? -1
+               : PyModule_AddFunctions(module, functions);
 }

@@ -8,6 +8,8 @@
 #include "runtime/checks.h"
 #include "runtime/control.h"
 #include "runtime/cpython/layouts.h"
+#include "runtime/import.h"
+#include "runtime/worker.h"
 
 #include "include/objtunnel_api.h" /* after the headers that must come before Python.h */
 
@@ -26,7 +28,6 @@ heap_info(PyObject *module, PyObject *unused)
 {
     (void)unused;
     bool own = ot_heap.mode == OT_HEAP_OWN;
-    PyObject *info = PyStructSequence_New(ot_state_of_module(module)->heap_info_type);
     PyObject *fields[] = {
         PyUnicode_FromString(ot_heap.allocator),
         PyBool_FromLong(own),
@@ -34,19 +35,8 @@ heap_info(PyObject *module, PyObject *unused)
         PyLong_FromLongLong(ot_heap_resident()),
         own ? heap_version() : Py_NewRef(Py_None),
     };
-    bool good = info != NULL;
-    for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
-        good = good && fields[i] != NULL;
-        if (info != NULL) {
-            PyStructSequence_SetItem(info, i, fields[i]);
-        } else {
-            Py_XDECREF(fields[i]);
-        }
-    }
-    if (!good) {
-        Py_CLEAR(info);
-    }
-    return info;
+    return ot_struct_steal(ot_state_of_module(module)->heap_info_type, fields,
+                           Py_ARRAY_LENGTH(fields));
 }
 
 static PyObject *
@@ -136,7 +126,12 @@ static PyObject *
 take_old_blocks(PyObject *module, PyObject *unused)
 {
     (void)unused;
-    return ot_state_take_old_blocks(ot_state_of_module(module)) < 0 ? NULL : Py_NewRef(Py_None);
+    ot_state_t *state = ot_state_of_module(module);
+    if (ot_state_take_old_blocks(state) < 0) {
+        return NULL;
+    }
+    return state->old_blocks == NULL ? Py_NewRef(Py_None)
+                                     : PyLong_FromSsize_t(PyList_GET_SIZE(state->old_blocks));
 }
 
 static PyObject *
@@ -166,7 +161,8 @@ static PyMethodDef functions[] = {
     {"_build_info", build_info, METH_NOARGS,
      "How this extension was built (for `python -m objtunnel info`)."},
     {"_take_old_blocks", take_old_blocks, METH_NOARGS,
-     "Keep what this interpreter's free lists hold from before the heap."},
+     "Keep what this interpreter's free lists hold from before the heap; how many blocks are kept by\n"
+     "now, None in an interpreter that is newer than the heap."},
     {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
     {"spin_control", spin_control, METH_VARARGS,
      "spin_control(threads, rounds)\n--\n\n"
@@ -205,19 +201,6 @@ static PyStructSequence_Desc heap_info_desc = {
     .n_in_sequence = 5,
 };
 
-/* Imports module.name into *where; 0 or -1. */
-static int
-import_attr(const char *module, const char *name, PyObject **where)
-{
-    PyObject *m = PyImport_ImportModule(module);
-    if (m == NULL) {
-        return -1;
-    }
-    *where = PyObject_GetAttrString(m, name);
-    Py_DECREF(m);
-    return *where == NULL ? -1 : 0;
-}
-
 static int
 module_exec(PyObject *module)
 {
@@ -225,6 +208,7 @@ module_exec(PyObject *module)
     ot_interp_t *interp = &state->interp;
     state->module = module;
     state->objects.interp = interp;
+    state->may_have_old_blocks = !ot_worker_is_self();
     interp->handles = ot_handles_for_trees(&state->objects);
     if (ot_py_check_version() < 0 || ot_heap_install() < 0) {
         return -1;
@@ -233,30 +217,25 @@ module_exec(PyObject *module)
     interp->consumers = &state->consumers;
     interp->spare = &state->spare;
     if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
-        import_attr("objtunnel._pickling", "dumps", &interp->dumps) < 0 ||
-        import_attr("objtunnel._pickling", "loads", &interp->loads) < 0 ||
-        import_attr("objtunnel._pickling", "remedy", &interp->remedy) < 0 ||
-        import_attr("objtunnel._errors", "SharedReferenceError", &interp->shared_reference_error) <
-            0 ||
-        import_attr("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
-        import_attr("objtunnel._errors", "TunnelFull", &state->tunnel_full) < 0 ||
-        import_attr("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0 ||
-        import_attr("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) < 0 ||
-        import_attr("objtunnel._errors", "TunnelSendTimeout", &state->tunnel_send_timeout) < 0) {
+        ot_import_into("objtunnel._pickling", "dumps", &interp->dumps) < 0 ||
+        ot_import_into("objtunnel._pickling", "loads", &interp->loads) < 0 ||
+        ot_import_into("objtunnel._pickling", "remedy", &interp->remedy) < 0 ||
+        ot_import_into("objtunnel._errors", "SharedReferenceError",
+                       &interp->shared_reference_error) < 0 ||
+        ot_import_into("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
+        ot_import_into("objtunnel._errors", "TunnelFull", &state->tunnel_full) < 0 ||
+        ot_import_into("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0 ||
+        ot_import_into("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) < 0 ||
+        ot_import_into("objtunnel._errors", "TunnelSendTimeout", &state->tunnel_send_timeout) < 0) {
         return -1;
     }
-    state->receipt_type = PyStructSequence_NewType(&receipt_desc);
-    state->heap_info_type = PyStructSequence_NewType(&heap_info_desc);
-    if (state->receipt_type == NULL || state->heap_info_type == NULL ||
-        PyModule_AddType(module, state->receipt_type) < 0 ||
-        PyModule_AddType(module, state->heap_info_type) < 0) {
-        return -1;
-    }
-    return ot_objects_add(module, &state->objects) < 0 || ot_tunnel_add(module, state) < 0 ||
-                   ot_gil_add(module, state) < 0 || ot_worker_type_add(module, state) < 0 ||
-                   ot_capi_add(module, state) < 0 || ot_lock_add(module, state) < 0 ||
-                   ot_globals_add(module, state) < 0 || ot_dump_add(module) < 0 ||
-                   ot_explain_add(module, state) < 0
+    return ot_struct_type_add(module, &receipt_desc, &state->receipt_type) < 0 ||
+                   ot_struct_type_add(module, &heap_info_desc, &state->heap_info_type) < 0 ||
+                   ot_objects_add(module, &state->objects) < 0 ||
+                   ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
+                   ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||
+                   ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
+                   ot_dump_add(module) < 0 || ot_explain_add(module, state) < 0
                ? -1
                : 0;
 }

@@ -18,7 +18,10 @@ typedef struct {
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyTypeObject *lock_type, *process_global_type;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed, *tunnel_timeout, *tunnel_send_timeout;
-    PyObject *old_blocks; /* owned: a list of what free lists held from before the heap, or NULL */
+    /* The interpreter is older than the heap, or may be: then its free lists can hold blocks from before, which
+     * old_blocks keeps (owned: a list, or NULL). A worker's interpreter is newer. */
+    bool may_have_old_blocks;
+    PyObject *old_blocks;
     bool has_made_tunnels;
     PyObject *process_keys; /* list: what this interpreter has of process_global() */
 } ot_state_t;
@@ -34,6 +37,13 @@ ot_state_t *ot_state_current(void);
  * program makes next moves. Done at the end of the import, which frees a lot, and before the first tunnel.
  * 0, or -1 with MemoryError. */
 int ot_state_take_old_blocks(ot_state_t *state);
+
+/* A struct sequence with so many fields. Refs: steals the fields, of which a NULL is an exception that is set.
+ * NULL with an exception. */
+PyObject *ot_struct_steal(PyTypeObject *type, PyObject **fields, size_t n);
+
+/* Makes a type of struct sequences, owned by *type, and adds it to the module. 0, or -1 with an exception. */
+int ot_struct_type_add(PyObject *module, PyStructSequence_Desc *desc, PyTypeObject **type);
 
 /* Each adds its type or functions to the module; 0 or -1 with an exception set. */
 int ot_tunnel_add(PyObject *module, ot_state_t *state);

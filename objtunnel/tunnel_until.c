@@ -8,6 +8,7 @@
  * Threading: the GIL of the iterator's interpreter.
  */
 #include "objtunnel/tunnel.h"
+#include "runtime/import.h"
 
 typedef struct {
     PyObject_HEAD
@@ -116,10 +117,8 @@ ot_tunnel_until_add(PyObject *module)
 PyObject *
 ot_tunnel_until(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *module = PyImport_ImportModule("objtunnel._until");
-    PyObject *until = module == NULL ? NULL : PyObject_GetAttrString(module, "until");
+    PyObject *until = ot_import_attr("objtunnel._until", "until");
     PyObject *futures = PyTuple_New(nargs), *result = NULL;
-    Py_XDECREF(module);
     if (until != NULL && futures != NULL) {
         for (Py_ssize_t i = 0; i < nargs; i++) {
             PyTuple_SET_ITEM(futures, i, Py_NewRef(args[i]));

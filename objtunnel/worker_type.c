@@ -314,8 +314,7 @@ worker_error(PyObject *self, void *unused)
 }
 
 static PyMethodDef worker_methods[] = {
-    {"do", (PyCFunction)(void (*)(void))worker_do, METH_FASTCALL,
-     "Worker thread: do(number, fn, *args) as a job."},
+    {"do", OT_METHOD(worker_do), METH_FASTCALL, "Worker thread: do(number, fn, *args) as a job."},
     {"wait_for_end", worker_wait_for_end, METH_O,
      "wait_for_end(status): until the interpreter has ended. Wakes its jobs that wait in tunnels once\n"
      "everything else in the process waits, too."},

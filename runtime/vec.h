@@ -4,6 +4,7 @@
 #define OT_RUNTIME_VEC_H
 
 #include "runtime/cpython/version.h"
+#include "runtime/grow.h"
 
 /* Invariant: len <= cap; items is NULL iff cap == 0. Zero-initialised is empty. */
 #define OT_VEC(type)                                                                               \
@@ -11,20 +12,6 @@
         type *items;                                                                               \
         size_t len, cap;                                                                           \
     }
-
-/* Makes room for one more element; 0, or -1 without an exception. */
-static inline int
-ot_vec_grow(void *items, size_t *cap, size_t size)
-{
-    size_t wanted = *cap ? *cap * 2 : 8;
-    void *grown = PyMem_RawRealloc(*(void **)items, wanted * size);
-    if (grown == NULL) {
-        return -1;
-    }
-    *(void **)items = grown;
-    *cap = wanted;
-    return 0;
-}
 
 /* Makes room for n more elements, which can then be pushed without failing. */
 static inline int
@@ -46,7 +33,7 @@ ot_vec_reserve_raw(void *items, size_t len, size_t *cap, size_t n, size_t size)
     ot_vec_reserve_raw(&(v)->items, (v)->len, &(v)->cap, (n), sizeof *(v)->items)
 
 #define ot_vec_push(v, value)                                                                      \
-    ((v)->len == (v)->cap && ot_vec_grow(&(v)->items, &(v)->cap, sizeof *(v)->items) < 0           \
+    (!ot_grow(&(v)->items, &(v)->cap, (v)->len + 1, sizeof *(v)->items, PyMem_RawRealloc)          \
          ? -1                                                                                      \
          : ((v)->items[(v)->len++] = (value), 0))
 

@@ -7,6 +7,7 @@
 #include "tunnel/class.h"
 
 #include "runtime/cpython/instance.h"
+#include "runtime/import.h"
 
 /* ---- the cache --------------------------------------------------------------------------- */
 
@@ -188,15 +189,6 @@ ot_class_learn(ot_class_cache_t *cache, PyTypeObject *type)
     return 0;
 }
 
-static int
-import_attr(const char *module, const char *name, PyObject **where)
-{
-    PyObject *m = PyImport_ImportModule(module);
-    *where = m == NULL ? NULL : PyObject_GetAttrString(m, name);
-    Py_XDECREF(m);
-    return *where == NULL ? -1 : 0;
-}
-
 /* The standard library's, and not what a user's file of that name calls so. */
 static bool
 is_array_type(PyObject *o)
@@ -209,10 +201,10 @@ int
 ot_class_cache_init(ot_class_cache_t *cache)
 {
     if (ot_layout_init() < 0 ||
-        import_attr("objtunnel._classes", "describe", &cache->describe) < 0 ||
-        import_attr("objtunnel._classes", "find", &cache->find) < 0 ||
-        import_attr("objtunnel._classes", "stand_in", &cache->stand_in) < 0 ||
-        import_attr("array", "array", &cache->array) < 0) {
+        ot_import_into("objtunnel._classes", "describe", &cache->describe) < 0 ||
+        ot_import_into("objtunnel._classes", "find", &cache->find) < 0 ||
+        ot_import_into("objtunnel._classes", "stand_in", &cache->stand_in) < 0 ||
+        ot_import_into("array", "array", &cache->array) < 0) {
         return -1;
     }
     if (!is_array_type(cache->array)) {

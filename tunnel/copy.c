@@ -1,11 +1,10 @@
 /* copy.c: copies of what something outside of the tree can still reach.
  *
  * Each outsider is copied once per message, whatever number of references lead to it, and with
- * it all that it reaches; the originals are not written to. Explicit work list, no recursion.
+ * it all that it reaches; the originals are not written to.
  *
- * Main invariant: a clone is always safe to free: its references are NULL (or None) until they
- * are filled, and what it holds it owns.
- * Threading: as in prove.c.
+ * Main invariant: that of copying.h.
+ * Threading: the GIL is held throughout and no Python code runs, so refcounts stand still.
  */
 #include "tunnel/proof.h"
 
@@ -97,30 +96,25 @@ add_part(ot_copier_t *c, PyObject *part)
     ot_gc_chain_add(&proof_of(c)->tree->tracked, part);
 }
 
-static int
-do_jobs(ot_proof_t *p)
+/* For a report: what the copy refers to is copied because of the original. */
+static void
+note_reason(ot_copier_t *c, PyObject *original)
 {
-    while (p->jobs.len > 0) {
-        ot_copy_job_t job = p->jobs.items[--p->jobs.len];
-        if (p->report != NULL) {
-            p->report->because = *ot_ptrmap_get(&p->report->containers, job.original);
-        }
-        int needs = job.kind->fill(job.clone, job.original, &p->copier);
-        if (needs < 0) {
-            return -1;
-        }
-        if (needs && ot_vec_push(&p->tree->containers, (uintptr_t)job.clone | (uintptr_t)needs)) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    return 0;
+    ot_report_t *report = proof_of(c)->report;
+    report->because = *ot_ptrmap_get(&report->containers, original);
+}
+
+static int
+fill_copies(ot_proof_t *p)
+{
+    return ot_copying_fill(&p->jobs, &p->copier, p->tree, OT_NEEDS_MASK);
 }
 
 int
 ot_copy_outsiders(ot_proof_t *p)
 {
-    p->copier = (ot_copier_t){.copy = copy_reference, .part = add_part};
+    p->copier = (ot_copier_t){
+        .copy = copy_reference, .part = add_part, .begin = p->report == NULL ? NULL : note_reason};
     if (ot_numbers_copy(p) < 0) {
         return -1;
     }
@@ -139,13 +133,14 @@ ot_copy_outsiders(ot_proof_t *p)
             return -1;
         }
     }
-    return do_jobs(p);
+    return fill_copies(p);
 }
 
 int
 ot_copy_root(ot_proof_t *p)
 {
-    p->copier = (ot_copier_t){.copy = copy_reference, .part = add_part};
+    p->copier = (ot_copier_t){
+        .copy = copy_reference, .part = add_part, .begin = p->report == NULL ? NULL : note_reason};
     p->tree->root = copy_reference(&p->copier, p->root, &p->tree->root);
-    return p->tree->root == NULL ? -1 : do_jobs(p); /* if it fails, undo() drops the root */
+    return p->tree->root == NULL ? -1 : fill_copies(p); /* if it fails, undo() drops the root */
 }

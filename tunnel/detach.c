@@ -27,6 +27,28 @@ foreigners(const ot_proof_t *p)
 
 /* ---- undo -------------------------------------------------------------------------------- */
 
+#define empty_table(v, most) ((v)->cap > (most) ? (void)ot_vec_free(v) : (void)((v)->len = 0))
+
+/* Forgets what an attempt has found; nothing in the tables is owned any more. A table with room for more than `most`
+ * gives its memory back: 0 frees all of them. */
+static void
+reset(ot_proof_t *p, size_t most)
+{
+    empty_table(&p->entries, most);
+    empty_table(&p->edges, most);
+    empty_table(&p->numbers, most);
+    empty_table(&p->number_slots, most);
+    empty_table(&p->stack, most);
+    empty_table(&p->jobs, most);
+    ot_ptrmap_clear(&p->index, most);
+    ot_ptrmap_clear(&p->number_index, most);
+    ot_ptrmap_clear(&p->class_index, most);
+    memset(p->recent_keys, 0, sizeof p->recent_keys);
+    p->last_type = NULL;
+    p->depth = 0;
+    p->receipt = (ot_receipt_t){0};
+}
+
 /* Drops what a message that does not come to be was to hold: a live handle has most of it, too. What dies
  * here was only pickled (by a __reduce__ that makes a tunnel). */
 static void
@@ -63,15 +85,7 @@ undo(ot_proof_t *p)
     ot_classes_reset(tree);
     tree->containers.len = tree->fixes.len = 0;
     tree->rehash = false;
-    p->depth = 0;
-    p->entries.len = p->edges.len = p->stack.len = p->jobs.len = 0;
-    p->numbers.len = p->number_slots.len = 0;
-    ot_ptrmap_clear(&p->index, KEPT_ITEMS);
-    ot_ptrmap_clear(&p->number_index, KEPT_ITEMS);
-    ot_ptrmap_clear(&p->class_index, KEPT_ITEMS);
-    p->last_type = NULL;
-    memset(p->recent_keys, 0, sizeof p->recent_keys);
-    p->receipt = (ot_receipt_t){0};
+    reset(p, SIZE_MAX); /* the next attempt finds as much */
 }
 
 /* ---- looking ----------------------------------------------------------------------------- */
@@ -543,9 +557,6 @@ detach(ot_proof_t *p, bool strict, ot_leftovers_t *leftovers)
 
 /* ---- the working state ------------------------------------------------------------------- */
 
-/* A table's memory is kept for the next send, but not that of a large tree. */
-#define empty_table(v) ((v)->cap > KEPT_ITEMS ? (void)ot_vec_free(v) : (void)((v)->len = 0))
-
 static void
 drop_types(ot_proof_t *p)
 {
@@ -562,16 +573,8 @@ drop_types(ot_proof_t *p)
 static void
 free_proof(ot_proof_t *p)
 {
-    ot_vec_free(&p->entries);
-    ot_vec_free(&p->edges);
-    ot_vec_free(&p->numbers);
-    ot_vec_free(&p->number_slots);
-    ot_ptrmap_free(&p->number_index);
-    ot_vec_free(&p->stack);
-    ot_vec_free(&p->jobs);
+    reset(p, 0);
     drop_types(p);
-    ot_ptrmap_free(&p->index);
-    ot_ptrmap_free(&p->class_index);
     ot_ptrmap_free(&p->foreign_index);
     Py_XDECREF(p->foreigners);
     PyMem_RawFree(p);
@@ -595,18 +598,7 @@ keep_proof(const ot_interp_t *interp, ot_proof_t *p)
         free_proof(p); /* what goes by type or pickle is slower than any table */
         return;
     }
-    empty_table(&p->entries);
-    empty_table(&p->edges);
-    empty_table(&p->numbers);
-    empty_table(&p->number_slots);
-    empty_table(&p->stack);
-    empty_table(&p->jobs);
-    ot_ptrmap_clear(&p->index, KEPT_ITEMS);
-    ot_ptrmap_clear(&p->number_index, KEPT_ITEMS);
-    ot_ptrmap_clear(&p->class_index, KEPT_ITEMS);
-    memset(p->recent_keys, 0, sizeof p->recent_keys);
-    p->receipt = (ot_receipt_t){0};
-    p->last_type = NULL;
+    reset(p, KEPT_ITEMS); /* a large tree's tables are not kept */
     *interp->spare = p;
 }
 

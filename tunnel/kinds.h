@@ -27,6 +27,9 @@ struct ot_copier {
     /* Tells of a part: see ot_visit_part. A new one, untracked. */
     void (*part)(ot_copier_t *c, PyObject *part);
 
+    /* Called before each copy is filled, with what it is a copy of; NULL: nobody wants to know. */
+    void (*begin)(ot_copier_t *c, PyObject *original);
+
     ot_slot_t what; /* what `slot` may hold */
     bool left;      /* copy has left a place that holds one C type to the receiver */
 };

@@ -218,26 +218,18 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
     if (p->report != NULL && ot_report_copied(p->report, o, kind->leaf) < 0) {
         return PyErr_NoMemory();
     }
-    PyObject *copy = kind->clone(o);
+    PyObject *copy = ot_copying_clone(&p->jobs, o, kind, p->tree);
     if (copy == NULL) {
         return NULL;
     }
     p->receipt.copied++;
     if (kind->leaf) {
-        p->tree->rehash |= ot_leaf_hashes_by_address(o);
         return copy;
-    }
-    ot_copy_job_t job = {copy, o, kind};
-    if (ot_vec_push(&p->jobs, job) < 0) {
-        ot_gc_set_finalized(copy);
-        ot_py_drop_unfinished(copy);
-        return PyErr_NoMemory();
     }
     if (PyType_HasFeature(Py_TYPE(copy), Py_TPFLAGS_HEAPTYPE)) {
         p->tree->rehash |= !kind->keeps_hash; /* a class of its own may hash by address */
         if (ot_proof_instance(p, copy, true) < 0) {
             p->jobs.len--;
-            ot_gc_set_finalized(copy);
             ot_py_drop_unfinished(copy);
             return NULL;
         }

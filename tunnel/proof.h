@@ -6,6 +6,7 @@
 #ifndef OT_TUNNEL_PROOF_H
 #define OT_TUNNEL_PROOF_H
 
+#include "tunnel/copying.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/report.h"
 #include "tunnel/retype.h"
@@ -63,11 +64,6 @@ typedef struct {
 
 enum { OT_RECENT_KEYS = 16 };
 
-typedef struct {
-    PyObject *clone, *original;
-    const ot_kind_t *kind;
-} ot_copy_job_t;
-
 /* Between sends an interpreter keeps one whose tables have some memory but are empty. */
 typedef struct ot_proof {
     ot_visitor_t visitor; /* first: prove's callbacks find the proof by it */
@@ -88,7 +84,7 @@ typedef struct ot_proof {
     ot_ptrmap_t number_index;
     OT_VEC(uintptr_t) stack; /* containers to look into, | OT_NEEDS_TRACK */
     int depth;               /* of the walk's recursion */
-    OT_VEC(ot_copy_job_t) jobs;
+    ot_copy_jobs_t jobs;     /* copies to be filled */
     PyObject *foreigners; /* list: unknown objects, pickled ones first; NULL until there is one */
     ot_ptrmap_t foreign_index;
     ot_recent_key_t recent_keys[OT_RECENT_KEYS];

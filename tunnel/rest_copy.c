@@ -1,13 +1,13 @@
 /* rest_copy.c: see rest_copy.h.
  *
- * A copy is made by the rows' clone and fill, as those of copy.c are, with an explicit work list. What
- * has one reference at rest has one in the copy; what has more is found in a table (memo) the second
+ * What has one reference at rest has one in the copy; what has more is found in a table (memo) the second
  * time, and that is how sharing and cycles come out as they went in.
  *
- * Main invariant: a clone is always safe to free. Threading: as in the header.
+ * Main invariant: that of copying.h. Threading: as in the header.
  */
 #include "tunnel/rest_copy.h"
 
+#include "tunnel/copying.h"
 #include "tunnel/kinds.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/rehash.h"
@@ -166,16 +166,11 @@ ot_rest_new(ot_tree_t *tree)
 /* ---- copying ----------------------------------------------------------------------------------- */
 
 typedef struct {
-    PyObject *clone, *original; /* borrowed */
-    const ot_kind_t *kind;
-} job_t;
-
-typedef struct {
     ot_copier_t copier;        /* first: the callback finds the rest by it */
     ot_tree_t made;            /* of which only tracked and containers are used: for rehashing */
     ot_ptrmap_t memo;          /* original -> index into copies */
     OT_VEC(PyObject *) copies; /* owned: of what has several references */
-    OT_VEC(job_t) jobs;
+    ot_copy_jobs_t jobs;
     PyTypeObject *array_type; /* borrowed: this interpreter's */
     PyObject *failed; /* owned: a copy that could not be remembered. Dropped only when what is in
                        * made.tracked is on the collector's list, as every copy that is freed */
@@ -215,17 +210,8 @@ clone_object(copying_t *c, PyObject *o)
         return PyErr_Format(PyExc_SystemError, "objtunnel: a %s in a tree at rest",
                             Py_TYPE(o)->tp_name);
     }
-    PyObject *copy = kind->clone(o);
-    if (copy == NULL || kind->leaf) {
-        c->made.rehash |= ot_leaf_hashes_by_address(o);
-        return copy;
-    }
-    job_t job = {copy, o, kind};
-    if (ot_vec_push(&c->jobs, job) < 0) {
-        ot_py_drop_unfinished(copy);
-        return PyErr_NoMemory();
-    }
-    if (PyType_IS_GC(Py_TYPE(copy))) {
+    PyObject *copy = ot_copying_clone(&c->jobs, o, kind, &c->made);
+    if (copy != NULL && !kind->leaf && PyType_IS_GC(Py_TYPE(copy))) {
         ot_gc_chain_add(&c->made.tracked, copy); /* at once: cycles must be found if this fails */
     }
     return copy;
@@ -283,24 +269,6 @@ copy_special(copying_t *c, const ot_interp_t *interp, const ot_rest_t *rest)
     return 0;
 }
 
-static int
-do_jobs(copying_t *c)
-{
-    while (c->jobs.len > 0) {
-        job_t job = c->jobs.items[--c->jobs.len];
-        int needs = job.kind->fill(job.clone, job.original, &c->copier);
-        if (needs < 0) {
-            return -1;
-        }
-        if ((needs & OT_NEEDS_REHASH) &&
-            ot_vec_push(&c->made.containers, (uintptr_t)job.clone | OT_NEEDS_REHASH) < 0) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    return 0;
-}
-
 PyObject *
 ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part)
 {
@@ -312,7 +280,7 @@ ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *pa
     bool good = rest->tree->bare || copy_special(&c, interp, rest) == 0;
     if (good) {
         root = copy_reference(&c.copier, part, &root);
-        good = root != NULL && do_jobs(&c) == 0;
+        good = root != NULL && ot_copying_fill(&c.jobs, &c.copier, &c.made, OT_NEEDS_REHASH) == 0;
     }
     ot_gc_chain_track(&c.made.tracked);
     if (good && c.made.rehash) {

@@ -512,8 +512,7 @@ static PyType_Slot array_slots[] = {
      ">>> a = SharedArray('i', source=range(5)); part = a[1:3]; part[0] = 7; a.tolist()\n"
      "[0, 7, 2, 3, 4]"},
     {Py_tp_new, array_new},
-    {Py_tp_dealloc, ot_handle_dealloc},
-    {Py_tp_traverse, ot_handle_traverse},
+    OT_HANDLE_LIFE,
     {Py_tp_repr, array_repr},
     {Py_tp_hash, PyObject_HashNotImplemented},
     {Py_tp_richcompare, array_compare},

@@ -302,10 +302,8 @@ box_dealloc(PyObject *self)
     }
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
-
 static PyMethodDef methods[] = {
-    {"acquire", KEYWORDS(box_acquire), METH_VARARGS | METH_KEYWORDS,
+    {"acquire", OT_METHOD(box_acquire), METH_VARARGS | METH_KEYWORDS,
      "acquire($self, blocking=True, timeout=-1)\n--\n\n"
      "Wait for the tree and return it: live, and nobody else's until release().\n\n"
      "timeout: seconds, -1 for ever. Waits without the GIL. Raises TimeoutError if it was not to\n"
@@ -314,13 +312,13 @@ static PyMethodDef methods[] = {
     {"try_acquire", box_try_acquire, METH_VARARGS,
      "try_acquire($self, default=None, /)\n--\n\n"
      "The tree if it is to be had at once, else default."},
-    {"release", KEYWORDS(box_release), METH_FASTCALL,
+    {"release", OT_METHOD(box_release), METH_FASTCALL,
      "release($self, tree=..., /)\n--\n\n"
      "Put the tree back; or another one in its place.\n\n"
      "By the tunnel's rule: a list, dict, set ... is left empty, whoever still refers to it; what\n"
      "other names refer to inside of it is copied. What cannot travel raises TypeError, and then\n"
      "you have the tree still: take it out and release again. For the handle that acquired."},
-    {"recover", KEYWORDS(box_recover), METH_FASTCALL,
+    {"recover", OT_METHOD(box_recover), METH_FASTCALL,
      "recover($self, tree, /)\n--\n\n"
      "Put a tree into a box that has lost its own, or is the result of a behaviour that raised;\n"
      "return whether that was so (else nothing is done)."},
@@ -333,7 +331,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the object, unique in the process.", NULL},
+    OT_HANDLE_ID,
     {"owner", box_owner, NULL, "Id of the interpreter that has the tree, or None.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -350,8 +348,7 @@ static PyType_Slot slots[] = {
     {Py_tp_finalize, box_finalize},
     {Py_tp_traverse, box_traverse},
     {Py_tp_repr, box_repr},
-    {Py_tp_hash, ot_handle_hash},
-    {Py_tp_richcompare, ot_handle_compare},
+    OT_HANDLE_IDENTITY,
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},
     {0, NULL},

@@ -156,6 +156,8 @@ ot_handle_id(PyObject *self, void *unused)
     return PyLong_FromUnsignedLongLong(ot_as_handle(self)->shared->id);
 }
 
+PyGetSetDef ot_handle_getset[] = {OT_HANDLE_ID, {NULL, NULL, NULL, NULL, NULL}};
+
 /* ---- what it knows beside its object --------------------------------------------------------- */
 
 static const ot_handle_extra_t *

@@ -124,6 +124,29 @@ PyObject *ot_handle_compare(PyObject *self, PyObject *other, int op); /* the sam
 PyObject *ot_handle_reduce(PyObject *self, PyObject *unused);
 PyObject *ot_handle_id(PyObject *self, void *unused);
 
+/* A row of a type's PyGetSetDef; and a table with that row alone. */
+#define OT_HANDLE_ID                                                                               \
+    {                                                                                              \
+        "id", ot_handle_id, NULL, "Number of the object, unique in the process.", NULL             \
+    }
+extern PyGetSetDef ot_handle_getset[];
+
+/* Rows of a PyType_Slot: those of a type whose handles know nothing beside their object; and those that say
+ * that two handles are equal if their object is the same. */
+#define OT_HANDLE_LIFE                                                                             \
+    {Py_tp_dealloc, ot_handle_dealloc},                                                            \
+    {                                                                                              \
+        Py_tp_traverse, ot_handle_traverse                                                         \
+    }
+#define OT_HANDLE_IDENTITY                                                                         \
+    {Py_tp_hash, ot_handle_hash},                                                                  \
+    {                                                                                              \
+        Py_tp_richcompare, ot_handle_compare                                                       \
+    }
+
+/* A method that takes keywords, or its arguments in C, in a row of a PyMethodDef. */
+#define OT_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
 #define OT_HANDLE_FLAGS                                                                            \
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |                          \
      Py_TPFLAGS_MANAGED_WEAKREF)

@@ -116,47 +116,75 @@ ot_ldict_oblige(void)
 
 /* ---- one key (dict_key.c) --------------------------------------------------------------------- */
 
+/* How an operation on one key, or one attempt at it, ended. Of each function the comment names those that it returns
+ * beside FAILED. */
+typedef enum {
+    OT_LDICT_FAILED = -1, /* an exception is set, nothing has changed */
+    OT_LDICT_AGAIN,       /* somebody was faster, or has had the key meanwhile: look again */
+    OT_LDICT_TIMEOUT,     /* somebody still has the key */
+    OT_LDICT_MISSING,     /* the key is not there */
+    OT_LDICT_PRESENT,     /* the key is there, so nothing was stored */
+    OT_LDICT_OVERRIDDEN,  /* the key of who is gone has got another word */
+    OT_LDICT_DONE,
+} ot_ldict_result_t;
+
 /* A look at a key, in a guard. */
 typedef struct {
     ot_entry_t *entry; /* NULL: none */
     ot_word_t word;
 } ot_look_t;
 
-/* Enters a guard and looks. -1: MemoryError, no guard. */
+/* Enters a guard and looks. 0, or -1 with MemoryError and no guard. */
 int ot_ldict_look(PyObject *self, const ot_mapkey_t *key, ot_look_t *look);
 
 typedef enum { OT_DICT_RAISE, OT_DICT_OVERRIDE } ot_ldict_abandoned_t;
 
-/* Waits while somebody has the key; what comes of an abandoned one: LockAbandonedError, or it gets
- * `word` in place of what is lost (GONE: it is removed). Returns 1: look again; 2: overridden;
- * 0: timed out; -1: exception. */
-int ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
-                  ot_ldict_abandoned_t if_abandoned, ot_word_t word);
+/* Waits while somebody has the key. An abandoned key raises LockAbandonedError, or gets `word` in place
+ * of what is lost (GONE: it is removed). Refs: steals the word if it returns OVERRIDDEN. AGAIN, TIMEOUT
+ * or OVERRIDDEN. */
+ot_ldict_result_t ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
+                                ot_ldict_abandoned_t if_abandoned, ot_word_t word);
 
-/* 1 and an equal object; 0: missing; -1: exception. */
-int ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value);
+/* Leaves the caller's guard, in which somebody had the key, and waits for as long as it takes; an
+ * abandoned key raises. AGAIN. */
+static inline ot_ldict_result_t
+ot_ldict_leave_and_wait(PyObject *self, const ot_mapkey_t *key)
+{
+    ot_epoch_leave();
+    return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE);
+}
 
-/* What there is to be seen of a key, without waiting: 1 and the repr of its value, or that somebody has
- * it, or is gone with it; 0: missing; -1: exception. Runs: e. */
-int ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr);
+/* DONE and an equal object, or MISSING. */
+ot_ldict_result_t ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value);
 
-/* Puts the word there, whatever was. Refs: steals it on success. */
+/* What there is to be seen of a key without waiting: the repr of its value, or that somebody has the key, or
+ * is gone with it. DONE and the text, or MISSING. Runs: e. */
+ot_ldict_result_t ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr);
+
+/* Puts the word there, whatever was. Refs: steals it on success. 0, or -1 with an exception. */
 int ot_ldict_store(PyObject *self, const ot_mapkey_t *key, ot_word_t word);
 
-/* The same unless the key is there. 1: stored; 0: *there is an equal object of what is there, and
- * the word still the caller's; -1: exception, the same. */
-int ot_ldict_store_new(PyObject *self, const ot_mapkey_t *key, ot_word_t word, PyObject **there);
+/* Puts the word there if the key is missing. Refs: steals it if it returns DONE. PRESENT: *there is an equal
+ * object of what is there. */
+ot_ldict_result_t ot_ldict_store_new(PyObject *self, const ot_mapkey_t *key, ot_word_t word,
+                                     PyObject **there);
 
-/* Takes the key out. 1 and the object, 0: missing, -1. */
-int ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value);
+/* Takes the key out. DONE and the object, or MISSING. */
+ot_ldict_result_t ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value);
 
-/* 1: deleted; 0: missing; -1. */
-int ot_ldict_delete(PyObject *self, const ot_mapkey_t *key);
+/* DONE or MISSING. */
+ot_ldict_result_t ot_ldict_delete(PyObject *self, const ot_mapkey_t *key);
+
+/* Claims what look found, for this thread. In the caller's guard. DONE and the claim, or AGAIN. */
+ot_ldict_result_t ot_ldict_claim(PyObject *self, ot_look_t look, bool pending, ot_claim_t **claim);
+
+/* Claims a key that is missing, pending. In a guard, which it leaves. DONE or AGAIN. */
+ot_ldict_result_t ot_ldict_claim_new_leaving(const ot_mapkey_t *key, ot_claim_t *claim);
 
 /* Takes out the tree that look found and puts `new` in its place (GONE: the key goes); claimed in
- * between, so that it can be put back. In a guard, which it leaves. Refs: `new` is stolen if it
- * returns 1. 0: look again; -1: exception. */
-int ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old);
+ * between, so that it can be put back. In a guard, which it leaves. Refs: steals `new` if it returns DONE.
+ * DONE and the object, or AGAIN. */
+ot_ldict_result_t ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old);
 
 /* KeyError. Returns NULL. */
 PyObject *ot_ldict_missing(PyObject *key);

@@ -39,20 +39,16 @@ is_number(PyObject *o)
     return PyLong_Check(o) || PyFloat_CheckExact(o); /* bool, too: no subclass gets here */
 }
 
-/* In a guard, which it leaves: 1 and the sum as object and word, 0: not a number (exception), -1. */
+/* now + n, as object and as word. 0, or -1 with an exception. */
 static int
-any_sum(PyObject *self, ot_word_t word, PyObject *n, PyObject **sum, ot_word_t *new)
+any_sum(ot_objects_t *home, PyObject *now, PyObject *n, PyObject **sum, ot_word_t *new)
 {
-    ot_objects_t *home = ot_ldict_home(self);
-    PyObject *now = ot_ldict_object_of(home, word);
-    ot_epoch_leave();
-    *sum = now == NULL ? NULL : PyNumber_Add(now, n);
-    Py_XDECREF(now);
+    *sum = PyNumber_Add(now, n);
     if (*sum == NULL || ot_ldict_word_of(home, *sum, new) < 0) {
         Py_CLEAR(*sum);
         return -1;
     }
-    return 1;
+    return 0;
 }
 
 static bool
@@ -62,82 +58,77 @@ can_be_number(ot_word_t word)
            (ot_word_is_value(word) && ot_word_value(word)->form == OT_VALUE_LEAF);
 }
 
-static int
-not_a_number(PyObject *o)
+static void
+raise_not_a_number(PyObject *o)
 {
     PyErr_Format(PyExc_TypeError, "add() is for ints and floats, not '%.200s'",
                  Py_TYPE(o)->tp_name);
-    return -1;
 }
 
-/* Numbers that are no small ints. The key is claimed meanwhile, so that nothing is added twice. */
-static int
+/* Numbers that are no small ints. The key is claimed meanwhile, so that nothing is added twice. In a guard,
+ * which it leaves. DONE or AGAIN. */
+static ot_ldict_result_t
 add_to_claimed(PyObject *self, ot_look_t look, PyObject *n, PyObject **sum)
 {
     ot_objects_t *home = ot_ldict_home(self);
-    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), home->interp_id);
-    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, false);
-    if (!taken) {
-        ot_epoch_leave();
-        if (claim == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        ot_claim_free(claim);
-        return 0;
+    ot_claim_t *claim;
+    ot_ldict_result_t result = ot_ldict_claim(self, look, false, &claim);
+    PyObject *now = result == OT_LDICT_DONE ? ot_ldict_object_of(home, look.word) : NULL;
+    ot_epoch_leave();
+    if (result != OT_LDICT_DONE) {
+        return result;
     }
     ot_word_t new;
-    PyObject *now = ot_ldict_object_of(home, look.word);
-    int done = now == NULL ? -1 : is_number(now) ? 1 : not_a_number(now);
+    if (now != NULL && !is_number(now)) {
+        raise_not_a_number(now);
+        result = OT_LDICT_FAILED;
+    } else if (now == NULL || any_sum(home, now, n, sum, &new) < 0) {
+        result = OT_LDICT_FAILED;
+    }
     Py_XDECREF(now);
-    if (done < 0) {
-        ot_epoch_leave();
-    } else {
-        done = any_sum(self, look.word, n, sum, &new);
-    }
-    if (done < 0) {
-        ot_ldict_settle(claim, look.word);
-        return -1;
-    }
-    ot_ldict_settle(claim, new);
-    if (ot_word_is_value(look.word) && ot_epoch_reserve(1) && ot_epoch_enter()) {
+    ot_ldict_settle(claim, result == OT_LDICT_DONE ? new : look.word);
+    if (result == OT_LDICT_DONE && ot_word_is_value(look.word) && ot_epoch_reserve(1) &&
+        ot_epoch_enter()) {
         bool soon = ot_ldict_retire(look.word);
         ot_epoch_leave();
         ot_ldict_tidy(soon);
     }
-    return 1;
+    return result;
 }
 
-/* 0 + n, which is not always n (-0.0). */
-static int
+/* 0 + n, which is not always n (-0.0). DONE or AGAIN. */
+static ot_ldict_result_t
 add_to_nothing(PyObject *self, const ot_mapkey_t *key, PyObject *n, PyObject **sum)
 {
     ot_word_t word;
     PyObject *there = NULL, *zero = PyLong_FromLong(0);
-    *sum = zero == NULL ? NULL : PyNumber_Add(zero, n);
+    int rc = zero == NULL ? -1 : any_sum(ot_ldict_home(self), zero, n, sum, &word);
     Py_XDECREF(zero);
-    int done = *sum == NULL ? -1 : ot_ldict_word_of(ot_ldict_home(self), *sum, &word);
-    if (done == 0 && (done = ot_ldict_store_new(self, key, word, &there)) != 1) {
+    if (rc < 0) {
+        return OT_LDICT_FAILED;
+    }
+    ot_ldict_result_t result = ot_ldict_store_new(self, key, word, &there);
+    if (result != OT_LDICT_DONE) {
         ot_ldict_drop(word);
         Py_XDECREF(there);
     }
-    return done;
+    return result == OT_LDICT_PRESENT ? OT_LDICT_AGAIN : result;
 }
 
-static int
+/* DONE or AGAIN. */
+static ot_ldict_result_t
 add_once(PyObject *self, const ot_mapkey_t *key, ot_word_t small, PyObject *n, PyObject **sum)
 {
     ot_look_t look;
     if (ot_ldict_look(self, key, &look) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
     if (look.entry == NULL) {
         ot_epoch_leave();
         return add_to_nothing(self, key, n, sum);
     }
     if (ot_word_is_claim(look.word)) {
-        ot_epoch_leave();
-        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+        return ot_ldict_leave_and_wait(self, key);
     }
     ot_word_t new = small_sum(look.word, small);
     if (new != OT_WORD_GONE) {
@@ -145,12 +136,12 @@ add_once(PyObject *self, const ot_mapkey_t *key, ot_word_t small, PyObject *n, P
         *sum = PyLong_FromLongLong(ot_word_int(new));
         bool done = *sum != NULL && ot_entry_replace(look.entry, &look.word, new);
         ot_epoch_leave();
-        return *sum == NULL ? -1 : done;
+        return *sum == NULL ? OT_LDICT_FAILED : done ? OT_LDICT_DONE : OT_LDICT_AGAIN;
     }
     if (!can_be_number(look.word)) {
         ot_epoch_leave();
         PyErr_SetString(PyExc_TypeError, "add() is for ints and floats");
-        return -1;
+        return OT_LDICT_FAILED;
     }
     return add_to_claimed(self, look, n, sum);
 }
@@ -165,7 +156,7 @@ ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     PyObject *n = nargs == 2 ? args[1] : NULL, *sum = NULL;
     ot_word_t small = ot_word_of_int(1);
     if (n != NULL && !(PyLong_CheckExact(n) || PyFloat_CheckExact(n) || PyBool_Check(n))) {
-        not_a_number(n);
+        raise_not_a_number(n);
         return NULL;
     }
     if (ot_pykey_init(&k, args[0]) < 0) {
@@ -175,7 +166,7 @@ ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     n = n == NULL         ? PyLong_FromLong(1)
         : PyBool_Check(n) ? PyLong_FromLong(n == Py_True)
                           : Py_NewRef(n);
-    int done = n == NULL ? -1 : 0;
+    ot_ldict_result_t result = n == NULL ? OT_LDICT_FAILED : OT_LDICT_AGAIN;
     if (n != NULL && PyLong_CheckExact(n)) {
         int overflow;
         long long i = PyLong_AsLongLongAndOverflow(n, &overflow);
@@ -183,13 +174,13 @@ ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     } else {
         small = OT_WORD_GONE;
     }
-    while (done == 0) {
+    while (result == OT_LDICT_AGAIN) {
         Py_CLEAR(sum);
-        done = add_once(self, &k.key, small, n, &sum);
+        result = add_once(self, &k.key, small, n, &sum);
     }
     ot_pykey_clear(&k);
     Py_XDECREF(n);
-    if (done < 0) {
+    if (result == OT_LDICT_FAILED) {
         Py_CLEAR(sum);
     }
     return sum;
@@ -197,31 +188,38 @@ ot_ldict_add(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 
 /* ---- swap ------------------------------------------------------------------------------------- */
 
-/* ot_ldict_exchange of what is there, or of `otherwise` if nothing is. */
-static int
+/* Puts `new` where there is nothing, of which `otherwise` is the old value. DONE or AGAIN. */
+static ot_ldict_result_t
+swap_with_nothing(PyObject *self, const ot_mapkey_t *key, ot_word_t new, PyObject *otherwise,
+                  PyObject **old)
+{
+    ot_ldict_result_t result = ot_ldict_store_new(self, key, new, old);
+    if (result == OT_LDICT_DONE) {
+        *old = Py_NewRef(otherwise);
+    } else if (result == OT_LDICT_PRESENT) {
+        Py_CLEAR(*old);
+        result = OT_LDICT_AGAIN;
+    }
+    return result;
+}
+
+/* ot_ldict_exchange of what is there, or of `otherwise` (NULL: of nothing) if the key is missing. DONE, MISSING
+ * or AGAIN. */
+static ot_ldict_result_t
 swap_once(PyObject *self, const ot_mapkey_t *key, ot_word_t new, PyObject *otherwise,
           PyObject **old)
 {
     ot_look_t look;
     if (ot_ldict_look(self, key, &look) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
     if (ot_word_is_claim(look.word) && !(ot_word_is_pending(look.word) && otherwise == NULL)) {
-        ot_epoch_leave();
-        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+        return ot_ldict_leave_and_wait(self, key);
     }
     if (!ot_word_is_there(look.word)) {
         ot_epoch_leave();
-        if (otherwise == NULL) {
-            return -1; /* without an exception: missing */
-        }
-        int done = ot_ldict_store_new(self, key, new, old);
-        if (done == 1) {
-            *old = Py_NewRef(otherwise);
-        } else if (done == 0) {
-            Py_CLEAR(*old);
-        }
-        return done;
+        return otherwise == NULL ? OT_LDICT_MISSING
+                                 : swap_with_nothing(self, key, new, otherwise, old);
     }
     return ot_ldict_exchange(self, look, new, old);
 }
@@ -235,17 +233,17 @@ ot_ldict_swap(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (check_args("swap", n, 2, 3) < 0 || ot_pykey_init(&k, args[0]) < 0) {
         return NULL;
     }
-    int done = ot_ldict_word_of(ot_ldict_home(self), args[1], &new);
-    if (done == 0) {
+    ot_ldict_result_t result = OT_LDICT_FAILED;
+    if (ot_ldict_word_of(ot_ldict_home(self), args[1], &new) == 0) {
         do {
-            done = swap_once(self, &k.key, new, n == 3 ? args[2] : NULL, &old);
-        } while (done == 0);
-        if (done < 0) {
+            result = swap_once(self, &k.key, new, n == 3 ? args[2] : NULL, &old);
+        } while (result == OT_LDICT_AGAIN);
+        if (result != OT_LDICT_DONE) {
             ot_ldict_drop(new);
         }
     }
     ot_pykey_clear(&k);
-    return done < 0 && !PyErr_Occurred() ? ot_ldict_missing(args[0]) : old;
+    return result == OT_LDICT_MISSING ? ot_ldict_missing(args[0]) : old;
 }
 
 /* ---- compare_exchange ------------------------------------------------------------------------- */
@@ -272,6 +270,7 @@ are_equal(PyObject *a, PyObject *b)
     return truth;
 }
 
+/* 1, 0, or -1 with an exception. */
 static int
 is_expected(ot_objects_t *home, ot_word_t word, PyObject *expected)
 {
@@ -285,34 +284,38 @@ is_expected(ot_objects_t *home, ot_word_t word, PyObject *expected)
     return equal;
 }
 
-typedef enum { EXCHANGED, DIFFERENT, AGAIN } exchange_t;
+/* Replaces the word if it is as expected. In a guard. DONE, PRESENT (something else is there) or AGAIN. */
+static ot_ldict_result_t
+exchange_if_expected(PyObject *self, ot_look_t look, PyObject *expected, ot_word_t new)
+{
+    int equal = is_expected(ot_ldict_home(self), look.word, expected);
+    if (equal <= 0) {
+        return equal < 0 ? OT_LDICT_FAILED : OT_LDICT_PRESENT;
+    }
+    if (!ot_epoch_reserve(1)) {
+        PyErr_NoMemory();
+        return OT_LDICT_FAILED;
+    }
+    return ot_entry_replace(look.entry, &look.word, new) ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+}
 
-static int
+/* DONE, PRESENT (something else is there), MISSING or AGAIN. */
+static ot_ldict_result_t
 exchange_once(PyObject *self, const ot_mapkey_t *key, PyObject *expected, ot_word_t new)
 {
     ot_look_t look;
     if (ot_ldict_look(self, key, &look) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
     if (!ot_word_is_there(look.word)) {
         ot_epoch_leave();
-        return DIFFERENT;
+        return OT_LDICT_MISSING;
     }
     if (ot_word_is_claim(look.word)) {
-        ot_epoch_leave();
-        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : AGAIN;
+        return ot_ldict_leave_and_wait(self, key);
     }
-    int result = is_expected(ot_ldict_home(self), look.word, expected);
-    if (result == 1 && !ot_epoch_reserve(1)) {
-        PyErr_NoMemory();
-        result = -1;
-    }
-    if (result >= 0) {
-        result = result == 0                                     ? DIFFERENT
-                 : ot_entry_replace(look.entry, &look.word, new) ? EXCHANGED
-                                                                 : AGAIN;
-    }
-    bool soon = result == EXCHANGED && ot_ldict_retire(look.word);
+    ot_ldict_result_t result = exchange_if_expected(self, look, expected, new);
+    bool soon = result == OT_LDICT_DONE && ot_ldict_retire(look.word);
     ot_epoch_leave();
     ot_ldict_tidy(soon);
     return result;
@@ -336,47 +339,37 @@ ot_ldict_compare_exchange(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (ot_pykey_init(&k, args[0]) < 0) {
         return NULL;
     }
-    int result = ot_ldict_word_of(ot_ldict_home(self), args[2], &new);
-    if (result == 0) {
+    ot_ldict_result_t result = OT_LDICT_FAILED;
+    if (ot_ldict_word_of(ot_ldict_home(self), args[2], &new) == 0) {
         do {
             result = exchange_once(self, &k.key, args[1], new);
-        } while (result == AGAIN);
-        if (result != EXCHANGED) {
+        } while (result == OT_LDICT_AGAIN);
+        if (result != OT_LDICT_DONE) {
             ot_ldict_drop(new);
         }
     }
     ot_pykey_clear(&k);
-    return result < 0 ? NULL : PyBool_FromLong(result == EXCHANGED);
+    return result == OT_LDICT_FAILED ? NULL : PyBool_FromLong(result == OT_LDICT_DONE);
 }
 
 /* ---- setdefault_with -------------------------------------------------------------------------- */
 
-/* 1: *there is what is there; 2: the key is the claim's, to be computed; 0: look again; -1. */
-static int
+/* PRESENT and *there, DONE (the key is the claim's, to be computed) or AGAIN. */
+static ot_ldict_result_t
 get_or_claim(PyObject *self, const ot_mapkey_t *key, ot_claim_t *claim, PyObject **there)
 {
     ot_look_t look;
     if (ot_ldict_look(self, key, &look) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
     if (ot_word_is_claim(look.word)) {
-        ot_epoch_leave();
-        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
+        return ot_ldict_leave_and_wait(self, key);
     }
     if (look.entry != NULL) {
         *there = ot_ldict_leave_with(ot_ldict_home(self), look.word);
-        return *there == NULL ? -1 : 1;
+        return *there == NULL ? OT_LDICT_FAILED : OT_LDICT_PRESENT;
     }
-    ot_entry_t *e = ot_entry_new(key, OT_WORD_GONE);
-    bool mine = e != NULL && ot_claim_insert(claim, e) == e;
-    ot_epoch_leave();
-    if (!mine && e != NULL) {
-        ot_entry_free(e);
-    }
-    if (e == NULL) {
-        PyErr_NoMemory();
-    }
-    return e == NULL ? -1 : mine ? 2 : 0;
+    return ot_ldict_claim_new_leaving(key, claim);
 }
 
 /* Ends the claim in any case: with the value, or the key is not there. */
@@ -409,17 +402,18 @@ ot_ldict_setdefault_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
         return NULL;
     }
     ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), ot_ldict_home(self)->interp_id);
-    int done = claim == NULL ? -1 : 0;
     if (claim == NULL) {
         PyErr_NoMemory();
-    }
-    while (done == 0) {
-        done = get_or_claim(self, &k.key, claim, &result);
-    }
-    if (done == 2) {
-        result = compute(self, claim, args[1]);
-    } else if (claim != NULL) {
-        ot_claim_free(claim);
+    } else {
+        ot_ldict_result_t done;
+        do {
+            done = get_or_claim(self, &k.key, claim, &result);
+        } while (done == OT_LDICT_AGAIN);
+        if (done == OT_LDICT_DONE) {
+            result = compute(self, claim, args[1]);
+        } else {
+            ot_claim_free(claim);
+        }
     }
     ot_pykey_clear(&k);
     return result;

@@ -22,103 +22,90 @@ ot_checkout_new(PyObject *dict, PyObject *key, PyObject *timeout)
     return c;
 }
 
-/* What an attempt came to, besides -1 for an exception. */
-typedef enum { AGAIN, HELD, WAIT, MISSING } attempt_t;
-
-/* The key is ours and its word is, too: make the tree of it, or give both back. */
-static int
-move_out(ot_checkout_t *c, ot_claim_t **claim, ot_word_t word)
+/* The key is the claim's, and so is its word: makes the tree of it, or gives both back. DONE. */
+static ot_ldict_result_t
+move_out(ot_checkout_t *c, ot_claim_t *claim, ot_word_t word)
 {
     PyObject *tree = ot_ldict_take(ot_ldict_home(c->dict), word);
     if (tree == NULL) {
         PyObject *error = PyErr_GetRaisedException();
-        ot_ldict_settle(*claim, word);
+        ot_ldict_settle(claim, word);
         PyErr_SetRaisedException(error);
-    } else {
-        c->tree = tree;
-        c->claim = *claim;
+        return OT_LDICT_FAILED;
     }
-    *claim = NULL;
-    return tree == NULL ? -1 : HELD;
+    c->tree = tree;
+    c->claim = claim;
+    return OT_LDICT_DONE;
 }
 
-/* A new key, pending. In a guard, which it leaves. */
-static int
-claim_new_key(ot_checkout_t *c, const ot_mapkey_t *key, ot_claim_t **claim, PyObject *otherwise)
+/* A new key, pending. In a guard, which it leaves. DONE or AGAIN. */
+static ot_ldict_result_t
+hold_new_key(ot_checkout_t *c, const ot_mapkey_t *key, PyObject *otherwise)
 {
-    ot_entry_t *e = ot_entry_new(key, OT_WORD_GONE);
-    bool mine = e != NULL && ot_claim_insert(*claim, e) == e;
-    ot_epoch_leave();
-    if (mine) {
-        c->claim = *claim;
-        *claim = NULL;
-        c->tree = Py_NewRef(otherwise);
-        return HELD;
-    }
-    if (e == NULL) {
+    ot_claim_t *claim = ot_claim_new(ot_ldict_map(c->dict), ot_ldict_home(c->dict)->interp_id);
+    if (claim == NULL) {
+        ot_epoch_leave();
         PyErr_NoMemory();
-        return -1;
+        return OT_LDICT_FAILED;
     }
-    ot_entry_free(e);
-    return AGAIN;
+    ot_ldict_result_t result = ot_ldict_claim_new_leaving(key, claim);
+    if (result == OT_LDICT_DONE) {
+        c->claim = claim;
+        c->tree = Py_NewRef(otherwise);
+    } else {
+        ot_claim_free(claim);
+    }
+    return result;
 }
 
-/* *claim is NULL once it is used. */
-static int
-attempt(ot_checkout_t *c, const ot_mapkey_t *key, ot_claim_t **claim, PyObject *otherwise)
+/* AGAIN. */
+static ot_ldict_result_t
+wait_for(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline)
+{
+    ot_ldict_result_t result = ot_ldict_wait(c->dict, key, deadline, OT_DICT_RAISE, OT_WORD_GONE);
+    if (result == OT_LDICT_TIMEOUT) {
+        PyErr_Format(PyExc_TimeoutError, "%R is still checked out", c->key);
+        result = OT_LDICT_FAILED;
+    }
+    return result;
+}
+
+/* DONE (the key is held), MISSING or AGAIN. */
+static ot_ldict_result_t
+acquire_once(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline, PyObject *otherwise)
 {
     ot_look_t look;
     if (ot_ldict_look(c->dict, key, &look) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
     if (look.entry == NULL && otherwise != NULL) {
-        return claim_new_key(c, key, claim, otherwise);
+        return hold_new_key(c, key, otherwise);
     }
-    attempt_t what = AGAIN;
-    if (ot_word_is_claim(look.word)) {
-        what = ot_word_is_pending(look.word) && otherwise == NULL ? MISSING : WAIT;
-    } else if (look.entry == NULL) {
-        what = MISSING;
-    } else if (ot_claim_take(*claim, look.entry, look.word, false)) {
-        what = HELD;
+    if (ot_word_is_claim(look.word) && !(ot_word_is_pending(look.word) && otherwise == NULL)) {
+        ot_epoch_leave();
+        return wait_for(c, key, deadline);
     }
+    if (!ot_word_is_there(look.word)) {
+        ot_epoch_leave();
+        return OT_LDICT_MISSING;
+    }
+    ot_claim_t *claim;
+    ot_ldict_result_t result = ot_ldict_claim(c->dict, look, false, &claim);
     ot_epoch_leave();
-    return what == HELD ? move_out(c, claim, look.word) : (int)what;
-}
-
-static int
-wait_for(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline)
-{
-    int result = ot_ldict_wait(c->dict, key, deadline, OT_DICT_RAISE, OT_WORD_GONE);
-    if (result == 0) {
-        PyErr_Format(PyExc_TimeoutError, "%R is still checked out", c->key);
-        return -1;
-    }
-    return result < 0 ? -1 : 0;
+    return result == OT_LDICT_DONE ? move_out(c, claim, look.word) : result;
 }
 
 static int
 acquire(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline, PyObject *otherwise)
 {
-    ot_claim_t *claim = ot_claim_new(ot_ldict_map(c->dict), ot_ldict_home(c->dict)->interp_id);
-    if (claim == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    int what;
+    ot_ldict_result_t result;
     do {
-        what = attempt(c, key, &claim, otherwise);
-        if (what == MISSING) {
-            ot_ldict_missing(c->key);
-        }
-        if (what == MISSING || (what == WAIT && wait_for(c, key, deadline) < 0)) {
-            what = -1;
-        }
-    } while (what == AGAIN || what == WAIT);
-    if (claim != NULL) {
-        ot_claim_free(claim);
+        result = acquire_once(c, key, deadline, otherwise);
+    } while (result == OT_LDICT_AGAIN);
+    if (result == OT_LDICT_MISSING) {
+        ot_ldict_missing(c->key);
     }
-    return what < 0 ? -1 : 0;
+    return result == OT_LDICT_DONE ? 0 : -1;
 }
 
 int

@@ -40,7 +40,7 @@ make_room(void)
     return -1;
 }
 
-static int
+static ot_ldict_result_t
 raise_mine(const ot_mapkey_t *key)
 {
     PyObject *o = ot_key_object(key);
@@ -48,10 +48,10 @@ raise_mine(const ot_mapkey_t *key)
         PyErr_Format(PyExc_RuntimeError, "this thread has %R checked out itself", o);
         Py_DECREF(o);
     }
-    return -1;
+    return OT_LDICT_FAILED;
 }
 
-static int
+static ot_ldict_result_t
 raise_abandoned(PyObject *self, const ot_mapkey_t *key)
 {
     PyObject *o = ot_key_object(key);
@@ -60,29 +60,29 @@ raise_abandoned(PyObject *self, const ot_mapkey_t *key)
                      "%R was checked out by who is gone, its value is lost: set or delete it", o);
         Py_DECREF(o);
     }
-    return -1;
+    return OT_LDICT_FAILED;
 }
 
 /* What was to be computed by who is gone was never there. */
-static int
+static ot_ldict_result_t
 abandoned(PyObject *self, const ot_mapkey_t *key, ot_ldict_abandoned_t what, ot_word_t word)
 {
     ot_look_t look;
     if (ot_ldict_look(self, key, &look) < 0 || make_room() < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
-    int result = 1;
+    ot_ldict_result_t result = OT_LDICT_AGAIN;
     if (ot_word_is_pending(look.word)) {
         (void)ot_map_override(ot_ldict_map(self), look.entry, look.word, OT_WORD_GONE);
     } else if (ot_word_is_claim(look.word)) {
         if (what == OT_DICT_RAISE) {
-            result = -1;
+            result = OT_LDICT_FAILED;
         } else if (ot_map_override(ot_ldict_map(self), look.entry, look.word, word)) {
-            result = 2;
+            result = OT_LDICT_OVERRIDDEN;
         }
     }
     ot_epoch_leave();
-    return result < 0 ? raise_abandoned(self, key) : result;
+    return result == OT_LDICT_FAILED ? raise_abandoned(self, key) : result;
 }
 
 /* Detached: so of keys that need no Python to be shown. */
@@ -102,7 +102,7 @@ say_which(ot_awaited_t *awaited, const ot_mapkey_t *key)
     }
 }
 
-int
+ot_ldict_result_t
 ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
               ot_ldict_abandoned_t if_abandoned, ot_word_t word)
 {
@@ -121,11 +121,11 @@ ot_ldict_wait(PyObject *self, const ot_mapkey_t *key, int64_t deadline,
     case OT_CLAIM_ABANDONED:
         return abandoned(self, key, if_abandoned, word);
     case OT_CLAIM_INTERRUPTED:
-        return -1;
+        return OT_LDICT_FAILED;
     case OT_CLAIM_TIMEOUT:
-        return 0;
+        return OT_LDICT_TIMEOUT;
     default:
-        return 1;
+        return OT_LDICT_AGAIN;
     }
 }
 
@@ -142,28 +142,27 @@ ot_ldict_missing(PyObject *key)
 
 /* ---- get -------------------------------------------------------------------------------------- */
 
-int
+ot_ldict_result_t
 ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value)
 {
     for (;;) {
         if (!ot_epoch_enter()) {
             PyErr_NoMemory();
-            return -1;
+            return OT_LDICT_FAILED;
         }
         const ot_entry_t *e = ot_map_find(ot_ldict_map(self), key);
         ot_word_t word = e == NULL ? OT_WORD_GONE : ot_entry_load(e);
         if (!ot_word_is_there(word)) {
             ot_epoch_leave();
             ot_ldict_oblige();
-            return 0;
+            return OT_LDICT_MISSING;
         }
         if (!ot_word_is_claim(word)) {
             *value = ot_ldict_leave_with(ot_ldict_home(self), word);
-            return *value == NULL ? -1 : 1;
+            return *value == NULL ? OT_LDICT_FAILED : OT_LDICT_DONE;
         }
-        ot_epoch_leave();
-        if (ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0) {
-            return -1;
+        if (ot_ldict_leave_and_wait(self, key) == OT_LDICT_FAILED) {
+            return OT_LDICT_FAILED;
         }
     }
 }
@@ -186,16 +185,16 @@ repr_leaving(ot_objects_t *home, ot_word_t word)
     return repr;
 }
 
-int
+ot_ldict_result_t
 ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr)
 {
     ot_look_t look;
     if (ot_ldict_look(self, key, &look) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
     if (!ot_word_is_there(look.word)) {
         ot_epoch_leave();
-        return 0;
+        return OT_LDICT_MISSING;
     }
     if (ot_word_is_claim(look.word)) {
         bool gone = ot_map_is_abandoned(ot_ldict_map(self), look.entry, look.word);
@@ -204,119 +203,139 @@ ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr)
     } else {
         *repr = repr_leaving(ot_ldict_home(self), look.word);
     }
-    return *repr == NULL ? -1 : 1;
+    return *repr == NULL ? OT_LDICT_FAILED : OT_LDICT_DONE;
 }
 
 /* ---- set -------------------------------------------------------------------------------------- */
 
-/* Within a guard. 1: done, 0: somebody was faster, -1: MemoryError. */
-static int
-insert(PyObject *self, const ot_mapkey_t *key, ot_word_t word)
+/* In a guard, which it leaves. DONE or AGAIN; else MemoryError. */
+static ot_ldict_result_t
+insert_leaving(PyObject *self, const ot_mapkey_t *key, ot_word_t word)
 {
     ot_entry_t *e = ot_entry_new(key, word);
+    bool inserted = e != NULL && ot_map_insert(ot_ldict_map(self), e) == e;
+    ot_epoch_leave();
     if (e == NULL) {
         PyErr_NoMemory();
-        return -1;
+        return OT_LDICT_FAILED;
     }
-    if (ot_map_insert(ot_ldict_map(self), e) != e) {
+    if (!inserted) {
         ot_entry_free(e);
-        return 0;
     }
-    return 1;
+    return inserted ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+}
+
+/* Puts the word in the place of one that nobody has claimed. In a guard, which it leaves. DONE or AGAIN. */
+static ot_ldict_result_t
+replace_leaving(ot_look_t look, ot_word_t word)
+{
+    if (ot_word_is_value(look.word) && make_room() < 0) {
+        return OT_LDICT_FAILED;
+    }
+    bool replaced = ot_entry_replace(look.entry, &look.word, word);
+    bool retired = replaced && ot_word_is_value(look.word);
+    bool soon = retired && ot_ldict_retire(look.word);
+    ot_epoch_leave();
+    if (retired) {
+        ot_ldict_tidy(soon);
+    }
+    return replaced ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+}
+
+/* DONE, OVERRIDDEN or AGAIN. */
+static ot_ldict_result_t
+store_once(PyObject *self, const ot_mapkey_t *key, ot_word_t word)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return OT_LDICT_FAILED;
+    }
+    if (look.entry == NULL) {
+        return insert_leaving(self, key, word);
+    }
+    if (ot_word_is_claim(look.word)) {
+        ot_epoch_leave();
+        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, word);
+    }
+    return replace_leaving(look, word);
 }
 
 int
 ot_ldict_store(PyObject *self, const ot_mapkey_t *key, ot_word_t word)
 {
-    for (;;) {
-        ot_look_t look;
-        if (ot_ldict_look(self, key, &look) < 0) {
-            return -1;
-        }
-        int done;
-        bool retired = false, soon = false;
-        if (look.entry == NULL) {
-            done = insert(self, key, word);
-            ot_epoch_leave();
-        } else if (ot_word_is_claim(look.word)) {
-            ot_epoch_leave();
-            done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, word);
-            done = done < 0 ? -1 : done == 2;
-        } else if (ot_word_is_value(look.word) && make_room() < 0) {
-            return -1;
-        } else {
-            done = ot_entry_replace(look.entry, &look.word, word);
-            retired = done && ot_word_is_value(look.word);
-            soon = retired && ot_ldict_retire(look.word);
-            ot_epoch_leave();
-        }
-        if (done != 0) {
-            if (retired) {
-                ot_ldict_tidy(soon);
-            }
-            return done < 0 ? -1 : 0;
-        }
-    }
+    ot_ldict_result_t result;
+    do {
+        result = store_once(self, key, word);
+    } while (result == OT_LDICT_AGAIN);
+    return result == OT_LDICT_FAILED ? -1 : 0;
 }
 
-int
+/* DONE, PRESENT or AGAIN. */
+static ot_ldict_result_t
+store_new_once(PyObject *self, const ot_mapkey_t *key, ot_word_t word, PyObject **there)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return OT_LDICT_FAILED;
+    }
+    if (look.entry == NULL) {
+        return insert_leaving(self, key, word);
+    }
+    if (ot_word_is_claim(look.word)) {
+        return ot_ldict_leave_and_wait(self, key);
+    }
+    *there = ot_ldict_leave_with(ot_ldict_home(self), look.word);
+    return *there == NULL ? OT_LDICT_FAILED : OT_LDICT_PRESENT;
+}
+
+ot_ldict_result_t
 ot_ldict_store_new(PyObject *self, const ot_mapkey_t *key, ot_word_t word, PyObject **there)
 {
-    for (;;) {
-        ot_look_t look;
-        if (ot_ldict_look(self, key, &look) < 0) {
-            return -1;
-        }
-        int done = 0;
-        if (look.entry == NULL) {
-            done = insert(self, key, word);
-            ot_epoch_leave();
-        } else if (ot_word_is_claim(look.word)) {
-            ot_epoch_leave();
-            done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
-        } else {
-            *there = ot_ldict_leave_with(ot_ldict_home(self), look.word);
-            return *there == NULL ? -1 : 0;
-        }
-        if (done != 0) {
-            return done;
-        }
-    }
+    ot_ldict_result_t result;
+    do {
+        result = store_new_once(self, key, word, there);
+    } while (result == OT_LDICT_AGAIN);
+    return result;
 }
 
 /* ---- delete, pop ------------------------------------------------------------------------------ */
 
-int
+/* DONE, OVERRIDDEN, MISSING or AGAIN. */
+static ot_ldict_result_t
+delete_once(PyObject *self, const ot_mapkey_t *key)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return OT_LDICT_FAILED;
+    }
+    if (!ot_word_is_there(look.word)) {
+        ot_epoch_leave();
+        return OT_LDICT_MISSING;
+    }
+    if (ot_word_is_claim(look.word)) {
+        ot_epoch_leave();
+        return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, OT_WORD_GONE);
+    }
+    if (make_room() < 0) {
+        return OT_LDICT_FAILED;
+    }
+    bool removed = ot_map_remove(ot_ldict_map(self), look.entry, look.word);
+    bool soon = removed && ot_ldict_retire(look.word);
+    ot_epoch_leave();
+    if (removed) {
+        ot_ldict_tidy(soon);
+    }
+    return removed ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+}
+
+ot_ldict_result_t
 ot_ldict_delete(PyObject *self, const ot_mapkey_t *key)
 {
-    for (;;) {
-        ot_look_t look;
-        if (ot_ldict_look(self, key, &look) < 0) {
-            return -1;
-        }
-        if (!ot_word_is_there(look.word)) {
-            ot_epoch_leave();
-            return 0;
-        }
-        if (ot_word_is_claim(look.word)) {
-            ot_epoch_leave();
-            int done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, OT_WORD_GONE);
-            if (done == 2 || done < 0) {
-                return done < 0 ? -1 : 1;
-            }
-            continue;
-        }
-        if (make_room() < 0) {
-            return -1;
-        }
-        bool removed = ot_map_remove(ot_ldict_map(self), look.entry, look.word);
-        bool soon = removed && ot_ldict_retire(look.word);
-        ot_epoch_leave();
-        if (removed) {
-            ot_ldict_tidy(soon);
-            return 1;
-        }
-    }
+    ot_ldict_result_t result;
+    do {
+        result = delete_once(self, key);
+    } while (result == OT_LDICT_AGAIN);
+    return result == OT_LDICT_OVERRIDDEN ? OT_LDICT_DONE : result;
 }
 
 void
@@ -333,9 +352,9 @@ ot_ldict_settle(ot_claim_t *claim, ot_word_t word)
     ot_ldict_tidy(false);
 }
 
-/* In a guard, which it leaves: a number comes out by making the object and then removing the key.
- * 1, 0: somebody was faster, -1. */
-static int
+/* A number comes out by making the object and then removing the key. In a guard, which it leaves. DONE
+ * or AGAIN. */
+static ot_ldict_result_t
 pop_scalar(PyObject *self, ot_look_t look, PyObject **value)
 {
     *value = ot_ldict_object_of(ot_ldict_home(self), look.word);
@@ -344,59 +363,86 @@ pop_scalar(PyObject *self, ot_look_t look, PyObject **value)
     ot_epoch_leave();
     if (removed) {
         ot_ldict_tidy(soon);
-        return 1;
+        return OT_LDICT_DONE;
     }
-    int result = *value == NULL ? -1 : 0;
+    ot_ldict_result_t result = *value == NULL ? OT_LDICT_FAILED : OT_LDICT_AGAIN;
     Py_CLEAR(*value);
     return result;
 }
 
-int
-ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old)
+ot_ldict_result_t
+ot_ldict_claim(PyObject *self, ot_look_t look, bool pending, ot_claim_t **claim)
 {
-    ot_objects_t *home = ot_ldict_home(self);
-    ot_claim_t *claim = ot_claim_new(ot_ldict_map(self), home->interp_id);
-    bool pending = new == OT_WORD_GONE;
-    bool taken = claim != NULL && ot_claim_take(claim, look.entry, look.word, pending);
-    ot_epoch_leave();
-    if (!taken) {
-        if (claim == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        ot_claim_free(claim);
-        return 0;
+    *claim = ot_claim_new(ot_ldict_map(self), ot_ldict_home(self)->interp_id);
+    if (*claim == NULL) {
+        PyErr_NoMemory();
+        return OT_LDICT_FAILED;
     }
-    *old = ot_ldict_take(home, look.word);
-    ot_ldict_settle(claim, *old == NULL ? look.word : new);
-    return *old == NULL ? -1 : 1;
+    if (!ot_claim_take(*claim, look.entry, look.word, pending)) {
+        ot_claim_free(*claim);
+        return OT_LDICT_AGAIN;
+    }
+    return OT_LDICT_DONE;
 }
 
-int
+ot_ldict_result_t
+ot_ldict_claim_new_leaving(const ot_mapkey_t *key, ot_claim_t *claim)
+{
+    ot_entry_t *e = ot_entry_new(key, OT_WORD_GONE);
+    bool mine = e != NULL && ot_claim_insert(claim, e) == e;
+    ot_epoch_leave();
+    if (e == NULL) {
+        PyErr_NoMemory();
+        return OT_LDICT_FAILED;
+    }
+    if (!mine) {
+        ot_entry_free(e);
+    }
+    return mine ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+}
+
+ot_ldict_result_t
+ot_ldict_exchange(PyObject *self, ot_look_t look, ot_word_t new, PyObject **old)
+{
+    ot_claim_t *claim;
+    ot_ldict_result_t result = ot_ldict_claim(self, look, new == OT_WORD_GONE, &claim);
+    ot_epoch_leave();
+    if (result == OT_LDICT_DONE) {
+        *old = ot_ldict_take(ot_ldict_home(self), look.word);
+        result = *old == NULL ? OT_LDICT_FAILED : OT_LDICT_DONE;
+        ot_ldict_settle(claim, *old == NULL ? look.word : new);
+    }
+    return result;
+}
+
+/* DONE, MISSING or AGAIN. */
+static ot_ldict_result_t
+pop_once(PyObject *self, const ot_mapkey_t *key, PyObject **value)
+{
+    ot_look_t look;
+    if (ot_ldict_look(self, key, &look) < 0) {
+        return OT_LDICT_FAILED;
+    }
+    if (!ot_word_is_there(look.word)) {
+        ot_epoch_leave();
+        return OT_LDICT_MISSING;
+    }
+    if (ot_word_is_claim(look.word)) {
+        return ot_ldict_leave_and_wait(self, key);
+    }
+    if (make_room() < 0) {
+        return OT_LDICT_FAILED;
+    }
+    return ot_word_is_scalar(look.word) ? pop_scalar(self, look, value)
+                                        : ot_ldict_exchange(self, look, OT_WORD_GONE, value);
+}
+
+ot_ldict_result_t
 ot_ldict_pop(PyObject *self, const ot_mapkey_t *key, PyObject **value)
 {
-    for (;;) {
-        ot_look_t look;
-        if (ot_ldict_look(self, key, &look) < 0) {
-            return -1;
-        }
-        int done;
-        if (!ot_word_is_there(look.word)) {
-            ot_epoch_leave();
-            return 0;
-        }
-        if (ot_word_is_claim(look.word)) {
-            ot_epoch_leave();
-            done = ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE) < 0 ? -1 : 0;
-        } else if (make_room() < 0) {
-            return -1;
-        } else if (ot_word_is_scalar(look.word)) {
-            done = pop_scalar(self, look, value);
-        } else {
-            done = ot_ldict_exchange(self, look, OT_WORD_GONE, value);
-        }
-        if (done != 0) {
-            return done;
-        }
-    }
+    ot_ldict_result_t result;
+    do {
+        result = pop_once(self, key, value);
+    } while (result == OT_LDICT_AGAIN);
+    return result;
 }

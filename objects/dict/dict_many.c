@@ -27,10 +27,7 @@ typedef struct {
     ot_entry_t *entry;
 } place_t;
 
-typedef struct {
-    place_t *places; /* PyMem_Malloc */
-    size_t n, room;
-} places_t;
+typedef OT_VEC(place_t) places_t;
 
 static int
 by_seq(const void *a, const void *b)
@@ -44,24 +41,17 @@ static int
 all_places(PyObject *self, places_t *all)
 {
     ot_map_cursor_t cursor = {0, NULL};
-    *all = (places_t){NULL, 0, 0};
+    *all = (places_t){0};
     for (ot_entry_t *e; (e = ot_map_next(ot_ldict_map(self), &cursor)) != NULL;) {
-        if (all->n == all->room) {
-            size_t room = 2 * all->room + 16;
-            place_t *places = PyMem_Realloc(all->places, room * sizeof *places);
-            if (places == NULL) {
-                PyMem_Free(all->places);
-                PyErr_NoMemory();
-                return -1;
-            }
-            all->places = places;
-            all->room = room;
+        place_t place = {atomic_load_explicit(&e->seq, memory_order_relaxed), e};
+        if (ot_vec_push(all, place) < 0) {
+            ot_vec_free(all);
+            PyErr_NoMemory();
+            return -1;
         }
-        uint64_t seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
-        all->places[all->n++] = (place_t){seq, e};
     }
-    if (all->n > 0) {
-        qsort(all->places, all->n, sizeof *all->places, by_seq);
+    if (all->len > 0) {
+        qsort(all->items, all->len, sizeof *all->items, by_seq);
     }
     return 0;
 }
@@ -115,29 +105,30 @@ fill(PyObject *self, lists_t *lists, bool values)
         return -1;
     }
     int rc = -1;
-    lists->keys = ot_hidden(PyList_New((Py_ssize_t)all.n));
-    lists->values = values && lists->keys != NULL ? ot_hidden(PyList_New((Py_ssize_t)all.n)) : NULL;
+    lists->keys = ot_hidden(PyList_New((Py_ssize_t)all.len));
+    lists->values =
+        values && lists->keys != NULL ? ot_hidden(PyList_New((Py_ssize_t)all.len)) : NULL;
     if (lists->keys != NULL && (!values || lists->values != NULL)) {
         rc = 0;
-        for (size_t i = 0; i < all.n && rc == 0; i++) {
-            rc = add_item(ot_ldict_home(self), lists, (Py_ssize_t)i, all.places[i].entry);
+        for (size_t i = 0; i < all.len && rc == 0; i++) {
+            rc = add_item(ot_ldict_home(self), lists, (Py_ssize_t)i, all.items[i].entry);
         }
     }
-    PyMem_Free(all.places);
+    ot_vec_free(&all);
     return rc;
 }
 
-/* After the guard: 1, 0: it is gone meanwhile, -1. */
-static int
+/* What the guard could not give: DONE, or MISSING if the key is gone meanwhile. */
+static ot_ldict_result_t
 fetch(PyObject *self, PyObject *key, PyObject **value)
 {
     ot_pykey_t k;
     if (ot_pykey_init(&k, key) < 0) {
-        return -1;
+        return OT_LDICT_FAILED;
     }
-    int found = ot_ldict_lookup(self, &k.key, value);
+    ot_ldict_result_t result = ot_ldict_lookup(self, &k.key, value);
     ot_pykey_clear(&k);
-    return found;
+    return result;
 }
 
 /* Items that are gone leave no gaps. */
@@ -147,13 +138,12 @@ fetch_the_rest(PyObject *self, lists_t *lists)
     Py_ssize_t n = 0, all = PyList_GET_SIZE(lists->keys);
     for (Py_ssize_t i = 0; i < all; i++) {
         PyObject *key = PyList_GET_ITEM(lists->keys, i), *value = PyList_GET_ITEM(lists->values, i);
-        int found = value != NULL ? 1 : fetch(self, key, &value);
-        if (found < 0) {
+        if (value == NULL && fetch(self, key, &value) == OT_LDICT_FAILED) {
             return -1;
         }
         PyList_SET_ITEM(lists->keys, i, NULL);
         PyList_SET_ITEM(lists->values, i, NULL);
-        if (found) {
+        if (value != NULL) {
             PyList_SET_ITEM(lists->keys, n, key);
             PyList_SET_ITEM(lists->values, n++, value);
         } else {
@@ -258,10 +248,10 @@ repr_of_item(PyObject *self, PyObject *key)
     if (ot_pykey_init(&k, key) < 0) {
         return NULL;
     }
-    int found = ot_ldict_show(self, &k.key, &value);
+    ot_ldict_result_t result = ot_ldict_show(self, &k.key, &value);
     ot_pykey_clear(&k);
-    if (found <= 0) {
-        return found < 0 ? NULL : Py_NewRef(Py_None);
+    if (result != OT_LDICT_DONE) {
+        return result == OT_LDICT_MISSING ? Py_NewRef(Py_None) : NULL;
     }
     PyObject *text = PyUnicode_FromFormat("%R: %U", key, value);
     Py_DECREF(value);
@@ -329,13 +319,13 @@ static int
 clone_all(const places_t *all, clones_t *c)
 {
     c->n = 0;
-    c->entries = PyMem_Malloc((all->n + 1) * sizeof(ot_entry_t *));
+    c->entries = PyMem_Malloc((all->len + 1) * sizeof(ot_entry_t *));
     if (c->entries == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (; c->n < all->n; c->n++) {
-        const ot_entry_t *e = all->places[c->n].entry;
+    for (; c->n < all->len; c->n++) {
+        const ot_entry_t *e = all->items[c->n].entry;
         ot_mapkey_t key = ot_entry_key(e);
         ot_word_t word = ot_entry_load(e);
         word = ot_word_is_claim(word) ? OT_WORD_GONE : word;
@@ -357,9 +347,9 @@ store_clone(PyObject *self, PyObject *other, ot_entry_t *clone)
     ot_word_t word = ot_entry_load(clone);
     if (word == OT_WORD_GONE) {
         PyObject *value;
-        int found = ot_ldict_lookup(other, &key, &value);
-        if (found <= 0) {
-            return found;
+        ot_ldict_result_t result = ot_ldict_lookup(other, &key, &value);
+        if (result != OT_LDICT_DONE) {
+            return result == OT_LDICT_MISSING ? 0 : -1;
         }
         int rc = ot_ldict_word_of(ot_ldict_home(self), value, &word);
         Py_DECREF(value);
@@ -388,7 +378,7 @@ update_from_other(PyObject *self, PyObject *other)
     int rc = all_places(other, &all);
     if (rc == 0) {
         rc = clone_all(&all, &clones);
-        PyMem_Free(all.places);
+        ot_vec_free(&all);
     }
     ot_epoch_leave();
     if (rc == 0 && (clones.n >= LONG || ot_epoch_is_asked())) {
@@ -559,9 +549,10 @@ ot_ldict_clear(PyObject *self, PyObject *unused)
             return rc < 0 ? NULL : Py_NewRef(Py_None);
         }
         ot_mapkey_t key = ot_entry_key(claimed);
-        rc = rc < 0 ? -1 : ot_ldict_wait(self, &key, OT_FOREVER, OT_DICT_OVERRIDE, OT_WORD_GONE);
+        bool failed = rc < 0 || ot_ldict_wait(self, &key, OT_FOREVER, OT_DICT_OVERRIDE,
+                                              OT_WORD_GONE) == OT_LDICT_FAILED;
         ot_entry_free(claimed);
-        if (rc < 0) {
+        if (failed) {
             return NULL;
         }
     }
@@ -592,9 +583,10 @@ claim_newest(PyObject *self, ot_claim_t *claim, ot_word_t *word, PyObject **key)
         return -1;
     }
     ot_mapkey_t waited_for = ot_entry_key(own);
-    int rc = ot_ldict_wait(self, &waited_for, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE);
+    ot_ldict_result_t result =
+        ot_ldict_wait(self, &waited_for, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE);
     ot_entry_free(own);
-    return rc < 0 ? -1 : 0;
+    return result == OT_LDICT_FAILED ? -1 : 0;
 }
 
 PyObject *

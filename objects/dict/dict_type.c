@@ -15,9 +15,9 @@ subscript_any(PyObject *self, PyObject *key)
     if (ot_pykey_init(&k, key) < 0) {
         return NULL;
     }
-    int found = ot_ldict_lookup(self, &k.key, &value);
+    ot_ldict_result_t result = ot_ldict_lookup(self, &k.key, &value);
     ot_pykey_clear(&k);
-    return found == 0 ? ot_ldict_missing(key) : value;
+    return result == OT_LDICT_MISSING ? ot_ldict_missing(key) : value;
 }
 
 /* The fast path: a small int by a str that knows its hash. Everything else begins anew. */
@@ -84,9 +84,9 @@ dict_get(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (check_args("get", n, 2) < 0 || ot_pykey_init(&k, args[0]) < 0) {
         return NULL;
     }
-    int found = ot_ldict_lookup(self, &k.key, &value);
+    ot_ldict_result_t result = ot_ldict_lookup(self, &k.key, &value);
     ot_pykey_clear(&k);
-    return found == 0 ? Py_NewRef(n == 2 ? args[1] : Py_None) : value;
+    return result == OT_LDICT_MISSING ? Py_NewRef(n == 2 ? args[1] : Py_None) : value;
 }
 
 /* ---- setting ---------------------------------------------------------------------------------- */
@@ -118,11 +118,11 @@ dict_ass_subscript(PyObject *self, PyObject *key, PyObject *value)
     }
     int rc;
     if (value == NULL) {
-        rc = ot_ldict_delete(self, &k.key);
-        if (rc == 0) {
+        ot_ldict_result_t result = ot_ldict_delete(self, &k.key);
+        if (result == OT_LDICT_MISSING) {
             ot_ldict_missing(key);
         }
-        rc = rc == 1 ? 0 : -1;
+        rc = result == OT_LDICT_DONE ? 0 : -1;
     } else if (replace_small(self, &k.key, value)) {
         rc = 0;
     } else {
@@ -141,8 +141,7 @@ static PyObject *
 set_default(PyObject *self, const ot_mapkey_t *key, PyObject *value)
 {
     PyObject *there = NULL;
-    int found = ot_ldict_lookup(self, key, &there);
-    if (found != 0) {
+    if (ot_ldict_lookup(self, key, &there) != OT_LDICT_MISSING) {
         return there;
     }
     ot_word_t word;
@@ -151,13 +150,12 @@ set_default(PyObject *self, const ot_mapkey_t *key, PyObject *value)
         return NULL;
     }
     PyObject *own = ot_ldict_object_of(home, word);
-    int stored = own == NULL ? -1 : ot_ldict_store_new(self, key, word, &there);
-    if (stored == 1) {
+    if (own != NULL && ot_ldict_store_new(self, key, word, &there) == OT_LDICT_DONE) {
         return own;
     }
     Py_XDECREF(own);
     ot_ldict_drop(word);
-    return stored < 0 ? NULL : there;
+    return there;
 }
 
 static PyObject *
@@ -180,9 +178,9 @@ dict_pop(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (check_args("pop", n, 2) < 0 || ot_pykey_init(&k, args[0]) < 0) {
         return NULL;
     }
-    int found = ot_ldict_pop(self, &k.key, &value);
+    ot_ldict_result_t result = ot_ldict_pop(self, &k.key, &value);
     ot_pykey_clear(&k);
-    if (found == 0) {
+    if (result == OT_LDICT_MISSING) {
         return n == 2 ? Py_NewRef(args[1]) : ot_ldict_missing(args[0]);
     }
     return value;
@@ -319,15 +317,13 @@ dict_dealloc(PyObject *self)
 
 /* ---- the type --------------------------------------------------------------------------------- */
 
-#define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
-
 static PyMethodDef methods[] = {
-    {"get", FUNCTION(dict_get), METH_FASTCALL,
+    {"get", OT_METHOD(dict_get), METH_FASTCALL,
      "get($self, key, default=None, /)\n--\n\nThe value of key, or default."},
-    {"setdefault", FUNCTION(dict_setdefault), METH_FASTCALL,
+    {"setdefault", OT_METHOD(dict_setdefault), METH_FASTCALL,
      "setdefault($self, key, default=None, /)\n--\n\n"
      "The value of key; default is set and returned if there is none."},
-    {"pop", FUNCTION(dict_pop), METH_FASTCALL,
+    {"pop", OT_METHOD(dict_pop), METH_FASTCALL,
      "pop($self, key, default=<missing>, /)\n--\n\n"
      "Remove key and return its value, moved, not copied. KeyError without default."},
     {"popitem", ot_ldict_popitem, METH_NOARGS,
@@ -340,41 +336,41 @@ static PyMethodDef methods[] = {
      "values($self, /)\n--\n\nA list of equal objects of the values."},
     {"items", ot_ldict_items, METH_NOARGS,
      "items($self, /)\n--\n\nA list of the keys with equal objects of the values."},
-    {"update", FUNCTION(dict_update), METH_VARARGS | METH_KEYWORDS,
+    {"update", OT_METHOD(dict_update), METH_VARARGS | METH_KEYWORDS,
      "update($self, /, *args, **kwargs)\n--\n\n"
      "As dict's, key by key: others may see it half done."},
     {"clear", ot_ldict_clear, METH_NOARGS,
      "clear($self, /)\n--\n\nRemove all keys, one by one; wait for those that are checked out."},
     {"copy", ot_ldict_copy, METH_NOARGS,
      "copy($self, /)\n--\n\nAnother LockingDict with the same content; values are not copied."},
-    {"fromkeys", FUNCTION(dict_fromkeys), METH_FASTCALL | METH_CLASS,
+    {"fromkeys", OT_METHOD(dict_fromkeys), METH_FASTCALL | METH_CLASS,
      "fromkeys($type, iterable, value=None, /)\n--\n\nAs dict's."},
     {"__reversed__", dict_reversed, METH_NOARGS, "The keys, the newest first."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "LockingDict[str, int]"},
     {"__reduce__", ot_handle_reduce, METH_NOARGS, NULL},
-    {"add", FUNCTION(ot_ldict_add), METH_FASTCALL,
+    {"add", OT_METHOD(ot_ldict_add), METH_FASTCALL,
      "add($self, key, n=1, /)\n--\n\n"
      "Add a number to key's, atomically; return the sum. A missing key counts from 0.\n\n"
      ">>> d = LockingDict()\n>>> d.add('hits'), d.add('hits', 2)\n(1, 3)"},
-    {"swap", FUNCTION(ot_ldict_swap), METH_FASTCALL,
+    {"swap", OT_METHOD(ot_ldict_swap), METH_FASTCALL,
      "swap($self, key, value, default=<missing>, /)\n--\n\n"
      "Set key and return what was there, moved, not copied.\n\n"
      "Missing: return default; KeyError without one, and nothing is set."},
-    {"compare_exchange", FUNCTION(ot_ldict_compare_exchange), METH_FASTCALL,
+    {"compare_exchange", OT_METHOD(ot_ldict_compare_exchange), METH_FASTCALL,
      "compare_exchange($self, key, expected, value, /)\n--\n\n"
      "Set key to value if it is there and == expected; return whether.\n\n"
      "expected is None, a bool, int, float, str or bytes; containers equal none of these."},
-    {"setdefault_with", FUNCTION(ot_ldict_setdefault_with), METH_FASTCALL,
+    {"setdefault_with", OT_METHOD(ot_ldict_setdefault_with), METH_FASTCALL,
      "setdefault_with($self, key, fn, /)\n--\n\n"
      "The value of key; if there is none, that of fn(), called once.\n\n"
      "Others who want to set the key wait meanwhile; to readers it is missing until then.\n"
      "If fn raises the key stays missing, and the next one who waits calls its own."},
-    {"update_with", FUNCTION(ot_ldict_update_with), METH_FASTCALL,
+    {"update_with", OT_METHOD(ot_ldict_update_with), METH_FASTCALL,
      "update_with($self, key, fn, default=<missing>, /)\n--\n\n"
      "Set key to fn(value), with the key checked out meanwhile: others wait.\n\n"
      "value is the tree itself, not a copy. Missing: fn(default); KeyError without one. If fn\n"
      "raises the tree is put back (as fn left it), or the key stays missing."},
-    {"checkout", FUNCTION(ot_ldict_checkout), METH_VARARGS | METH_KEYWORDS,
+    {"checkout", OT_METHOD(ot_ldict_checkout), METH_VARARGS | METH_KEYWORDS,
      "checkout($self, key, timeout=None)\n--\n\n"
      "For with: exclusive possession of key's tree, put back at the end.\n\n"
      "Entering waits while others have it, timeout seconds at most (TimeoutError); KeyError if\n"

@@ -13,6 +13,7 @@
  * str and bytes hash in C.
  */
 #include "objects/dict/key.h"
+#include "runtime/grow.h"
 
 #include <errno.h>
 #include <math.h>
@@ -77,15 +78,11 @@ typedef struct {
 static int
 text_add(text_t *t, uint64_t meta, const void *bytes, size_t len)
 {
-    if (t->room - t->len < META + len) {
-        size_t room = 2 * t->room + META + len + 64;
-        char *p = PyMem_Realloc(t->p, room);
-        if (p == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        t->p = p;
-        t->room = room;
+    enum { SHORT_TUPLE = 64 }; /* asks for memory once */
+    size_t wanted = t->len + META + len + (t->room == 0 ? SHORT_TUPLE : 0);
+    if (!ot_grow(&t->p, &t->room, wanted, 1, PyMem_Realloc)) {
+        PyErr_NoMemory();
+        return -1;
     }
     memcpy(t->p + t->len, &meta, META);
     memcpy(t->p + t->len + META, bytes, len);

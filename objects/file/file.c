@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "runtime/checks.h"
+#include "runtime/grow.h"
 
 enum {
     SPARE_ROOM = 1 << 20, /* an empty buffer larger than that is given back */
@@ -40,18 +41,8 @@ ot_bytes_reserve(ot_bytes_t *bytes, size_t n)
         bytes->len -= bytes->at;
         bytes->at = 0;
     }
-    size_t wanted = bytes->cap + bytes->cap / 2;
-    if (n > SIZE_MAX / 4 - bytes->len) {
-        return false;
-    }
-    wanted = wanted < bytes->len + n ? bytes->len + n : wanted;
-    char *grown = wanted <= bytes->cap ? bytes->data : realloc(bytes->data, wanted);
-    if (grown == NULL) {
-        return false;
-    }
-    bytes->data = grown;
-    bytes->cap = wanted > bytes->cap ? wanted : bytes->cap;
-    return true;
+    return n <= SIZE_MAX - bytes->len &&
+           ot_grow(&bytes->data, &bytes->cap, bytes->len + n, 1, realloc);
 }
 
 static bool

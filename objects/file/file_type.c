@@ -10,15 +10,14 @@
 #include <unistd.h>
 
 #include "objects/core/hidden.h"
+#include "runtime/import.h"
 
 /* ---- results --------------------------------------------------------------------------------- */
 
 PyObject *
 ot_file_unsupported(const char *why)
 {
-    PyObject *io = PyImport_ImportModule("io");
-    PyObject *type = io == NULL ? NULL : PyObject_GetAttrString(io, "UnsupportedOperation");
-    Py_XDECREF(io);
+    PyObject *type = ot_import_attr("io", "UnsupportedOperation");
     if (type != NULL) {
         PyErr_SetString(type, why);
         Py_DECREF(type);
@@ -635,7 +634,7 @@ static PyMethodDef methods[] = {
      "thread flushes, reads or seeks; so the lines of print(..., file=f) come out whole."},
     {"writelines", file_writelines, METH_O,
      "writelines($self, lines, /)\n--\n\nWrite all of them in one piece; no ends are added."},
-    {"print", (PyCFunction)(void (*)(void))file_print, METH_VARARGS | METH_KEYWORDS,
+    {"print", OT_METHOD(file_print), METH_VARARGS | METH_KEYWORDS,
      "print($self, *args, sep=' ', end='\\n', flush=False)\n--\n\n"
      "What print(*args, file=self) does, in one piece whatever the arguments are.\n\n"
      ">>> f.print('a\\n', 'b', end='')"},
@@ -694,11 +693,9 @@ static PyType_Slot slots[] = {
      "the last handle. The encoding must write '\\n' as one byte and start with no mark.\n\n"
      ">>> with SharedFile('log', 'a') as log: log.print('done', 3)"},
     {Py_tp_new, file_new},
-    {Py_tp_dealloc, ot_handle_dealloc},
-    {Py_tp_traverse, ot_handle_traverse},
+    OT_HANDLE_LIFE,
     {Py_tp_repr, ot_file_repr},
-    {Py_tp_hash, ot_handle_hash},
-    {Py_tp_richcompare, ot_handle_compare},
+    OT_HANDLE_IDENTITY,
     {Py_tp_iter, file_iter},
     {Py_tp_iternext, file_next},
     {Py_tp_methods, methods},
@@ -717,11 +714,5 @@ int
 ot_file_type_add(ot_objects_t *home)
 {
     PyTypeObject *type = ot_handle_add_type(home, &ot_file_kind, &spec, &extra);
-    PyObject *io = type == NULL ? NULL : PyImport_ImportModule("io");
-    PyObject *base = io == NULL ? NULL : PyObject_GetAttrString(io, "IOBase");
-    PyObject *done = base == NULL ? NULL : PyObject_CallMethod(base, "register", "O", type);
-    Py_XDECREF(io);
-    Py_XDECREF(base);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    return type == NULL ? -1 : ot_import_register(type, "io", "IOBase");
 }

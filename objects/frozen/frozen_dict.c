@@ -127,7 +127,7 @@ dict_compare(PyObject *self, PyObject *other, int op)
 
 static PyMethodDef dict_methods[] = {
     OT_VIEW_METHODS,
-    {"get", (PyCFunction)(void (*)(void))dict_get, METH_FASTCALL,
+    {"get", OT_METHOD(dict_get), METH_FASTCALL,
      "get($self, key, default=None, /)\n--\n\nThe key's value, or default."},
     {"keys", dict_keys, METH_NOARGS, "keys($self)\n--\n\nThe keys, like dict's."},
     {"values", dict_values, METH_NOARGS, "values($self)\n--\n\nThe values, like dict's."},

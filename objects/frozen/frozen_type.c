@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "runtime/checks.h"
+#include "runtime/import.h"
 #include "tunnel/kinds.h"
 #include "tunnel/path.h"
 #include "tunnel/ptrmap.h"
@@ -295,19 +296,6 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* isinstance(view, collections.abc.Sequence) and the like. */
-static int
-register_as(PyTypeObject *type, const char *abstract)
-{
-    PyObject *abc = PyImport_ImportModule("collections.abc");
-    PyObject *class = abc == NULL ? NULL : PyObject_GetAttrString(abc, abstract);
-    PyObject *done = class == NULL ? NULL : PyObject_CallMethod(class, "register", "O", type);
-    Py_XDECREF(abc);
-    Py_XDECREF(class);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 int
 ot_frozen_types_traverse(ot_frozen_types_t *types, visitproc visit, void *arg)
 {
@@ -348,8 +336,8 @@ ot_frozen_types_add(ot_objects_t *home)
     for (int i = 0; i < OT_FROZEN_TYPES; i++) {
         PyTypeObject *type = ot_handle_add_type(home, &ot_frozen_kind, &views[i].spec, &extra);
         home->frozen->view[i] = type;
-        if (type == NULL ||
-            (views[i].abstract != NULL && register_as(type, views[i].abstract) < 0)) {
+        if (type == NULL || (views[i].abstract != NULL &&
+                             ot_import_register(type, "collections.abc", views[i].abstract) < 0)) {
             return -1;
         }
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runtime/checks.h"
+#include "runtime/grow.h"
 
 /* Of a long list the ends are looked at, where changes that count wrong go wrong. */
 void
@@ -74,25 +75,11 @@ ot_list_new(void (*drop)(ot_ref_t *item))
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-/* As the built-in list grows: by an eighth. */
 static bool
 reserve(ot_list_t *list, size_t n)
 {
-    if (list->cap - list->len >= n) {
-        return true;
-    }
-    if (n > PTRDIFF_MAX / sizeof(ot_ref_t *) - list->len) {
-        return false;
-    }
-    size_t wanted = list->len + n;
-    size_t cap = wanted + wanted / 8 + 6;
-    ot_ref_t **grown = realloc(list->items, cap * sizeof *grown);
-    if (grown == NULL) {
-        return false;
-    }
-    list->items = grown;
-    list->cap = cap;
-    return true;
+    return n <= SIZE_MAX - list->len &&
+           ot_grow(&list->items, &list->cap, list->len + n, sizeof *list->items, realloc);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include "objects/list/list_type.h"
 
 #include "objects/core/hidden.h"
+#include "runtime/grow.h"
 
 _Static_assert(offsetof(ot_value_t, ref) == 0, "list.c knows values by their refcount");
 
@@ -148,14 +149,8 @@ ot_list_plain(PyObject *self)
 static bool
 push(ot_items_t *items, size_t *cap, ot_ref_t *item)
 {
-    if (items->len == *cap) {
-        size_t wanted = *cap < 8 ? 8 : *cap + *cap / 2;
-        ot_ref_t **grown = realloc(items->items, wanted * sizeof *grown);
-        if (grown == NULL) {
-            return false;
-        }
-        items->items = grown;
-        *cap = wanted;
+    if (!ot_grow(&items->items, cap, items->len + 1, sizeof *items->items, realloc)) {
+        return false;
     }
     items->items[items->len++] = item;
     return true;

@@ -5,6 +5,7 @@
  * Threading: the GIL of the handle's interpreter, let go of while somebody holds the list's lock.
  */
 #include "objects/list/list_type.h"
+#include "runtime/import.h"
 
 static ot_objects_t *
 home_of(PyObject *self)
@@ -530,14 +531,12 @@ list_locked(PyObject *self, PyObject *unused)
 
 /* ---- the type -------------------------------------------------------------------------------- */
 
-#define METHOD(function) ((PyCFunction)(void (*)(void))(function))
-
 static PyMethodDef methods[] = {
     {"append", list_append, METH_O,
      "append($self, object, /)\n--\n\nAdd it at the end: moved if nobody else can reach it, else a copy."},
     {"extend", list_extend, METH_O,
      "extend($self, iterable, /)\n--\n\nAdd all of them at the end, in one piece."},
-    {"insert", METHOD(list_insert), METH_FASTCALL,
+    {"insert", OT_METHOD(list_insert), METH_FASTCALL,
      "insert($self, index, object, /)\n--\n\nInsert it before index."},
     {"pop", list_pop, METH_VARARGS,
      "pop($self, index=-1, /)\n--\n\n"
@@ -550,7 +549,7 @@ static PyMethodDef methods[] = {
     {"index", ot_list_index, METH_VARARGS,
      "index($self, value, start=0, stop=9223372036854775807, /)\n--\n\n"
      "Where the first is that is equal. Raises ValueError."},
-    {"sort", METHOD(ot_list_sort), METH_VARARGS | METH_KEYWORDS,
+    {"sort", OT_METHOD(ot_list_sort), METH_VARARGS | METH_KEYWORDS,
      "sort($self, *, key=None, reverse=False)\n--\n\n"
      "Sort in place, stably, as list.sort does. Holds the list's lock while it compares.\n\n"
      "If comparing raises, nothing has changed. Raises ValueError if key or a comparison\n"
@@ -582,8 +581,7 @@ static PyType_Slot slots[] = {
      ">>> l = LockingList([3, 1]); l.append([2]); l.pop()\n[2]"},
     {Py_tp_new, list_new},
     {Py_tp_init, list_init},
-    {Py_tp_dealloc, ot_handle_dealloc},
-    {Py_tp_traverse, ot_handle_traverse},
+    OT_HANDLE_LIFE,
     {Py_tp_repr, ot_list_repr},
     {Py_tp_hash, PyObject_HashNotImplemented},
     {Py_tp_richcompare, ot_list_compare},
@@ -619,11 +617,5 @@ ot_list_type_add(ot_objects_t *home)
         ot_consumer_add(consumers, (PyObject *)type, "insert") < 0) {
         return -1;
     }
-    PyObject *abc = PyImport_ImportModule("collections.abc");
-    PyObject *base = abc == NULL ? NULL : PyObject_GetAttrString(abc, "MutableSequence");
-    PyObject *done = base == NULL ? NULL : PyObject_CallMethod(base, "register", "O", type);
-    Py_XDECREF(abc);
-    Py_XDECREF(base);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    return ot_import_register(type, "collections.abc", "MutableSequence");
 }

@@ -5,6 +5,7 @@
  * Threading: the GIL of the handle's interpreter, which is let go of while waiting.
  */
 #include "objects/sync/sync_type.h"
+#include "runtime/import.h"
 #include "runtime/timeout.h"
 
 typedef struct {
@@ -86,14 +87,11 @@ barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyObject *
 raise_broken(void)
 {
-    PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *error =
-        threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
+    PyObject *error = ot_import_attr("threading", "BrokenBarrierError");
     if (error != NULL) {
         PyErr_SetNone(error);
+        Py_DECREF(error);
     }
-    Py_XDECREF(error);
-    Py_XDECREF(threading);
     return NULL;
 }
 
@@ -211,7 +209,7 @@ set_action(PyObject *self, PyObject *action)
 static const ot_handle_extra_t extra = {.object = get_action, .set_object = set_action};
 
 static PyMethodDef barrier_methods[] = {
-    {"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_VARARGS | METH_KEYWORDS,
+    {"wait", OT_METHOD(barrier_wait), METH_VARARGS | METH_KEYWORDS,
      "wait($self, timeout=None)\n--\n\n"
      "Wait until all parties are here; return how many were here before.\n\n"
      "timeout: seconds, by default the barrier's; after that it is broken for all. Raises\n"
@@ -225,7 +223,7 @@ static PyMethodDef barrier_methods[] = {
 };
 
 static PyGetSetDef barrier_getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the object, unique in the process.", NULL},
+    OT_HANDLE_ID,
     {"parties", barrier_parties, NULL, "How many it waits for.", NULL},
     {"n_waiting", barrier_n_waiting, NULL, "How many wait now.", NULL},
     {"broken", barrier_broken, NULL, "Whether it is broken.", NULL},
@@ -243,8 +241,7 @@ static PyType_Slot barrier_slots[] = {
     {Py_tp_traverse, barrier_traverse},
     {Py_tp_clear, barrier_clear},
     {Py_tp_repr, barrier_repr},
-    {Py_tp_hash, ot_handle_hash},
-    {Py_tp_richcompare, ot_handle_compare},
+    OT_HANDLE_IDENTITY,
     {Py_tp_methods, barrier_methods},
     {Py_tp_getset, barrier_getset},
     {0, NULL},

@@ -343,10 +343,8 @@ condition_notify_all(PyObject *self, PyObject *unused)
 
 /* ---- the types --------------------------------------------------------------------------------- */
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
-
 #define LOCK_METHODS                                                                               \
-    {"acquire", KEYWORDS(lock_acquire), METH_VARARGS | METH_KEYWORDS,                              \
+    {"acquire", OT_METHOD(lock_acquire), METH_VARARGS | METH_KEYWORDS,                             \
      "acquire($self, blocking=True, timeout=-1)\n--\n\n"                                           \
      "Acquire it; return whether that was possible. Waits without the GIL.\n\n"                    \
      "timeout: seconds, -1 for ever. Raises LockAbandonedError, also while waiting, if the\n"      \
@@ -385,53 +383,37 @@ static PyMethodDef rlock_methods[] = {LOCK_METHODS, RECURSIVE_METHODS, {NULL, NU
 static PyMethodDef condition_methods[] = {
     LOCK_METHODS,
     RECURSIVE_METHODS,
-    {"wait", KEYWORDS(condition_wait), METH_VARARGS | METH_KEYWORDS,
+    {"wait", OT_METHOD(condition_wait), METH_VARARGS | METH_KEYWORDS,
      "wait($self, timeout=None)\n--\n\n"
      "Release the lock, wait until notified, acquire it again; return whether notified."},
-    {"wait_for", KEYWORDS(condition_wait_for), METH_VARARGS | METH_KEYWORDS,
+    {"wait_for", OT_METHOD(condition_wait_for), METH_VARARGS | METH_KEYWORDS,
      "wait_for($self, predicate, timeout=None)\n--\n\n"
      "Wait until predicate() is true, or until timeout; return its last value."},
-    {"notify", KEYWORDS(condition_notify), METH_VARARGS | METH_KEYWORDS,
+    {"notify", OT_METHOD(condition_notify), METH_VARARGS | METH_KEYWORDS,
      "notify($self, n=1)\n--\n\nWake n of those that wait, as far as there are."},
     {"notify_all", condition_notify_all, METH_NOARGS,
      "notify_all($self)\n--\n\nWake all that wait."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the object, unique in the process.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-#define SLOTS(doc, new_, repr, methods)                                                            \
-    {                                                                                              \
-        {Py_tp_doc, doc}, {Py_tp_new, new_}, {Py_tp_dealloc, ot_handle_dealloc},                   \
-            {Py_tp_traverse, ot_handle_traverse}, {Py_tp_repr, repr},                              \
-            {Py_tp_hash, ot_handle_hash}, {Py_tp_richcompare, ot_handle_compare},                  \
-            {Py_tp_methods, methods}, {Py_tp_getset, getset},                                      \
-        {                                                                                          \
-            0, NULL                                                                                \
-        }                                                                                          \
-    }
-
 static PyType_Slot lock_slots[] =
-    SLOTS("Lock()\n--\n\n"
-          "threading.Lock for all interpreters of the process.\n\n"
-          "Any thread of any interpreter may acquire it, and release it.\n\n"
-          ">>> lock = Lock()\n>>> with lock: lock.locked()\nTrue",
-          lock_new, lock_repr, lock_methods);
+    OT_SYNC_SLOTS("Lock()\n--\n\n"
+                  "threading.Lock for all interpreters of the process.\n\n"
+                  "Any thread of any interpreter may acquire it, and release it.\n\n"
+                  ">>> lock = Lock()\n>>> with lock: lock.locked()\nTrue",
+                  lock_new, lock_repr, lock_methods);
 
 static PyType_Slot rlock_slots[] =
-    SLOTS("RLock()\n--\n\n"
-          "threading.RLock for all interpreters of the process.\n\n"
-          "The thread that holds it may acquire it again, and alone may release it.",
-          rlock_new, lock_repr, rlock_methods);
+    OT_SYNC_SLOTS("RLock()\n--\n\n"
+                  "threading.RLock for all interpreters of the process.\n\n"
+                  "The thread that holds it may acquire it again, and alone may release it.",
+                  rlock_new, lock_repr, rlock_methods);
 
 static PyType_Slot condition_slots[] =
-    SLOTS("Condition(lock=None)\n--\n\n"
-          "threading.Condition for all interpreters of the process.\n\n"
-          "lock: a Lock or RLock of objtunnel; by default an RLock of its own.",
-          condition_new, condition_repr, condition_methods);
+    OT_SYNC_SLOTS("Condition(lock=None)\n--\n\n"
+                  "threading.Condition for all interpreters of the process.\n\n"
+                  "lock: a Lock or RLock of objtunnel; by default an RLock of its own.",
+                  condition_new, condition_repr, condition_methods);
 
 static PyType_Spec specs[] = {
     {"objtunnel.Lock", sizeof(ot_handle_t), 0, OT_HANDLE_FLAGS, lock_slots},

@@ -200,13 +200,11 @@ event_repr(PyObject *self)
 
 /* ---- the types ------------------------------------------------------------------------------- */
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
-
 static PyMethodDef semaphore_methods[] = {
-    {"acquire", KEYWORDS(semaphore_acquire), METH_VARARGS | METH_KEYWORDS,
+    {"acquire", OT_METHOD(semaphore_acquire), METH_VARARGS | METH_KEYWORDS,
      "acquire($self, blocking=True, timeout=None)\n--\n\n"
      "Take one from the value, waiting for it if it is 0; return whether that was possible."},
-    {"release", KEYWORDS(semaphore_release), METH_VARARGS | METH_KEYWORDS,
+    {"release", OT_METHOD(semaphore_release), METH_VARARGS | METH_KEYWORDS,
      "release($self, n=1)\n--\n\n"
      "Add n to the value. Raises ValueError if a bounded one would have more than at first."},
     {"__enter__", semaphore_enter, METH_NOARGS, NULL},
@@ -216,7 +214,7 @@ static PyMethodDef semaphore_methods[] = {
 };
 
 static PyMethodDef event_methods[] = {
-    {"wait", KEYWORDS(event_wait), METH_VARARGS | METH_KEYWORDS,
+    {"wait", OT_METHOD(event_wait), METH_VARARGS | METH_KEYWORDS,
      "wait($self, timeout=None)\n--\n\n"
      "Wait until it is set; return True, or False after timeout seconds."},
     {"set", event_set, METH_NOARGS, "set($self)\n--\n\nWake all that wait, and will wait."},
@@ -226,34 +224,18 @@ static PyMethodDef event_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the object, unique in the process.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-#define SLOTS(doc, new_, repr, methods)                                                            \
-    {                                                                                              \
-        {Py_tp_doc, doc}, {Py_tp_new, new_}, {Py_tp_dealloc, ot_handle_dealloc},                   \
-            {Py_tp_traverse, ot_handle_traverse}, {Py_tp_repr, repr},                              \
-            {Py_tp_hash, ot_handle_hash}, {Py_tp_richcompare, ot_handle_compare},                  \
-            {Py_tp_methods, methods}, {Py_tp_getset, getset},                                      \
-        {                                                                                          \
-            0, NULL                                                                                \
-        }                                                                                          \
-    }
-
-static PyType_Slot semaphore_slots[] =
-    SLOTS("Semaphore(value=1)\n--\n\nthreading.Semaphore for all interpreters of the process.",
-          semaphore_new, semaphore_repr, semaphore_methods);
+static PyType_Slot semaphore_slots[] = OT_SYNC_SLOTS(
+    "Semaphore(value=1)\n--\n\nthreading.Semaphore for all interpreters of the process.",
+    semaphore_new, semaphore_repr, semaphore_methods);
 
 static PyType_Slot bounded_semaphore_slots[] =
-    SLOTS("BoundedSemaphore(value=1)\n--\n\n"
-          "threading.BoundedSemaphore for all interpreters of the process.",
-          bounded_semaphore_new, semaphore_repr, semaphore_methods);
+    OT_SYNC_SLOTS("BoundedSemaphore(value=1)\n--\n\n"
+                  "threading.BoundedSemaphore for all interpreters of the process.",
+                  bounded_semaphore_new, semaphore_repr, semaphore_methods);
 
 static PyType_Slot event_slots[] =
-    SLOTS("Event()\n--\n\nthreading.Event for all interpreters of the process.", event_new,
-          event_repr, event_methods);
+    OT_SYNC_SLOTS("Event()\n--\n\nthreading.Event for all interpreters of the process.", event_new,
+                  event_repr, event_methods);
 
 static PyType_Spec specs[] = {
     {"objtunnel.Semaphore", sizeof(ot_handle_t), 0, OT_HANDLE_FLAGS, semaphore_slots},

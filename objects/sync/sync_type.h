@@ -50,6 +50,16 @@ PyObject *ot_raise_abandoned(PyObject *self);
  * owns around an int64_t of PyMem_RawMalloc, `interp`, to be freed. Once for each `what`. */
 int ot_watch_interpreter(int64_t interp, const char *what, PyCapsule_Destructor ends);
 
+/* The slots of a handle on a lock or the like. */
+#define OT_SYNC_SLOTS(doc, new_, repr, methods)                                                    \
+    {                                                                                              \
+        {Py_tp_doc, doc}, {Py_tp_new, new_}, {Py_tp_repr, repr}, {Py_tp_methods, methods},         \
+            {Py_tp_getset, ot_handle_getset}, OT_HANDLE_LIFE, OT_HANDLE_IDENTITY,                  \
+        {                                                                                          \
+            0, NULL                                                                                \
+        }                                                                                          \
+    }
+
 /* Each adds its types; 0 or -1 with an exception set. */
 int ot_lock_types_add(ot_objects_t *home);
 int ot_semaphore_types_add(ot_objects_t *home);

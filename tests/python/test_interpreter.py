@@ -14,7 +14,7 @@ import warnings
 import pytest
 
 import objtunnel
-from objtunnel import Interpreter, InterpreterClosed, Tunnel, current_gil
+from objtunnel import Interpreter, InterpreterClosed, Tunnel, _core, current_gil
 
 WAIT = 60
 
@@ -404,3 +404,9 @@ def test_the_types_of_an_interpreter_that_ends_can_be_collected(run_script):
                 and o.__name__ in ("Receipt", "Tunnel", "LockingDict")]  # they have lost their __module__
         assert left == [], left
         """)
+
+
+def test_only_an_interpreter_that_may_be_older_than_the_heap_looks_for_old_blocks():
+    with Interpreter() as worker:
+        assert worker.call(_core._take_old_blocks) is None
+    assert _core._take_old_blocks() >= 0
