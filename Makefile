@@ -35,7 +35,8 @@ LIB := $(BUILD)/lib/objtunnel
 CORE := $(LIB)/_core$(EXT_SUFFIX)
 
 include sources.mk
-C_SOURCES := $(wildcard $(CORE_SOURCES))
+# LAB_PARTS=1 builds in what only the laboratory wants: the heaps of lab/heap/ and send(share='unsafe').
+C_SOURCES := $(wildcard $(CORE_SOURCES) $(if $(LAB_PARTS),$(LAB_SOURCES)))
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
 # MIMALLOC=folder builds with another one, as bench-mimalloc does: a source tree of 2.x, or a folder with
 # include/mimalloc-*/ and lib/mimalloc-*/libmimalloc.a.
@@ -72,7 +73,7 @@ endif
 # CPython's and Criterion's headers are not ours to warn about: -isystem. Debian's headers for a debug build are links
 # to the other ones: gcc would follow them, and then take that build's pyconfig.h.
 FOLLOW_NO_LINKS := $(shell $(CC) -fno-canonical-system-headers -E -x c /dev/null >/dev/null 2>&1 && echo -fno-canonical-system-headers)
-COMPILE = $(CC) $(CORE_DEFINES:%=-D%) $(CORE_CFLAGS) $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPIC \
+COMPILE = $(CC) $(patsubst %,-D%,$(CORE_DEFINES) $(if $(LAB_PARTS),$(LAB_DEFINES))) $(CORE_CFLAGS) $(OPTIMISE) -g -Wall -Wextra $(WERROR) -fPIC \
 	$(SANITIZE_FLAGS) -I. $(FOLLOW_NO_LINKS) -isystem $(MIMALLOC_INCLUDE) -isystem $(PY_INCLUDE) $(CFLAGS)
 # Not instrumented, and without assertions: it is as users have it in each build.
 COMPILE_MIMALLOC = $(CC) $(MIMALLOC_DEFINES:%=-D%) $(MIMALLOC_CFLAGS) -g -fPIC -I$(MIMALLOC_INCLUDE)
@@ -135,6 +136,9 @@ $(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS) $(MIMALLOC_OBJ
 	@mkdir -p $(@D)
 	@echo "link  $@"
 	@$(CC) $(SANITIZE_FLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+# Without Python, so it runs in each build.
+$(BUILD)/tests/test_lockinc_heap: $(OBJ)/lab/heap/lockinc_heap.o
 
 # A program, not a part of ours: -fPIE, or each access to a thread's own variables costs more.
 # On arm64 with the instructions of v8.1: the default calls a function for each atomic operation.
@@ -308,7 +312,7 @@ lab-test: lab
 lab-bench: all
 	@lab/build $(LAB) $(VARIANT)
 	@lab/build $(LAB) stock
-	@$(MAKE) BUILD=$(LAB)/objtunnel/stock PYTHON=$(abspath $(LAB))/stock/bin/python3 all
+	@$(MAKE) LAB_PARTS=1 BUILD=$(LAB)/objtunnel/stock PYTHON=$(abspath $(LAB))/stock/bin/python3 all
 	@$(VENV_PYTHON) lab/bench.py --lab $(LAB) --package $(abspath $(LAB))/objtunnel/stock/lib \
 		$(if $(filter-out all,$(VARIANT)),--variants $(VARIANT)) $(BENCH_ARGS)
 
@@ -379,6 +383,13 @@ check-tsan:
 check-nogil:
 	@tools/build_cpython --nogil build/nogil-python
 	@CC="$(CC)" tools/check_nogil build/nogil-python build/nogil
+
+# What LAB_PARTS=1 builds in, on this machine's CPython.
+.PHONY: check-lab
+check-lab:
+	@$(MAKE) LAB_PARTS=1 BUILD=$(BUILD)/lab-parts PYTHON=$(PYTHON) tests
+	@for module in heap heap_lives lockinc_heap share lab; do \
+		MODULE=$$module tools/run_tests $(BUILD)/lab-parts c python || exit 1; done
 
 # An sdist, a wheel, and what a stranger does with it; from PyPI come the tools.
 .PHONY: check-wheel
@@ -480,6 +491,7 @@ help:
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
 	@echo "  make check-micro      the tests of this build under another micro version: OTHER=/path/to/python3.13"
 	@echo "  make check-wheel      sdist and wheel are built, installed into a venv and used"
+	@echo "  make check-lab        what LAB_PARTS=1 builds in: the heaps behind the lock of 2006, share='unsafe'"
 	@echo "  make check-mutants    small faults are put in, each must be found by its test; SAMPLE=6 MUTANT=NAME"
 	@echo "Measure:"
 	@echo "  make bench            benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"

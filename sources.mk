@@ -4,6 +4,9 @@
 CORE_SOURCES := runtime/*.c runtime/*/*.c tunnel/*.c tunnel/*/*.c objects/*.c objects/*/*.c objtunnel/*.c
 CORE_HEADERS := runtime/*.h runtime/*/*.h tunnel/*.h tunnel/*/*.h objects/*.h objects/*/*.h objtunnel/*.h atomics/*.h atomics/*/*.h include/*.h
 CORE_DEFINES := _GNU_SOURCE
+# In addition in builds by LAB_PARTS=1, which pip never makes.
+LAB_SOURCES := lab/heap/*.c
+LAB_DEFINES := OT_LAB
 CORE_CFLAGS := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -pthread
 
 # The heap, linked statically. Hidden, and without MI_MALLOC_OVERRIDE: it exports nothing and takes no call of

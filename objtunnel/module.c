@@ -9,6 +9,7 @@
 #include "runtime/control.h"
 #include "runtime/cpython/layouts.h"
 #include "runtime/import.h"
+#include "runtime/lab.h"
 #include "runtime/worker.h"
 
 #include "include/objtunnel_api.h" /* after the headers that must come before Python.h */
@@ -90,9 +91,9 @@ build_info(PyObject *module, PyObject *unused)
 #else
     PyObject *checks = Py_False;
 #endif
-    return Py_BuildValue("{s:s,s:s,s:I,s:n,s:O}", "python", PY_VERSION, "compiler", __VERSION__,
+    return Py_BuildValue("{s:s,s:s,s:I,s:n,s:O,s:O}", "python", PY_VERSION, "compiler", __VERSION__,
                          "api_version", OT_API_VERSION, "api_size", (Py_ssize_t)sizeof(ot_api_t),
-                         "checks", checks);
+                         "checks", checks, "lab", OT_HAS_LAB ? Py_True : Py_False);
 }
 
 /* The layouts of private structs as they must be found (for tests): a list of names; or the name of the one that is

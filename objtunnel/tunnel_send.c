@@ -4,6 +4,7 @@
  * Threading: the GIL of the handle's interpreter.
  */
 #include "objtunnel/tunnel.h"
+#include "runtime/lab.h"
 
 /* The message is gone by now, so nothing may fail any more: a count that there is no memory for
  * reads None. */
@@ -58,6 +59,13 @@ share_from(PyObject *value, ot_share_t *share)
     *share = containers ? OT_SHARE_CONTAINERS : any ? OT_SHARE_LEAVES : OT_SHARE_NOTHING;
     if (any && !containers && value != Py_True) {
         PyErr_Format(PyExc_ValueError, "share must be False, True or 'unsafe', not %R", value);
+        return -1;
+    }
+    if (containers && !OT_HAS_LAB) {
+        PyErr_SetString(
+            PyExc_NotImplementedError,
+            "share='unsafe' is the laboratory's and not in this build of objtunnel: "
+            "build it with `make LAB_PARTS=1` for a CPython of `make lab VARIANT=lock`");
         return -1;
     }
     if (any && !ot_py_counts_atomically()) {

@@ -6,7 +6,7 @@
  * would abort. With debug hooks ours go below them.
  *
  * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half,
- * or lockinc_heap.c's in the uppermost quarter if OBJTUNNEL_HEAP asks for those; any other one
+ * or in the uppermost quarter a heap's of the laboratory if OBJTUNNEL_HEAP asks for one; any other block
  * belongs to the allocator that was there before us. So free and realloc decide by one range
  * compare, and blocks from before the import live on until their owners free them.
  *
@@ -19,7 +19,8 @@
 #include "runtime/cpython/allocators.h"
 #include "runtime/cpython/interp.h"
 #include "runtime/giveback.h"
-#include "runtime/lockinc_heap.h"
+#include "runtime/heap_backend.h"
+#include "runtime/lab.h"
 #include "runtime/park.h"
 #include "runtime/signals.h"
 
@@ -138,125 +139,15 @@ obj_realloc(void *ctx, void *block, size_t size)
     return realloc_in(&previous[1], block, size);
 }
 
-/* ---- the experiment of OBJTUNNEL_HEAP=lockinc: small blocks from pools, all others as above.
- * Functions of their own, so that the default pays nothing for it. ------------------------- */
-
-static void *
-pooled_malloc(void *ctx, size_t size)
-{
-    void *block = size <= OT_LOCKINC_MOST ? ot_lockinc_alloc(size) : NULL;
-    return block != NULL ? block : heap_malloc(ctx, size);
-}
-
-static void *
-pooled_calloc(void *ctx, size_t count, size_t size)
-{
-    size_t total;
-    if (__builtin_mul_overflow(count, size, &total) || total > OT_LOCKINC_MOST) {
-        return heap_calloc(ctx, count, size);
-    }
-    void *block = pooled_malloc(ctx, total);
-    return block != NULL ? memset(block, 0, total) : NULL;
-}
-
-static void
-pooled_free_in(const PyMemAllocatorEx *before, void *block)
-{
-    if (ot_lockinc_owns(block)) {
-        ot_lockinc_free(block);
-    } else {
-        free_in(before, block);
-    }
-}
-
-/* A block stays where it is when at most a quarter of it is lost, as in obmalloc. */
-static void *
-pooled_realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
-{
-    if (block == NULL) {
-        return pooled_malloc(NULL, size);
-    }
-    if (!ot_lockinc_owns(block)) {
-        return realloc_in(before, block, size);
-    }
-    size_t old = ot_lockinc_size(block);
-    if (size <= old && 4 * size > 3 * old) {
-        return block;
-    }
-    void *moved = pooled_malloc(NULL, size);
-    if (moved != NULL) {
-        memcpy(moved, block, old < size ? old : size);
-        ot_lockinc_free(block);
-    }
-    return moved;
-}
-
-static void
-pooled_mem_free(void *ctx, void *block)
-{
-    (void)ctx;
-    pooled_free_in(&previous[0], block);
-}
-
-static void
-pooled_obj_free(void *ctx, void *block)
-{
-    (void)ctx;
-    pooled_free_in(&previous[1], block);
-}
-
-static void *
-pooled_mem_realloc(void *ctx, void *block, size_t size)
-{
-    (void)ctx;
-    return pooled_realloc_in(&previous[0], block, size);
-}
-
-static void *
-pooled_obj_realloc(void *ctx, void *block, size_t size)
-{
-    (void)ctx;
-    return pooled_realloc_in(&previous[1], block, size);
-}
-
 /* ---- backends: what OBJTUNNEL_HEAP may say --------------------------------------------------- */
 
-typedef struct {
-    const char *name, *description;
-    bool pools;
-    ot_lockinc_locks_t locks;
-    void *(*malloc)(void *, size_t);
-    void *(*calloc)(void *, size_t, size_t);
-    void (*frees[2])(void *, void *); /* by domain */
-    void *(*reallocs[2])(void *, void *, size_t);
-} backend_t;
-
-static const backend_t backends[] = {
-    {"mimalloc",
-     "objtunnel (mimalloc)",
-     false,
-     OT_LOCKINC_ONE_LOCK,
-     heap_malloc,
-     heap_calloc,
-     {mem_free, obj_free},
-     {mem_realloc, obj_realloc}},
-    {"lockinc",
-     "objtunnel (LOCK INC pools, one lock)",
-     true,
-     OT_LOCKINC_ONE_LOCK,
-     pooled_malloc,
-     pooled_calloc,
-     {pooled_mem_free, pooled_obj_free},
-     {pooled_mem_realloc, pooled_obj_realloc}},
-    {"lockinc-classes",
-     "objtunnel (LOCK INC pools, a lock per size class)",
-     true,
-     OT_LOCKINC_LOCK_PER_CLASS,
-     pooled_malloc,
-     pooled_calloc,
-     {pooled_mem_free, pooled_obj_free},
-     {pooled_mem_realloc, pooled_obj_realloc}},
+const ot_heap_backend_t ot_heap_mimalloc = {
+    "mimalloc",           "objtunnel (mimalloc)",     NULL, heap_malloc, heap_calloc,
+    {mem_free, obj_free}, {mem_realloc, obj_realloc},
 };
+
+/* The first serves if nothing is said. */
+static const ot_heap_backend_t *const backends[] = {&ot_heap_mimalloc, OT_LAB_HEAP_BACKENDS};
 
 /* What OBJTUNNEL_HEAP says, NULL if it says nothing. */
 static const char *
@@ -266,29 +157,29 @@ requested_backend(void)
     return name == NULL || name[0] == '\0' ? NULL : name;
 }
 
-/* The first if nothing is said. NULL with ImportError set if it is none of them. */
-static const backend_t *
+/* NULL with ImportError set if it is none of them. */
+static const ot_heap_backend_t *
 choose_backend(void)
 {
     const char *name = requested_backend();
     if (name == NULL) {
-        return &backends[0];
+        return backends[0];
     }
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
-        if (strcmp(name, backends[i].name) == 0) {
-            return &backends[i];
+        if (strcmp(name, backends[i]->name) == 0) {
+            return backends[i];
         }
     }
-    PyErr_Format(PyExc_ImportError,
-                 "objtunnel: OBJTUNNEL_HEAP=%s: it may be mimalloc, lockinc or lockinc-classes",
-                 name);
+    PyErr_Format(PyExc_ImportError, "objtunnel: OBJTUNNEL_HEAP=%s: it may be mimalloc%s", name,
+                 OT_LAB_HEAP_NAMES);
     return NULL;
 }
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
 /* What does not change once a range is reserved, though Python may end and be started again. */
-static const backend_t *installed; /* the one that the range was laid out for; NULL: none yet */
+static const ot_heap_backend_t
+    *installed; /* the one that the range was laid out for; NULL: none yet */
 static uintptr_t range_base;
 static size_t range_span;
 
@@ -306,9 +197,9 @@ reserve_addresses(size_t size)
 }
 
 /* 256 GiB of addresses, no memory, half for mimalloc, half for blocks too big for it (and of that
- * half for pools if the backend has them); less where the address space is limited (ulimit -v). */
+ * half for a backend of the laboratory's); less where the address space is limited (ulimit -v). */
 static int
-reserve_range(const backend_t *backend)
+reserve_range(const ot_heap_backend_t *backend)
 {
     const size_t alignment = (size_t)64 << 20;
     for (size_t span = (size_t)256 << 30; span >= (size_t)1 << 30; span >>= 1) {
@@ -324,9 +215,9 @@ reserve_range(const backend_t *backend)
             return -1;
         }
         mi_option_set(mi_option_limit_os_alloc, 1); /* from the range, or not at all */
-        ot_big_init(base + span / 2, backend->pools ? span / 4 : span / 2);
-        if (backend->pools) {
-            ot_lockinc_init(base + span / 4 * 3, span / 4, backend->locks);
+        ot_big_init(base + span / 2, backend->lay_out != NULL ? span / 4 : span / 2);
+        if (backend->lay_out != NULL) {
+            backend->lay_out(base + span / 4 * 3, span / 4);
         }
         range_base = base;
         range_span = span;
@@ -401,7 +292,7 @@ is_in_place(void)
  * and then realloc learn about our blocks, and only when every thread sees that does anybody
  * get one. Each step rewrites the other fields with what they hold already. */
 static void
-install_in_order(const backend_t *backend)
+install_in_order(const ot_heap_backend_t *backend)
 {
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < 2; i++) {
@@ -481,9 +372,9 @@ note_the_end(void)
 }
 
 static int
-stay_with(const char *name, const backend_t *backend)
+stay_with(const char *name, const ot_heap_backend_t *backend)
 {
-    if (backend->pools) {
+    if (backend->lay_out != NULL) {
         PyErr_Format(PyExc_ImportError,
                      "objtunnel: OBJTUNNEL_HEAP=%s, but this process runs on %s already; start it "
                      "without PYTHONMALLOC and without 'python -m objtunnel'",
@@ -499,7 +390,7 @@ stay_with(const char *name, const backend_t *backend)
 }
 
 static int
-install_ours(const backend_t *backend)
+install_ours(const ot_heap_backend_t *backend)
 {
     if (refuse_others() < 0) {
         return -1;
@@ -540,7 +431,7 @@ install_locked(void)
                         "that, or start Python with PYTHONMALLOC=malloc");
         return -1;
     }
-    const backend_t *backend = choose_backend();
+    const ot_heap_backend_t *backend = choose_backend();
     if (backend == NULL) {
         return -1;
     }

@@ -10,6 +10,7 @@
 #include "tunnel/ptrmap.h"
 #include "tunnel/report.h"
 #include "tunnel/retype.h"
+#include "runtime/lab.h"
 
 typedef enum {
     OT_PENDING,  /* not all of its references found yet */
@@ -175,7 +176,7 @@ ot_proof_shares(const ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
                 kind == &ot_kind_bytes;
     bool container = kind == &ot_kind_list || kind == &ot_kind_tuple || kind == &ot_kind_dict ||
                      kind == &ot_kind_set;
-    bool wanted = leaf || (container && p->share == OT_SHARE_CONTAINERS);
+    bool wanted = leaf || (OT_HAS_LAB && container && p->share == OT_SHARE_CONTAINERS);
     return wanted && kind->inspect(o) == OT_MOVABLE;
 }
 

@@ -137,6 +137,7 @@ def _facts():
     yield "objtunnel", f"{objtunnel.__version__}, {os.path.dirname(objtunnel.__file__)}"
     yield "extension", (f"{os.path.basename(_core.__file__)}, for Python {build['python']}, C API "
                         f"{build['api_version']} ({build['api_size']} bytes), checks {'on' if build['checks'] else 'off'}, "
+                        f"{'with' if build['lab'] else 'without'} the laboratory's parts, "
                         f"compiler {build['compiler']}")
     yield "Python", f"{platform.python_version()} ({platform.python_compiler()}{debug}), {sys.executable}"
     yield "configured", sysconfig.get_config_var("CONFIG_ARGS") or "unknown"

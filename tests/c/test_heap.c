@@ -2,20 +2,18 @@
  * all backends that OBJTUNNEL_HEAP can choose. */
 #include "support.h"
 
+#include "runtime/lab.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
 TestSuite(heap, .fini = python_finish, .timeout = 120);
+
+#ifdef OT_LAB
 TestSuite(heap_lockinc, .fini = python_finish, .timeout = 120);
 TestSuite(heap_lockinc_classes, .fini = python_finish, .timeout = 120);
 
-/* A test of each backend. */
-#define HEAP_TEST(name)                                                                            \
-    static void name(void);                                                                        \
-    Test(heap, name)                                                                               \
-    {                                                                                              \
-        name();                                                                                    \
-    }                                                                                              \
+#define LAB_HEAP_TESTS(name)                                                                       \
     Test(heap_lockinc, name)                                                                       \
     {                                                                                              \
         setenv("OBJTUNNEL_HEAP", "lockinc", 1);                                                    \
@@ -25,7 +23,19 @@ TestSuite(heap_lockinc_classes, .fini = python_finish, .timeout = 120);
     {                                                                                              \
         setenv("OBJTUNNEL_HEAP", "lockinc-classes", 1);                                            \
         name();                                                                                    \
+    }
+#else
+#define LAB_HEAP_TESTS(name)
+#endif
+
+/* A test of each backend that this build has. */
+#define HEAP_TEST(name)                                                                            \
+    static void name(void);                                                                        \
+    Test(heap, name)                                                                               \
+    {                                                                                              \
+        name();                                                                                    \
     }                                                                                              \
+    LAB_HEAP_TESTS(name)                                                                           \
     static void name(void)
 
 /* ---- modes -------------------------------------------------------------------------------- */
@@ -68,10 +78,27 @@ Test(heap, the_environment_chooses_the_backend)
                "except ImportError as e:\n    assert 'lockinc-classes' in str(e), e\n"
                "else:\n    raise AssertionError('installed')");
     cr_assert_eq(ot_heap.mode, OT_HEAP_NONE);
-    setenv("OBJTUNNEL_HEAP", "lockinc-classes", 1); /* nothing of the failed import is in the way */
-    python_run("import objtunnel");
-    cr_assert_str_eq(ot_heap.allocator, "objtunnel (LOCK INC pools, a lock per size class)");
+    setenv("OBJTUNNEL_HEAP", OT_HAS_LAB ? "lockinc-classes" : "mimalloc", 1);
+    python_run("import objtunnel"); /* nothing of the failed import is in the way */
+    cr_assert_str_eq(ot_heap.allocator, OT_HAS_LAB
+                                            ? "objtunnel (LOCK INC pools, a lock per size class)"
+                                            : "objtunnel (mimalloc)");
 }
+
+#ifndef OT_LAB
+Test(heap, the_laboratorys_heaps_are_refused_by_the_name_of_their_build)
+{
+    python_start_bare_with_own_heap();
+    setenv("OBJTUNNEL_HEAP", "lockinc", 1);
+    python_run("try:\n    import objtunnel\n"
+               "except ImportError as e:\n    assert 'make LAB_PARTS=1' in str(e), e\n"
+               "else:\n    raise AssertionError('installed')");
+    cr_assert_eq(ot_heap.mode, OT_HEAP_NONE);
+    setenv("OBJTUNNEL_HEAP", "mimalloc", 1);
+    python_run("import objtunnel"); /* as the suite's end expects */
+}
+
+#else
 
 Test(heap, pools_are_refused_where_nothing_is_installed)
 {
@@ -85,6 +112,7 @@ Test(heap, pools_are_refused_where_nothing_is_installed)
     setenv("OBJTUNNEL_HEAP", "", 1);
     python_run("import objtunnel"); /* as the suite's end expects */
 }
+#endif
 
 HEAP_TEST(is_installed_once)
 {

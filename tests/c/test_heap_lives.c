@@ -54,6 +54,7 @@ Test(heap_lives, the_allocator_may_differ_in_each_life)
     }
 }
 
+#ifdef OT_LAB
 Test(heap_lives, a_range_is_laid_out_once)
 {
     setenv("OBJTUNNEL_HEAP", "lockinc", 1);
@@ -70,6 +71,7 @@ Test(heap_lives, a_range_is_laid_out_once)
     use_the_heap();
     python_finish();
 }
+#endif
 
 /* As memray does it, and an embedder whose allocator stays. */
 Test(heap_lives, an_allocator_that_may_go_again_is_refused)

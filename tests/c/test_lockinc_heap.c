@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "runtime/lockinc_heap.h"
+#include "lab/heap/lockinc_heap.h"
 
 TestSuite(lockinc_heap, .timeout = 120);
 

@@ -400,6 +400,8 @@ def test_the_worker_measures(way, n):
 def test_the_worker_hands_over(heap):
     import objtunnel
 
+    if heap != "mimalloc" and not objtunnel._core._build_info()["lab"]:
+        pytest.skip("this build has not the laboratory's heaps: make check-lab")
     cpu = min(os.sched_getaffinity(0))
     package = str(Path(objtunnel.__file__).parents[1])
     code, out, err = ask_worker({"workload": "hand_over", "way": "hand_over", "cpus": [cpu, cpu],

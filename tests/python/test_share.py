@@ -6,9 +6,10 @@ import sys
 import sysconfig
 
 import pytest
-from objtunnel import Interpreter, SharedReferenceError, Tunnel
+from objtunnel import Interpreter, SharedReferenceError, Tunnel, _core
 
 ATOMIC = sysconfig.get_config_var("OT_LAB_VARIANT") not in (None, 0, "OT_LAB_STOCK")
+LAB = _core._build_info()["lab"]
 ordinary = pytest.mark.skipif(ATOMIC, reason="this CPython counts atomically")
 atomic = pytest.mark.skipif(not ATOMIC, reason="needs atomic counts: make lab-test")
 
@@ -38,14 +39,24 @@ def test_false_is_the_ordinary_rule():
     assert t.recv()[0] is not kept
 
 
+def assert_refused(method, share, remedy):
+    t, tree = Tunnel(), [[1.5]]
+    with pytest.raises(NotImplementedError, match=remedy):
+        getattr(t, method)(tree, share=share)
+    assert tree == [[1.5]] and t.qsize() == 0
+
+
 @ordinary
 @pytest.mark.parametrize("share", [True, "unsafe"])
 @pytest.mark.parametrize("method", ["send", "send_nowait"])
-def test_ordinary_builds_refuse_and_name_the_remedy(share, method):
-    t, tree = Tunnel(), [[1.5]]
-    with pytest.raises(NotImplementedError, match="make lab VARIANT=lock"):
-        getattr(t, method)(tree, share=share)
-    assert tree == [[1.5]] and t.qsize() == 0
+def test_ordinary_cpythons_refuse_and_name_the_remedy(share, method):
+    assert_refused(method, share, "make lab VARIANT=lock")
+
+
+@pytest.mark.skipif(LAB, reason="this build has the laboratory's parts")
+@pytest.mark.parametrize("method", ["send", "send_nowait"])
+def test_what_is_shipped_has_no_unsafe_and_names_the_build_that_has(method):
+    assert_refused(method, "unsafe", "make LAB_PARTS=1")
 
 
 # ---- atomic counts -------------------------------------------------------------------------------
@@ -93,6 +104,7 @@ def test_copied_containers_share_their_leaves():
 
 
 @atomic
+@pytest.mark.skipif(not LAB, reason="needs the laboratory's parts: make lab-test")
 def test_unsafe_moves_containers_and_copies_str():
     gc.disable()
     try:

@@ -1,6 +1,6 @@
-// TSAN-SOURCES: runtime/lockinc_heap.c
+// TSAN-SOURCES: lab/heap/lockinc_heap.c
 /* lockinc_heap_stress.c: threads free what others allocated, both kinds of locking. */
-#include "runtime/lockinc_heap.h"
+#include "lab/heap/lockinc_heap.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,13 +1,13 @@
 /* lockinc_heap.h: small blocks from pools guarded by the LOCK INC spin lock of 2006.
  *
- * The proposal of 2006 for obmalloc, as an experiment: OBJTUNNEL_HEAP=lockinc has one lock for all
- * sizes, OBJTUNNEL_HEAP=lockinc-classes one per size class. Size classes and pools are obmalloc's
- * (16 to 512 bytes in steps of 16); pools that are empty again are reused for any class, their
+ * The proposal of 2006 for obmalloc, as an experiment: with OBJTUNNEL_HEAP=lockinc all sizes share one lock, with
+ * OBJTUNNEL_HEAP=lockinc-classes each size class has its own. Size classes and pools are obmalloc's
+ * (16 to 512 bytes in steps of 16). A pool that is empty again is used for any class; its
  * memory is never given back to the system.
  * Threading: any thread, any number of them; a child of fork may go on allocating.
  */
-#ifndef OT_RUNTIME_LOCKINC_HEAP_H
-#define OT_RUNTIME_LOCKINC_HEAP_H
+#ifndef OT_LAB_LOCKINC_HEAP_H
+#define OT_LAB_LOCKINC_HEAP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,7 +9,7 @@
  * Threading: lock order is class locks in ascending order (fork only), then spare_lock. With one
  * lock for all, every class's lock is the first one, and it covers `spare` too.
  */
-#include "runtime/lockinc_heap.h"
+#include "lab/heap/lockinc_heap.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
