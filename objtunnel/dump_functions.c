@@ -21,7 +21,7 @@ dump(PyObject *module, PyObject *arg)
     Py_RETURN_NONE;
 }
 
-/* Those for which nobody could go on afterwards. */
+/* Whether the signal is one after whose handler the process could not go on. */
 static bool
 is_fatal(int signum)
 {

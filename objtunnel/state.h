@@ -29,8 +29,8 @@ typedef struct {
 /* The module's state. Borrowed, as good as the module is. */
 ot_state_t *ot_state_of_module(PyObject *module);
 
-/* The same for code that has no object of ours at hand (unpickling, other interpreters' data):
- * imports objtunnel if need be. NULL with an exception set. Runs: e. */
+/* The current interpreter's state, for code that has no object of ours at hand (unpickling, other interpreters'
+ * data): imports objtunnel if need be. Borrowed. NULL with an exception set. Runs: e. */
 ot_state_t *ot_state_current(void);
 
 /* Keeps what this interpreter's free lists hold from before the heap (runtime/free_lists.h), so that what a

@@ -34,7 +34,8 @@ int ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t 
 ot_tree_t *ot_tunnel_receive(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t patience,
                              ot_stop_t *until);
 
-/* The same, rebuilt: a new reference. */
+/* Takes the oldest message and rebuilds its object: a new reference. NULL as ot_tunnel_receive, or with what rebuilding
+ * raised; then the message is in the tunnel still. Runs: e. */
 PyObject *ot_tunnel_receive_object(PyObject *tunnel, ot_tunnel_patience_t patience,
                                    ot_stop_t *until);
 

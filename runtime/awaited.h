@@ -30,7 +30,7 @@ typedef struct ot_awaited {
         *outer; /* what a thread waits for whose signal handler waits; set by ot_await_begin */
 } ot_awaited_t;
 
-/* Nobody has it, as far as is known. */
+/* Fills in what a thread will wait for; who has it is not known. */
 static inline void
 ot_awaited_init(ot_awaited_t *awaited, const char *verb, const char *kind, uint64_t id)
 {
@@ -43,12 +43,12 @@ ot_awaited_init(ot_awaited_t *awaited, const char *verb, const char *kind, uint6
     awaited->since = 0;
 }
 
-/* Around a wait, in the waiting thread. NULL: no dump tells of the wait. `awaited` must stay where it is until
- * ot_await_end. Used again for the next part of the same wait, it says since when the whole lasts. */
+/* The waiting thread calls these before and after a wait. NULL: no dump tells of the wait. `awaited` must stay where
+ * it is until ot_await_end. If the wait is interrupted and goes on, use the same one: it says since when the whole lasts. */
 void ot_await_begin(ot_awaited_t *awaited);
 void ot_await_end(ot_awaited_t *awaited);
 
-/* A number for the calling thread, not 0, never used twice (pthread_self's are). */
+/* A number for the calling thread, not 0. It is never used for another thread, as the values of pthread_self are. */
 uint64_t ot_thread_token(void);
 
 /* ---- reading: any thread, also in a signal handler --------------------------------------------- */
@@ -67,7 +67,7 @@ typedef struct {
 const ot_note_t *ot_note_first(void);
 const ot_note_t *ot_note_next(const ot_note_t *note);
 
-/* False: nobody uses this record now. */
+/* Copies what the record says. False: no thread uses it now. */
 bool ot_note_read(const ot_note_t *note, ot_note_view_t *view);
 
 #endif

@@ -23,7 +23,7 @@
 #define OT_CHECK(call) ((void)0)
 #endif
 
-/* Also where NDEBUG is set: what calls it has decided to check. */
+/* Aborts if the condition does not hold, in each build: a check is called only where it was decided to check. */
 #define OT_MUST(condition) ((condition) ? (void)0 : ot_must_failed(#condition, __FILE__, __LINE__))
 
 static inline void

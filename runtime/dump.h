@@ -12,8 +12,8 @@
 
 void ot_dump(int fd);
 
-/* From now on the signal dumps, to a duplicate of fd; or to descriptor 2, whatever that is then, if fd is
- * negative. 0, or -1 with errno. */
+/* From now on the signal dumps to a duplicate of fd; if fd is negative, to descriptor 2, whatever that is when the
+ * signal comes. 0, or -1 with errno. */
 int ot_dump_register(int signum, int fd);
 
 /* The signal does again what it did before. 0; 1: it did not dump; -1 with errno. */

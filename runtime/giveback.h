@@ -7,7 +7,7 @@
 #ifndef OT_RUNTIME_GIVEBACK_H
 #define OT_RUNTIME_GIVEBACK_H
 
-/* Begins with it, for the whole process; once. Needs: mimalloc's range is set up. Runs: -. */
+/* From now on threads of the process give freed memory back. Once. Needs: mimalloc's range is set up. Runs: -. */
 void ot_giveback_start(void);
 
 #endif

@@ -51,11 +51,11 @@ typedef enum {
  * the process. */
 void ot_park_on_long_sleep(ot_long_sleep_t (*call)(void));
 
-/* Whether that thread sleeps in ot_park until it is woken, although the kernel sees it sleep for a time: its
- * sleep is cut into slices because of OT_LONG_SLEEP_AGAIN. Any thread may ask. */
+/* Whether that thread sleeps in ot_park until it is woken, although the kernel sees it sleep for a time: because of
+ * OT_LONG_SLEEP_AGAIN its sleep is cut into slices. Any thread may ask. */
 bool ot_park_is_for_ever(pid_t thread);
 
-/* Sleeps. Deadline on the monotonic clock, or OT_FOREVER. */
+/* Sleeps until ot_unpark, the deadline (on the monotonic clock, or OT_FOREVER), a signal or a poke. */
 ot_park_result_t ot_park(ot_parker_t *p, int64_t deadline);
 
 void ot_pokeable_init(ot_pokeable_t *self);
@@ -67,7 +67,7 @@ void ot_pokeable_enter(ot_pokeable_t *self);
 /* Ends the thread's present or next ot_park with OT_PARK_INTERRUPTED, once. */
 void ot_poke(ot_pokeable_t *self);
 
-/* Aborts if it looks as if the thread slept: for who knows that it does not (itself, and who frees it). */
+/* Aborts if `self` says that the thread sleeps. The caller knows that it does not: it is that thread, or frees `self`. */
 void ot_pokeable_check_awake(ot_pokeable_t *self);
 
 /* Forgets a poke that nobody has slept through yet. */

@@ -1,5 +1,5 @@
-/* vec.h: a growable array of one element type, from the raw (process-wide) allocator, so that
- * it may be filled under one GIL and freed under another, or under none. */
+/* vec.h: a growable array of one element type. Its memory is from Python's raw allocator, which is the process's: it
+ * may be filled under one GIL and freed under another, or under none. */
 #ifndef OT_RUNTIME_VEC_H
 #define OT_RUNTIME_VEC_H
 
@@ -13,7 +13,7 @@
         size_t len, cap;                                                                           \
     }
 
-/* Makes room for n more elements, which can then be pushed without failing. */
+/* Makes room for n more elements, so that pushing them cannot fail. 0, or -1 without an exception. */
 static inline int
 ot_vec_reserve_raw(void *items, size_t len, size_t *cap, size_t n, size_t size)
 {

@@ -37,7 +37,7 @@ typedef enum {
     OT_WAIT_WOKEN = 1,
 } ot_wait_result_t;
 
-/* Enters a new waiter, at the front if it has waited before. It must come to ot_wait_locked. */
+/* Enters a new waiter, at the front if it has waited before. ot_waiter_wait_locked must follow. */
 void ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front);
 
 /* Sleeps until woken, or out of patience; then w is in no list. Called and returns with `lock`,
@@ -45,11 +45,12 @@ void ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front);
 ot_wait_result_t ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock,
                                        const ot_patience_t *patience);
 
-/* Both in one. */
+/* Enters a new waiter (at_front: it has waited before) and sleeps until it is woken, or out of patience; then it is
+ * in no list. Called and returns with `lock`, the owner's; lets go of it in between. */
 ot_wait_result_t ot_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front,
                                 pthread_mutex_t *lock, const ot_patience_t *patience);
 
-/* Wakes the first, if any; the outcome is not 0. Whether there was one. */
+/* Wakes the first waiter with this outcome, which is not 0. Whether there was one. */
 bool ot_wake_one_locked(ot_waitlist_t *list, int outcome);
 void ot_wake_all_locked(ot_waitlist_t *list, int outcome);
 

@@ -42,16 +42,15 @@ int64_t ot_worker_interp_id(ot_worker_t *w);
 /* Workers' threads that have no thread state yet, or none any more: busy, and in nobody's list. */
 size_t ot_worker_coming_and_going(void);
 
-/* Raises KeyboardInterrupt in the job, if that is the one running: between two bytecodes, or in
- * a blocked tunnel operation. Job 0: in whatever runs. Returns whether it runs. */
+/* Raises KeyboardInterrupt in the job with this number if it runs (0: in whichever runs): between two bytecodes, or
+ * in a blocked tunnel operation. Returns whether it runs. */
 bool ot_worker_interrupt(ot_worker_t *w, uint64_t job);
 
 /* How often the job that runs was interrupted. */
 uint64_t ot_worker_interrupts(ot_worker_t *w);
 
-/* Called where a KeyboardInterrupt got lost (in a destructor, say): raises it again at the thread's next
- * bytecode if the calling thread is the worker and its job was interrupted. Whether it does. Needs:
- * attached. */
+/* A KeyboardInterrupt got lost (in a destructor, say): if the calling thread is the worker and its job was
+ * interrupted, raises it again at the thread's next bytecode. Whether it does. Needs: attached. */
 bool ot_worker_interrupt_again(ot_worker_t *w);
 
 /* Called by the worker's own thread around each job, attached; numbers begin with 1. After end no

@@ -42,7 +42,8 @@ void ot_class_cache_clear(ot_class_cache_t *cache);
  * something is learnt. Runs: -. */
 const ot_known_class_t *ot_class_known(const ot_class_cache_t *cache, PyTypeObject *type);
 
-/* The same as it was last learnt, though the type has changed since. NULL if it never was. */
+/* What was last learnt of the type, though it may have changed since. NULL: it was never learnt. Borrowed, good until
+ * something is learnt. Runs: -. */
 const ot_known_class_t *ot_class_last_known(const ot_class_cache_t *cache, PyTypeObject *type);
 
 /* The living type that is known under that name and deallocated like that; NULL without an

@@ -143,7 +143,7 @@ is_namespace(PyObject *root)
     return search.found;
 }
 
-/* Whether the root may not be emptied, even if it is of a kind that is: others go on using it. */
+/* Whether others go on using the root, so that it may not be emptied whatever its kind is. */
 static bool
 stays_whole(const ot_proof_t *p)
 {
@@ -400,7 +400,8 @@ is_acyclic(const ot_proof_t *p)
     return true;
 }
 
-/* Makes the message complete; cannot fail. `kept` and `pickle` go to the tree. */
+/* Makes the message complete: its pickle and the memory for all that is noted here are in the tree already. Cannot
+ * fail. */
 static void
 commit(ot_proof_t *p, ot_leftovers_t *leftovers)
 {

@@ -66,7 +66,7 @@ typedef struct ot_kind {
     bool converts;     /* clone makes an object of another type; o's is none of the receiver's */
     bool keeps_hash;   /* a copy hashes as the original does, or neither can be hashed */
 
-    /* Of an object with no outside references. */
+    /* What may become of an object to which nothing outside of the tree refers. */
     ot_inspection_t (*inspect)(PyObject *o);
 
     /* Whether clone and shell know what to do with o; those of others are pickled, and `inspect`
@@ -101,7 +101,7 @@ typedef struct ot_kind {
 /* Whether o is the same object in every interpreter (None, small ints, static types...). */
 bool ot_is_process_static(PyObject *o);
 
-/* The same of interpreters that have imported its module (timezone.utc, timedelta(0)). */
+/* Whether o is the same object in every interpreter that has imported its module (timezone.utc, timedelta(0)). */
 bool ot_is_module_static(PyObject *o);
 
 /* Whether an object that follows the row can be copied; else it is pickled if it cannot move. */
@@ -143,14 +143,16 @@ const ot_kind_t *ot_kind_static(PyTypeObject *type);
  * at an object of the type, one is made. 0, or -1 with an exception set. Runs: e. */
 int ot_kind_for_class(PyTypeObject *type, const ot_kind_t **kind);
 
-/* The same without a look at an object: NULL also where one was needed. Runs: -. */
+/* The row for a type that is not built in, as far as it is known without looking at an object of the type: NULL also
+ * where that would be needed. Runs: -. */
 const ot_kind_t *ot_kind_at_hand(PyTypeObject *type);
 
 /* The row for the part of an instance that its solid base (class.h) laid out: NULL for object and
  * for bases that we know nothing of. Runs: -. */
 const ot_kind_t *ot_kind_of_base(PyTypeObject *base);
 
-/* The same if another extension has registered the type, else NULL. Runs: -. */
+/* The row for the part of an instance that a registered type of another extension laid out; NULL: it is not
+ * registered. Runs: -. */
 const ot_kind_t *ot_kind_registered(PyTypeObject *type);
 
 /* Has instances of an extension's type move as spec says. 0, or -1 with ValueError, TypeError or
@@ -193,8 +195,8 @@ void ot_c_type_list(ot_c_type_t *row);
     }                                                                                              \
     static ot_c_type_t ot_c_type_##name = {(tp_name), (kind), (check), NULL, NULL}
 
-/* Whether OrderedDict and mappingproxy, which are built in, look as their rows expect: as a check
- * does. */
+/* Whether OrderedDict and mappingproxy, which are built in, look as their rows expect. 1, 0, or -1 with an exception
+ * (ot_c_type_t's check). */
 int ot_odict_check(void);
 int ot_mappingproxy_check(void);
 
@@ -205,7 +207,7 @@ PyObject *ot_tzinfo_of(PyObject *o);
  * rehashed once it is a copy. */
 bool ot_leaf_hashes_by_address(PyObject *o);
 
-/* bytearray's inspect, of one that so many buffers may look into. */
+/* bytearray's inspect, where so many exported buffers are no reason to leave it where it is. */
 ot_inspection_t ot_bytearray_inspect(PyObject *o, Py_ssize_t exports);
 
 /* A new bytearray of n bytes, which may be anything. */

@@ -7,7 +7,7 @@
  *
  * Main invariant: between ot_numbers_count and commit, numbers[i].edges is the number of noted
  * slots that refer to numbers[i].obj.
- * Threading: as in prove.c.
+ * Threading: the GIL is held throughout and no Python code runs, so refcounts stand still.
  */
 #include "tunnel/proof.h"
 

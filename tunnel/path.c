@@ -105,7 +105,7 @@ add_attributes(frame_t *f, PyObject *o)
     return 0;
 }
 
-/* What else an object of that base refers to. */
+/* Adds the fields of an object that its C base keeps beside items and attributes (a defaultdict's factory, say). */
 static int
 add_fields(frame_t *f, PyObject *o, PyTypeObject *base)
 {

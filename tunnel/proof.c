@@ -10,7 +10,8 @@
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-/* In class_index: a type that is to be learnt before the next attempt; one of handles. */
+/* What class_index has of a type that is no class of the tree: it is to be learnt before the next attempt; or its
+ * instances are handles. */
 static const uint32_t STRANGER = UINT32_MAX, HANDLE = UINT32_MAX - 1;
 
 static int
@@ -244,8 +245,7 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
 
 /* ---- invariants ------------------------------------------------------------------------------ */
 
-/* One whose content is the tree's has all of its references there. A typed slot's owner may be inside
- * and refer to what is not. */
+/* An object whose content is taken has all of its references in the tree, unless it is shared. */
 static void
 check_entry(const ot_proof_t *p, const ot_proof_entry_t *e)
 {

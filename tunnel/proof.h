@@ -1,7 +1,9 @@
 /* proof.h: the working state of one send.
  *
  * proof.c keeps its tables, prove.c fills entries and edges (reading only), numbers.c counts numbers,
- * copy.c makes the copies, detach.c commits or rolls back. Private to these five.
+ * copy.c makes the copies, detach.c commits or rolls back. Other files know a proof as an opaque pointer.
+ *
+ * Shared rules: the GIL of the sender; no Python code runs unless a function says so.
  */
 #ifndef OT_TUNNEL_PROOF_H
 #define OT_TUNNEL_PROOF_H
@@ -13,9 +15,9 @@
 #include "runtime/lab.h"
 
 typedef enum {
-    OT_PENDING,  /* not all of its references found yet */
-    OT_INSIDE,   /* only the tree reaches it: moved */
-    OT_REHOMED,  /* the same, but moved into a new block: `copy` takes over its content */
+    OT_PENDING, /* not all of its references found yet */
+    OT_INSIDE,  /* only the tree reaches it: moved */
+    OT_REHOMED, /* only the tree reaches it, but it lies elsewhere: `copy`, a new block, takes over its content */
     OT_ROOT,     /* the root: `copy` takes over its content, the original stays, empty */
     OT_OUTSIDE,  /* something else reaches it: copied */
     OT_INTERNED, /* a str of the sender's intern table: copied */
@@ -89,8 +91,9 @@ typedef struct ot_proof {
     PyObject *foreigners; /* list: unknown objects, pickled ones first; NULL until there is one */
     ot_ptrmap_t foreign_index;
     ot_recent_key_t recent_keys[OT_RECENT_KEYS];
-    ot_ptrmap_t class_index; /* type -> index in tree->classes, or what proof.c says */
-    PyTypeObject *last_type; /* of those, looked up last */
+    /* type -> index in tree->classes, or STRANGER or HANDLE (proof.c); and what was looked up last. */
+    ot_ptrmap_t class_index;
+    PyTypeObject *last_type;
     uint32_t last_class;
     const ot_kind_t *last_kind;
     OT_VEC(PyTypeObject *) strangers; /* owned: types to learn; the attempt is abandoned */
@@ -149,16 +152,16 @@ ot_is_number(PyObject *o)
 /* Counts the references to numbers that the walk noted. 0, or -1 with MemoryError set. */
 int ot_numbers_count(ot_proof_t *p);
 
-/* Copies those which something else refers to, too. 0, or -1 with MemoryError set. */
+/* Copies the numbers to which something outside of the tree refers, too. 0, or -1 with MemoryError set. */
 int ot_numbers_copy(ot_proof_t *p);
 
 /* The copy that stands for a number in a copied container. Borrowed; NULL with an exception. */
 PyObject *ot_number_copy(ot_proof_t *p, PyObject *o, const ot_kind_t *kind);
 
-/* One that something else refers to, so often: borrowed; NULL if there is none. */
+/* A number to which something outside of the tree refers, and in *outside how often. Borrowed; NULL: there is none. */
 PyObject *ot_numbers_find_shared(const ot_proof_t *p, Py_ssize_t *outside);
 
-/* Puts the copies in their places. Room for all slots in leftovers is there. */
+/* Puts the copies of numbers in their places. `leftovers` has room for all of them. Cannot fail. */
 void ot_numbers_commit(ot_proof_t *p, ot_leftovers_t *leftovers);
 
 /* Gives up the table's references to copies. */
@@ -184,7 +187,7 @@ ot_proof_shares(const ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
  * o's type is to be learnt first (p->strangers). Everything that calls this passes that on. */
 Py_ssize_t ot_proof_entry(ot_proof_t *p, PyObject *o);
 
-/* Adds an entry of o, which has none. As ot_proof_entry. */
+/* Adds an entry of o, which has none: its index, or -1 as ot_proof_entry returns it. */
 Py_ssize_t ot_proof_add_entry(ot_proof_t *p, PyObject *o);
 
 /* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */

@@ -96,7 +96,7 @@ hashes_by_elements(PyObject *o)
     return hash == PyTuple_Type.tp_hash || hash == PyFrozenSet_Type.tp_hash;
 }
 
-/* For what is asked for its hash. */
+/* The callback for a key, or an element of one: pushes it unless its hash depends on nothing in the tree. */
 static int
 push_hashed(ot_visitor_t *v, PyObject **slot)
 {
@@ -193,7 +193,7 @@ list(order_t *order, PyObject *o, uint32_t *bits)
     return 0;
 }
 
-/* For what a hash most likely asks for: what can be hashed itself, but for its address. */
+/* The callback for what a hash most likely asks for: pushes what can be hashed itself, unless by its address. */
 static int
 push_hashable(ot_visitor_t *v, PyObject **slot)
 {
@@ -203,7 +203,7 @@ push_hashable(ot_visitor_t *v, PyObject **slot)
                : push_edge(v, slot);
 }
 
-/* The same for a typed place: an instance's dict. */
+/* The callback for a typed place, which holds an instance's dict: pushes the dict, whose values a __hash__ may ask for. */
 static int
 push_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
 {
@@ -211,7 +211,7 @@ push_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
     return push_edge(v, slot);
 }
 
-/* For what a hash surely asks for. */
+/* The callback for elements of elements: pushes a tuple or frozenset, whose hash surely asks for its elements' hashes. */
 static int
 push_nested(ot_visitor_t *v, PyObject **slot)
 {

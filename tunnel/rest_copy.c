@@ -104,7 +104,7 @@ put_placeholders(ot_rest_t *rest)
     }
 }
 
-/* The other way round: what a receiver expects. */
+/* Leaves the Tunnels' places as a receiver expects them: with None, which is not counted. */
 static void
 remove_placeholders(ot_rest_t *rest)
 {

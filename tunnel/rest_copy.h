@@ -39,7 +39,7 @@ ot_rest_t *ot_rest_new(ot_tree_t *tree);
  * the tree are kept. NULL with an exception. Runs: m; if there are arrays in it, e first (imports). */
 PyObject *ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest);
 
-/* The same of a part of the tree. */
+/* ot_rest_copy of a part of the tree: an object that the root reaches. */
 PyObject *ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part);
 
 /* Whether there is a handle in it. */

@@ -33,8 +33,8 @@ void ot_consumers_clear(ot_consumers_t *consumers);
 /* Whether o is a temporary. Always "no" on 3.13, which cannot tell for certain. */
 bool ot_is_temporary(ot_consumers_t *consumers, PyObject *o);
 
-/* The same where a wrong "yes" does no harm to memory: on 3.13 it is possible if a C function holds o,
- * and an earlier call of a consumer left the same addresses on the calling frame's stack. */
+/* Whether o is a temporary, for callers to whose memory a wrong "yes" does no harm. On 3.13 a wrong "yes" is possible:
+ * a C function holds o, and an earlier call of a consumer left the same addresses on the calling frame's stack. */
 bool ot_seems_temporary(ot_consumers_t *consumers, PyObject *o);
 
 #endif

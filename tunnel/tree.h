@@ -173,16 +173,17 @@ typedef enum {
 ot_tree_t *ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict,
                           ot_receipt_t *receipt, ot_leftovers_t *leftovers);
 
-/* The same, sharing what may be shared. Needs: atomic counts, unless OT_SHARE_NOTHING. */
+/* As ot_tree_detach, but objects that `share` allows are shared with the receiver instead of copied. Needs: atomic
+ * counts, unless OT_SHARE_NOTHING. */
 ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict,
                                   ot_share_t share, ot_receipt_t *receipt,
                                   ot_leftovers_t *leftovers);
 
-/* The same, not strict, with a say about the root. */
+/* As ot_tree_detach without `strict`; `rule` says what becomes of the root. */
 ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
                                ot_leftovers_t *leftovers);
 
-/* Runs: e. */
+/* Drops what detach has replaced. Runs: e. */
 void ot_tree_settle(ot_leftovers_t *leftovers);
 
 /* Puts the tree into the current interpreter; frees it and sets *tree to NULL.
@@ -199,7 +200,7 @@ PyObject *ot_tree_attach(const ot_interp_t *interp, ot_tree_t **tree);
  * Runs: e (imports; finalisers of its objects, where their classes are found). */
 void ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree);
 
-/* The same for a chain of messages from a channel. */
+/* ot_tree_dispose for a chain of messages from a channel. */
 void ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain);
 
 /* Keeps a chain of messages for an interpreter to free when it next disposes of or receives

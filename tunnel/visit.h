@@ -22,12 +22,12 @@ typedef struct ot_visitor ot_visitor_t;
 struct ot_visitor {
     /* Called for every reference that is neither None nor an exclusive leaf in our heap. */
     int (*edge)(ot_visitor_t *v, PyObject **slot);
-    /* The same for a str that is the i-th key of an all-str dict; these slots are not remembered
-     * one by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
+    /* Called in place of edge for a str that is the i-th key of an all-str dict; these slots are not
+     * remembered one by one. Returns 1 if the key may have to be substituted in the receiver, 0, or -1. */
     int (*key)(ot_visitor_t *v, PyObject *key, Py_ssize_t i);
-    /* The same as edge for a place that holds one C type only; NULL: edge is called. */
+    /* Called in place of edge for a place that holds one C type only (slot.h); NULL: edge is called. */
     int (*typed)(ot_visitor_t *v, PyObject **slot, ot_slot_t what);
-    /* The same for a part; NULL: it is of no interest. */
+    /* Called for each part (ot_visit_part); NULL: parts are of no interest. */
     void (*part)(ot_visitor_t *v, PyObject *part);
     size_t leaves; /* exclusive leaves passed over */
 };

@@ -52,7 +52,7 @@ ot_array_load(PyObject *self, const ot_view_t *element)
                           : ot_wide_as_int(ot_integer_load(type, at));
 }
 
-/* Writes the number in Python's object to `at`. 0, or -1 with an exception, and nothing written. */
+/* Writes the number that the object is to `at`. 0, or -1 with an exception, and nothing written. */
 static int
 convert(PyObject *self, char *at, PyObject *value)
 {

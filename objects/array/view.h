@@ -37,7 +37,7 @@ bool ot_view_is_within(const ot_view_t *view, Py_ssize_t itemsize, size_t bytes)
  * TypeError set. Runs: e. */
 int ot_view_select(const ot_view_t *view, PyObject *key, ot_view_t *part);
 
-/* The same for one index, 0 <= i < shape[0]. */
+/* What view[i] shows, for 0 <= i < shape[0]. Cannot fail. */
 void ot_view_row(const ot_view_t *view, Py_ssize_t i, ot_view_t *row);
 
 #endif

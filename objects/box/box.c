@@ -50,7 +50,7 @@ ot_box_check(PyObject *handle)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* As a vectorcall, because a tuple of arguments would be a second reference to the tree. */
+/* Box(tree). A vectorcall, because a tuple of arguments would be a second reference to the tree. */
 static PyObject *
 box_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *names)
 {

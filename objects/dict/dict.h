@@ -69,8 +69,8 @@ ot_ldict_small_word_of(PyObject *o, ot_word_t *word)
  * exception. */
 int ot_ldict_word_of(ot_objects_t *home, PyObject *o, ot_word_t *word);
 
-/* The same of an object that the caller alone refers to, if its refcount is 1: it is moved, the
- * caller keeps an empty one. */
+/* The word of an object that the caller owns: if its refcount is 1 it is moved, and the caller keeps an empty one. Runs:
+ * e. 0, or -1 with an exception. */
 int ot_ldict_word_of_own(ot_objects_t *home, PyObject *o, ot_word_t *word);
 
 /* An int of any size in int64_t; GONE without memory, no exception. */
@@ -79,7 +79,7 @@ ot_word_t ot_ldict_word_of_int(int64_t i);
 /* An equal object. The word is the caller's, or stays because of a guard (then it is a scalar). */
 PyObject *ot_ldict_object_of(ot_objects_t *home, ot_word_t word);
 
-/* The same of any word, in the guard that the caller is in, which it leaves. */
+/* An equal object of what any word stands for. In the caller's guard, which it leaves. */
 PyObject *ot_ldict_leave_with(ot_objects_t *home, ot_word_t word);
 
 /* What a word that was unlinked stands for, moved out of it if nobody else has it. Not within a

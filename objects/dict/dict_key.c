@@ -167,7 +167,8 @@ ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value)
     }
 }
 
-/* Of a number in a guard, which it leaves; of any other value afterwards. */
+/* The repr of what a word stands for. In a guard, which it leaves: a number is made an object in it, any other value is
+ * copied afterwards. */
 static PyObject *
 repr_leaving(ot_objects_t *home, ot_word_t word)
 {

@@ -240,7 +240,7 @@ dict_reversed(PyObject *self, PyObject *unused)
     return iter;
 }
 
-/* By content, with a LockingDict or a dict. */
+/* == and !=: by content, with a LockingDict or a dict. */
 static PyObject *
 dict_compare(PyObject *self, PyObject *other, int op)
 {
@@ -282,7 +282,7 @@ is_locking_dict(PyObject *o)
     return Py_TYPE(o)->tp_repr == ot_ldict_repr;
 }
 
-/* Of any two of LockingDict and dict, one of them ours: a new LockingDict. */
+/* left | right, each a LockingDict or a dict: a new LockingDict. */
 static PyObject *
 dict_or(PyObject *left, PyObject *right)
 {

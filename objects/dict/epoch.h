@@ -123,14 +123,15 @@ ot_epoch_is_asked(void)
  * memory. */
 bool ot_epoch_reserve(size_t n);
 
-/* Room for n calls more than there is room for already. */
+/* Makes room for n calls of ot_epoch_retire in addition to those that there is room for already; false without
+ * memory. */
 bool ot_epoch_reserve_more(size_t n);
 
 /* free(what) later, by somebody's ot_epoch_collect. It has been unlinked. Without room it is leaked:
  * so reserve some, and do without only where memory ran out and there is nothing else to do. */
 void ot_epoch_retire(void *what, void (*free)(void *what));
 
-/* The same of something that is worth a collection of its own. */
+/* ot_epoch_retire for something large: it is worth a collection of its own. */
 void ot_epoch_retire_large(void *what, void (*free)(void *what));
 
 /* How much this thread has retired that is not freed yet. */

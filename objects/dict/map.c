@@ -244,7 +244,8 @@ ot_map_insert(ot_map_t *map, ot_entry_t *entry)
     return there;
 }
 
-/* Of two who remove it one finds its word GONE, and maybe not the link. */
+/* Removes an entry if its word is still `expected`. Of two threads that remove it, one finds its word GONE, and maybe
+ * not the link. */
 static bool
 remove_locked(ot_shard_t *s, ot_link_t *before, ot_entry_t *e, ot_word_t expected)
 {

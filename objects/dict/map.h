@@ -25,7 +25,7 @@
  *   GONE       removed, for ever: who finds it looks for the key anew
  *   a value    anybody may replace it, without a lock
  *   OUT        checked out: a claim's, until its owner puts something back
- *   PENDING    the same, of a key that is not there yet (somebody computes its value)
+ *   PENDING    a claim's, too, of a key that is not there yet (somebody computes its value)
  * Entries come and go under the shard's lock alone.
  *
  * Which may run at once: all of them, but for ot_map_free.
@@ -156,7 +156,7 @@ enum { OT_MAP_SHARDS = 16, OT_MAP_SEGMENTS = 28, OT_MAP_FIRST = 8, OT_MAP_SPARSE
  *   mask + 1 is a power of 2, at least FIRST, and room == mask + 1; or room == 2 * (mask + 1), while
  *   the table shrinks: then no entrance comes into the list, and it does not grow;
  *   live == number of entries whose word is there (OUT included); none is GONE;
- *   every entry in the list is in newest's chain and the other way round; seq rises towards newest.
+ *   newest's chain has exactly the entries in the list; seq rises towards newest.
  * While the lock is free and nobody is about to grow or shrink it: live <= mask + 1 unless memory was
  * missing, and mask + 1 == FIRST or live >= (mask + 1) / SPARSE. */
 typedef struct {
@@ -425,14 +425,16 @@ ot_shard_t *ot_map_shard_of(ot_map_t *map, const ot_entry_t *entry);
 ot_entry_t *ot_map_link(ot_map_t *map, ot_entry_t *entry);
 bool ot_map_unlink(ot_map_t *map, ot_entry_t *entry, ot_word_t expected);
 
-/* One value for a PENDING word, as one step with the number of entries. */
+/* Puts a PENDING word in the place of a value, as one step with the number of entries. False: the word is not
+ * `expected` any more. */
 bool ot_map_withdraw(ot_map_t *map, ot_entry_t *entry, ot_word_t expected, ot_word_t pending);
 
-/* Under map->guard: claims neither come nor go meanwhile. */
+/* ot_claim_take_newest's work, under map->guard: claims neither come nor go meanwhile. */
 ot_entry_t *ot_map_withdraw_newest(ot_map_t *map, ot_word_t pending, ot_word_t *word,
                                    ot_entry_t **claimed);
 
-/* The other way round. */
+/* Puts a word in the place of a PENDING one, as one step with the number of entries. as_newest: the key counts as having
+ * come now. */
 void ot_map_complete(ot_map_t *map, ot_entry_t *entry, ot_word_t word, bool as_newest);
 
 /* ---- map_table.c: a shard's list and its entrances ---- */

@@ -279,7 +279,7 @@ leave_locked(ot_shard_t *s, ot_link_t *before)
     set(&s->linked, now(&s->linked) - 1);
 }
 
-/* One of them without a bound on the way. */
+/* Takes one entrance out of the list, however far it is to it. */
 static void
 leave_slowly(ot_shard_t *s)
 {
@@ -337,8 +337,8 @@ free_segment(void *segment)
     }
 }
 
-/* As small as it should be; who comes meanwhile helps. A table that was left half shrunk (a thread
- * that does not exist in a forked child) is taken up by the next. Without memory it stays large. */
+/* Makes the table as small as it should be; a thread that comes meanwhile helps. A table that was left half shrunk (by a
+ * thread that does not exist in a forked child) is shrunk further by the next. Without memory it stays large. */
 static void
 shrink(ot_shard_t *s)
 {

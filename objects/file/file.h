@@ -85,41 +85,42 @@ typedef struct {
     const ot_patience_t *patience;
 } ot_file_caller_t;
 
-/* One record. hold: keep it as (a part of) the thread's line, unless the thread holds the lock. On
+/* Writes one record. hold: keep it as (a part of) the thread's line, unless the thread holds the lock. On
  * errors: nothing was written or, if some had gone out already, the rest follows. */
 int ot_file_write(ot_file_t *file, ot_file_caller_t by, const char *data, size_t n, bool hold);
 
-/* The same, unless that meant to wait or to call the kernel: then EAGAIN, and nothing was done. Blocks
+/* ot_file_write if it can be done without waiting and without the kernel; else EAGAIN, and nothing was done. Blocks
  * for no time worth mentioning: a GIL may be held. */
 int ot_file_write_quick(ot_file_t *file, int64_t interp, const char *data, size_t n, bool hold);
 
-/* The thread's line and what is in the buffer; not other threads' lines. */
+/* Writes the thread's held line and what is in the buffer; not other threads' lines. */
 int ot_file_flush(ot_file_t *file, ot_file_caller_t by);
 
-/* All that there is, then the descriptor, which is closed also if not all could be written, but
- * not if interrupted. */
+/* Writes all that there is, then closes the descriptor: also if not all could be written, but not if
+ * interrupted. */
 int ot_file_close(ot_file_t *file, ot_file_caller_t by);
 
-/* Up to n bytes, less at the end of the file only; n < 0: all. `out` must be empty, is the caller's
+/* Reads up to n bytes, less at the end of the file only; n < 0: all. `out` must be empty, is the caller's
  * to free. at_once: what is there, by at most one read(2). */
 int ot_file_read(ot_file_t *file, ot_file_caller_t by, ssize_t n, bool at_once, ot_bytes_t *out);
 
-/* A line with its end; of at most n bytes unless n < 0. Empty at the end of the file. */
+/* Reads a line with its end; of at most n bytes unless n < 0. Empty at the end of the file. */
 int ot_file_readline(ot_file_t *file, ot_file_caller_t by, ssize_t n, ot_bytes_t *out);
 
-/* The same, unless that meant to wait or to call the kernel: then EAGAIN. A GIL may be held. */
+/* ot_file_readline of a whole line if it can be done without waiting and without the kernel; else EAGAIN, and nothing
+ * was done. A GIL may be held. */
 int ot_file_readline_quick(ot_file_t *file, int64_t interp, ot_bytes_t *out);
 
 /* Gives the last n bytes that were read back. The caller has held the lock since. */
 void ot_file_unread(ot_file_t *file, size_t n);
 
-/* *at: from where; then, where it is. */
+/* Moves the position as lseek does. *at: the offset; afterwards, the new position. */
 int ot_file_seek(ot_file_t *file, ot_file_caller_t by, int whence, int64_t *at);
 
-/* size < 0: here. *size: what it is then. */
+/* Cuts or extends the file to *size bytes; negative: to the position. *size: the file's size afterwards. */
 int ot_file_truncate(ot_file_t *file, ot_file_caller_t by, int64_t *size);
 
-/* At an offset, without moving the position; all n bytes, less at the end of the file only. */
+/* Reads n bytes at an offset, less at the end of the file only, without moving the position. */
 int ot_file_read_at(ot_file_t *file, ot_file_caller_t by, int64_t offset, size_t n,
                     ot_bytes_t *out);
 int ot_file_write_at(ot_file_t *file, ot_file_caller_t by, int64_t offset, const char *data,

@@ -14,13 +14,13 @@ int ot_file_ready(const ot_file_t *file, short events, const ot_patience_t *pati
 /* After a system call failed with `error`: waits, or asks patience. OK: try again. */
 int ot_file_await(const ot_file_t *file, int error, short events, const ot_patience_t *patience);
 
-/* What is in the buffer is written. */
+/* Writes what is in the buffer. */
 int ot_file_drain_locked(ot_file_t *file, const ot_patience_t *patience);
 
-/* The calling thread's line is put into the buffer. */
+/* Puts the calling thread's held line into the buffer. */
 int ot_file_put_own_line_locked(ot_file_t *file, const ot_patience_t *patience);
 
-/* What was read ahead is to be read again. */
+/* Forgets what was read ahead, and moves the kernel's position back by as much. */
 int ot_file_forget_ahead_locked(ot_file_t *file);
 
 #endif

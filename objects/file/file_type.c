@@ -187,7 +187,7 @@ file_write(PyObject *self, PyObject *data)
     return ot_file_is_text(self) ? write_text(self, data) : write_bytes(self, data);
 }
 
-/* As one record. */
+/* All lines are one record, so they stand together in the file. */
 static PyObject *
 file_writelines(PyObject *self, PyObject *lines)
 {

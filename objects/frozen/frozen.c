@@ -277,7 +277,7 @@ find_in_dict(ot_frozen_view_t *in, PyObject *key, Py_hash_t hash, PyObject **fou
     return 0;
 }
 
-/* As set_lookkey in setobject.c: runs of neighbours, then a jump. */
+/* Probes as set_lookkey in setobject.c does: runs of neighbours, then a jump. */
 static int
 find_in_set(ot_frozen_view_t *in, PyObject *key, Py_hash_t hash, PyObject **found)
 {
@@ -332,7 +332,8 @@ has_nan(PyObject *o, int depth)
     return i < PyTuple_GET_SIZE(o);
 }
 
-/* As equals, for a key that has a NaN. */
+/* Whether the region's o equals a key that has a NaN somewhere: each NaN equals each other of its type. 1, 0, or -1
+ * with an exception. */
 static int
 equals_but_for_nans(ot_frozen_view_t *in, PyObject *o, PyObject *key, int depth)
 {

@@ -88,7 +88,7 @@ PyObject *ot_frozen_view(PyObject *anchor, PyObject *node);
 /* What is read where the region has o: an object of the reader's own, or a view. New. */
 PyObject *ot_frozen_read(ot_frozen_view_t *from, PyObject *o);
 
-/* The same by index or key: what is asked for again and again is made once. A view that is used a
+/* ot_frozen_read for access by index or key: what is asked for again and again is made once. A view that is used a
  * lot keeps a few of the numbers, short strs and views that it has given out. Views refer to those
  * below them and to the anchor, which refers to none, so there are no cycles to be collected. */
 PyObject *ot_frozen_get(ot_frozen_view_t *from, PyObject *o);

@@ -71,7 +71,7 @@ descr_of(PyObject *self)
     return ((ot_array_t *)ot_view_node(self))->ob_descr;
 }
 
-/* As array.array has it: Unicode characters are "w". */
+/* The format in the struct module's letters, as array.array exports it: Unicode characters are "w". */
 static const char *
 format_of(PyObject *self)
 {
@@ -142,7 +142,8 @@ array_tolist(PyObject *self, PyObject *unused)
     return list;
 }
 
-/* Of the list's of that name: as in array.array, which looks at one number after the other, too. */
+/* Calls the method of that name of a list with the same numbers: array.array's looks at one number after the other,
+ * too. */
 static PyObject *
 array_by_list(PyObject *self, const char *name, PyObject *args)
 {

@@ -61,8 +61,8 @@ ot_view_pair(ot_frozen_view_t *view, PyObject *key, PyObject *value)
     return pair;
 }
 
-/* As zip does it with its tuples: an int that came from here and that nobody has any more is given
- * out again with another value. New. */
+/* A new reference to an int with the region's value. An int that was given out here and that nobody has any more is
+ * given out again with another value, as zip does with its tuples. */
 static PyObject *
 next_int(iterator_t *it, PyObject *node)
 {

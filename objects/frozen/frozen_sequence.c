@@ -188,7 +188,7 @@ plain_of(PyObject *o)
     return plain;
 }
 
-/* As a number's +, which the other operand's type is asked for before it is asked for a sequence's. */
+/* The slot of a number's +: Python asks it of both operands before it asks a sequence's, so [1] + view comes here. */
 static PyObject *
 sequence_add(PyObject *left, PyObject *right)
 {

@@ -10,7 +10,7 @@
 #include "runtime/checks.h"
 #include "runtime/grow.h"
 
-/* Of a long list the ends are looked at, where changes that count wrong go wrong. */
+/* Looks at the ends of a long list, where a change that counts wrong shows. */
 void
 ot_list_check_locked(const ot_list_t *list)
 {

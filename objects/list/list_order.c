@@ -24,7 +24,7 @@ drop_quietly(ot_items_t *items)
 
 /* ---- repr ------------------------------------------------------------------------------------ */
 
-/* Of what is there, also while somebody holds the list's lock or is gone with it. */
+/* The repr of what is in the list, also while somebody holds the list's lock or is gone with it. */
 static PyObject *
 repr_of_items(PyObject *self)
 {

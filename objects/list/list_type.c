@@ -497,7 +497,7 @@ list_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return ot_handle_steal(home, &list->head);
 }
 
-/* As list's: a second call replaces the items. */
+/* __init__: a second call replaces the items, as list's does. */
 static int
 list_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {

@@ -35,21 +35,21 @@ void ot_list_release(PyObject *self);
 /* New references to all items; *version (or NULL): of what was seen. */
 int ot_list_snapshot(PyObject *self, ot_items_t *items, uint64_t *version);
 
-/* The same without waiting for who holds the list's lock. */
+/* New references to all items, without waiting for a thread that holds the list's lock (it may be half done). */
 int ot_list_look(PyObject *self, ot_items_t *items);
 
-/* Drops a reference; references and their array. Runs: e. */
+/* Drop a reference, or all references of an array and the array. Runs: e. */
 void ot_item_drop(ot_ref_t *item);
 void ot_items_drop(ot_items_t *items);
 
 /* A list of equal objects, the caller's own. */
 PyObject *ot_items_copy(ot_objects_t *home, const ot_items_t *items);
 
-/* Both in one: the list as an ordinary one. */
+/* An ordinary list of equal objects of all items: a snapshot, copied. */
 PyObject *ot_list_plain(PyObject *self);
 
-/* What an iterable has, as new values; a LockingList's are shared. `complaint`: of what is none, NULL for
- * Python's own. */
+/* The items of an iterable as new values; a LockingList's are shared. `complaint`: the message of the TypeError for an
+ * object that is no iterable; NULL: Python's own. */
 int ot_list_gather(PyObject *self, PyObject *iterable, const char *complaint, ot_items_t *items);
 
 /* ---- list_type.c ----------------------------------------------------------------------------- */

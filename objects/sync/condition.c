@@ -45,7 +45,7 @@ ot_condition_new(ot_lock_t *lock)
     return condition;
 }
 
-/* As threading has it: of a plain lock it is enough that somebody holds it. */
+/* Whether the caller may use the condition. As in threading, of a plain lock it is enough that somebody holds it. */
 static bool
 is_held(ot_lock_t *lock)
 {

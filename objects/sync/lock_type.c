@@ -212,7 +212,7 @@ lock_at_fork_reinit(PyObject *self, PyObject *unused)
 
 /* ---- repr ------------------------------------------------------------------------------------- */
 
-/* As threading's, with whose it is. `name` is the type's of the lock itself. */
+/* The repr of a lock as threading has it, with the interpreter that holds the lock. */
 static PyObject *
 repr_of(const ot_lock_t *lock, ot_lock_state_t state, const void *address)
 {

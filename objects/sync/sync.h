@@ -50,8 +50,8 @@ typedef struct {
     bool abandoned;
 } ot_lock_state_t;
 
-/* Aborts if that does not hold. Every change ends with it where OT_CHECKS is on; so do those of the other
- * objects below with theirs. */
+/* Aborts if the invariant of ot_lock_t does not hold. Every change ends with it where OT_CHECKS is on. The other objects
+ * below have checks of their own, and call them likewise. */
 void ot_lock_check_locked(const ot_lock_t *lock);
 
 extern const ot_shared_kind_t ot_lock_kind, ot_rlock_kind;
@@ -65,7 +65,7 @@ ot_sync_result_t ot_lock_acquire(ot_lock_t *lock, int64_t interp, const ot_patie
 /* OK, NOT_HELD or ABANDONED. A plain lock may be released by any thread. */
 ot_sync_result_t ot_lock_release(ot_lock_t *lock);
 
-/* Releases all levels; *depth is how many. Acquire again, that many. */
+/* Release all levels of a lock, *depth of them; and acquire as many again. */
 ot_sync_result_t ot_lock_release_all(ot_lock_t *lock, uint64_t *depth);
 ot_sync_result_t ot_lock_acquire_all(ot_lock_t *lock, int64_t interp, uint64_t depth,
                                      const ot_patience_t *patience);
@@ -79,8 +79,8 @@ bool ot_lock_recover(ot_lock_t *lock, int64_t interp);
 ot_sync_result_t ot_lock_brief_begin(ot_lock_t *lock);
 void ot_lock_brief_end(ot_lock_t *lock);
 
-/* The same for who only looks, whoever has the lock: others do not change anything until
- * ot_lock_brief_end, but who has the lock may be half done. */
+/* Keeps everybody from changing anything until ot_lock_brief_end, for a caller that only looks. Somebody may hold the
+ * lock, and may be half done. */
 void ot_lock_look_begin(ot_lock_t *lock);
 
 /* Free, whoever held it; for a child after fork(). */
@@ -207,7 +207,7 @@ ot_sync_result_t ot_barrier_open(ot_barrier_t *barrier, uint64_t round);
 /* Breaks it: all that wait or come get BROKEN. */
 void ot_barrier_abort(ot_barrier_t *barrier);
 
-/* Those that wait get BROKEN; afterwards it is as new. */
+/* Makes the barrier as new; threads that wait in it get BROKEN. */
 void ot_barrier_reset(ot_barrier_t *barrier);
 
 uint64_t ot_barrier_waiting(ot_barrier_t *barrier);

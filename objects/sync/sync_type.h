@@ -31,7 +31,7 @@ void ot_close_waiting(ot_shared_t *shared);
  * and is this thread's own already: waits in vain. */
 ot_sync_result_t ot_acquire_waiting(ot_lock_t *lock, int64_t interp, int64_t deadline);
 
-/* The same, but who has it already gets RuntimeError(message), which is INTERRUPTED. */
+/* ot_acquire_waiting, but a thread that has the lock already gets RuntimeError(message): INTERRUPTED. */
 ot_sync_result_t ot_acquire_once(ot_lock_t *lock, int64_t interp, int64_t deadline,
                                  const char *message);
 

@@ -59,7 +59,7 @@ def _make_function(code, namespace, n_cells):
 
 
 def _set_state(function, state):
-    """After it was made, since what it refers to may refer to it."""
+    """Fills a function after it was made: what it refers to may refer to the function."""
     own, attributes, needed, cells, _ = state
     function.__dict__.update(own)
     function.__globals__.update(needed)

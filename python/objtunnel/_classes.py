@@ -97,14 +97,14 @@ def _enum_type():
 
 
 def _is_namedtuple_function(f):
-    """One that collections.namedtuple made for the class."""
+    """Whether collections.namedtuple made the function for its class."""
     namespace = getattr(f, "__globals__", {})
     return _standard.is_of(f, "collections") or (
         "_tuple_new" in namespace and namespace.get("__builtins__") == {})
 
 
 def _is_dataclass_function(f):
-    """One that @dataclass(slots=True) made: it copies the fields, as a move does."""
+    """Whether @dataclass(slots=True) made the function: it copies the fields, as a move does."""
     return _standard.is_of(f, "dataclasses")
 
 

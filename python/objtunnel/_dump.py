@@ -6,7 +6,7 @@ from objtunnel import _core
 
 
 def _descriptor(file):
-    """Of a file (flushed, so that the dump comes after what was written before) or a number."""
+    """The descriptor of a file, which is flushed, so that the dump comes after what was written before; a number is one."""
     if isinstance(file, int):
         return file
     if file is None:

@@ -532,7 +532,7 @@ class _Pool:
                 self._hear(index, "died", member.worker.error or "for no known reason")
 
     def _break(self, why, lost=None, everything=False):
-        """What has not begun and what `lost` was at raises BrokenInterpreterPool."""
+        """Jobs that have not begun, and the one that the worker `lost` was at, raise BrokenInterpreterPool."""
         self.broken = why
         for number, future in list(self.futures.items()):
             if self.claim(number, CANCELLED) or everything or self.owner(number) == lost:
@@ -566,8 +566,8 @@ class _Pool:
             raise
 
     def _wait_for_workers(self):
-        """Until all have ended. As Interpreter.close(), it wakes jobs that wait in tunnels once everything
-        else in the process waits, too: also the manager, which needs no look at the workers meanwhile."""
+        """Wait until all workers have ended. Once everything else in the process waits, jobs that wait in tunnels are
+        woken, as Interpreter.close() does; the manager counts as waiting, for nobody needs its look at the workers."""
         self.watched = True
         self._wake()
         while self.members and self.manager.is_alive():

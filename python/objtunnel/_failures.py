@@ -94,7 +94,7 @@ def _bare_record(error):
 
 
 class _Packer:
-    """One description under way."""
+    """The records of one exception and of all that it leads to, while they are made."""
 
     def __init__(self):
         self._records = []

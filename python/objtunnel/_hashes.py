@@ -47,7 +47,7 @@ def hash_stays(cls):
 
 
 def _lookup(cls, name):
-    """As type(instance) is searched, without running a metaclass's code."""
+    """What the class or a base has under the name, found without running a metaclass's code."""
     for c in cls.__mro__:
         if name in c.__dict__:
             return c.__dict__[name]
@@ -57,7 +57,7 @@ def _lookup(cls, name):
 # ---- hash((self.a, self.b)) ----------------------------------------------------------------------
 
 def _hashes_fields(cls, function):
-    """What @dataclass makes, and what people write, too."""
+    """Whether the __hash__ is hash((self.a, self.b)), as @dataclass makes it and as people write it."""
     code = function.__code__
     if code.co_names[:1] != ("hash",) or code.co_argcount != 1 or code.co_nlocals != 1:
         return False

@@ -297,7 +297,7 @@ class _Remote:
         _forget(self)
 
     def _wait_for_end(self, timeout):
-        """Then all futures are done too, as those of concurrent.futures are after a shutdown()."""
+        """Wait until the interpreter has ended and all futures are done, as those of concurrent.futures are after shutdown()."""
         if timeout is None:
             self.worker.wait_for_end(self.status)
         else:
@@ -312,7 +312,7 @@ class _Remote:
             _mailbox.settle_all_of(self)
 
     def leave(self):
-        """The with block ends by an exception: as abort(), but waits for so long only."""
+        """The with block ends by an exception: drop what is queued, interrupt what runs, and wait _GRACE seconds at most."""
         if self._drop_and_interrupt(_GRACE):
             _forget(self)
         else:
@@ -327,7 +327,8 @@ class _Remote:
         return ended
 
     def _drop_and_interrupt(self, timeout):
-        """Whether the worker has ended in time. A job may catch one interrupt and go on."""
+        """Drop what is queued, and interrupt what runs until the worker ends: a job may catch one interrupt and go on.
+        Whether it has ended in time."""
         self.inbox.close()
         for future in _futures_of(self):
             future.cancel()

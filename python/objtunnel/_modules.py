@@ -99,7 +99,7 @@ class SharedModule(ModuleType):
     __getattribute__ = object.__getattribute__  # a module's own takes long to find nothing
 
     def __getattr__(self, name):
-        """Of names that are not the interpreter's own."""
+        """Called for names that are not the interpreter's own: the shared namespace may have them."""
         namespace = self.__dict__.get("__namespace__")
         if namespace is not None:  # None: the interpreter ends
             try:

@@ -28,7 +28,7 @@ def reducers():
 
 
 def _is_real(numpy):
-    """Not None, which blocks the import, and not a module of the user's own that has the name."""
+    """Whether sys.modules has NumPy: None there blocks the import, and a user's own module may have the name."""
     ndarray = getattr(numpy, "ndarray", None)
     return type(ndarray) is type and not ndarray.__flags__ & _HEAPTYPE and ndarray.__module__ == "numpy"
 

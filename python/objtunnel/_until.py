@@ -68,12 +68,12 @@ class _Jobs:
         self._over.close()
 
     def wait(self):
-        """Until all are done. They may not be where the tunnel was closed."""
+        """Wait until all futures are done: they need not be when the iteration ends because the tunnel was closed."""
         for _ in self._over:
             pass
 
     def abandon(self):
-        """First what is queued: a worker takes the next job as soon as one is interrupted."""
+        """Cancel queued jobs, then interrupt those that run: a worker takes the next job as soon as one is interrupted."""
         for future in [f for f in self._futures if not f.done() and not f.cancel()]:
             interrupt = getattr(future, "_interrupt", None)  # those of other executors run on
             if interrupt is not None:

@@ -164,7 +164,8 @@ def rename_path(error, names):
 
 
 def rename_where(error, names):
-    """The same for the path of recv's error; what there is to discard is our envelope, which is gone."""
+    """Make the path in an error of recv's one that the user knows, as rename_path does. There is nothing to discard: our
+    envelope, which the error means, is gone."""
     own = error.__dict__
     own.pop("discard", None)
     where = own.get("where")

@@ -17,7 +17,7 @@ ot_dict_keys(PyObject *d)
     return ((PyDictObject *)d)->ma_keys;
 }
 
-/* The keys belong to a class and are shared between its instances' dicts. */
+/* Whether the dict is split: its keys belong to a class, and the dicts of that class's instances share them. */
 static inline bool
 ot_dict_is_split(PyObject *d)
 {
@@ -35,7 +35,7 @@ ot_dict_is_watched(PyObject *d)
 #endif
 }
 
-/* Keys of an empty dict: one static object of the process. */
+/* Whether these are the keys of an empty dict: one static object of the process. */
 static inline bool
 ot_keys_static(ot_keys_t *k)
 {

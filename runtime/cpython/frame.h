@@ -25,7 +25,7 @@
 typedef enum {
     OT_INSTR_OTHER,
     OT_INSTR_CALL,    /* callable, self or NULL, arguments */
-    OT_INSTR_CALL_KW, /* the same, and a tuple of names */
+    OT_INSTR_CALL_KW, /* callable, self or NULL, arguments, a tuple of names */
     OT_INSTR_STORE,   /* value, container, key */
 } ot_instr_t;
 

@@ -131,7 +131,8 @@ ot_gc_chain_leave(ot_gc_chain_t *chain)
     chain->uncounted = 0;
 }
 
-/* The same at the end of a send: who gives objects away need not collect because it made them. */
+/* Takes the last run off the lists, and lowers the collector's count by all that the chain has: an interpreter that
+ * gives objects away need not collect because it made them. At the end of a send. */
 static inline void
 ot_gc_chain_depart(ot_gc_chain_t *chain)
 {
@@ -197,8 +198,8 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
 
 enum { OT_GC_MANY = 1000 };
 
-/* The same of what arrives: the collector counts it as what the interpreter allocates itself, so that
- * it runs in time. A large chain without cycles goes to the oldest generation instead, as long-lived
+/* Has the current interpreter's collector track the whole chain, which is empty afterwards, and count it as if the
+ * interpreter had allocated it, so that the collector runs in time. A large chain without cycles goes to the oldest generation instead, as long-lived
  * objects that wait for a full collection: a young collection would only find all of it alive. */
 static inline void
 ot_gc_chain_arrive(ot_gc_chain_t *chain, bool acyclic)

@@ -10,7 +10,7 @@
 
 #include <internal/pycore_typeobject.h>
 
-/* Made by a class statement (or type()), not by PyType_FromSpec: then everything in an instance
+/* Whether the type was made by a class statement (or type()), not by PyType_FromSpec: then everything in an instance
  * beyond its base's struct is slots, and a dict and weak references that CPython manages. Only
  * for types whose tp_dealloc is subtype_dealloc. */
 static inline bool
@@ -26,8 +26,8 @@ ot_type_is_interpreters_own(PyTypeObject *t)
     return PyType_HasFeature(t, _Py_TPFLAGS_STATIC_BUILTIN);
 }
 
-/* Changes whenever the type or a base of it does, as long as somebody asks for it in between with
- * ot_type_ensure_version; 0 for good for a type that has changed a thousand times. */
+/* A number that changes whenever the type or a base of it does, as long as somebody asks for it in between
+ * with ot_type_ensure_version; 0 for good for a type that has changed a thousand times. */
 static inline unsigned
 ot_type_version(PyTypeObject *t)
 {
@@ -86,7 +86,7 @@ ot_has_weakrefs(PyObject *o)
     return offset != 0 && *(PyObject **)((char *)o + offset) != NULL;
 }
 
-/* Its __del__ shall not run (again). Only objects with a collector header remember that. */
+/* Has the object's __del__ not run (again). Only objects with a collector header remember that. */
 static inline void
 ot_gc_set_finalized(PyObject *o)
 {
@@ -244,7 +244,7 @@ ot_shared_keys_limit(ot_keys_t *k, Py_ssize_t reach)
     }
 }
 
-/* A split dict's keys object changes hands: it counts the dicts that refer to it. */
+/* Adds n to the number of dicts that refer to a class's shared keys: a split dict has come (1) or gone (-1). */
 static inline void
 ot_shared_keys_count(ot_keys_t *k, Py_ssize_t n)
 {

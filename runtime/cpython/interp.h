@@ -20,7 +20,7 @@ ot_py_gil(PyThreadState *tstate)
     return tstate->interp->ceval.gil;
 }
 
-/* Whether that GIL is the interpreter's own; if not it is the main interpreter's. */
+/* Whether the interpreter runs under a GIL of its own, not under the main interpreter's. */
 static inline bool
 ot_py_owns_gil(PyInterpreterState *interp)
 {

@@ -35,7 +35,7 @@ ot_py_counts_atomically(void)
 #endif
 }
 
-/* Of a mortal object. */
+/* Adds n to the refcount of an object that is not immortal. */
 static inline void
 ot_py_add_refs(PyObject *o, Py_ssize_t n)
 {

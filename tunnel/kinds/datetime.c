@@ -316,7 +316,8 @@ is_part_of_a_library(PyObject *o)
     return ot_py_immortal(o) && dladdr(o, &info) != 0;
 }
 
-/* Also takes note of timezone.utc, which must be the process's and not this interpreter's. */
+/* Compares the layout of timezone, and takes note of timezone.utc, which must be the process's and not this
+ * interpreter's. */
 static int
 timezone_check(PyTypeObject *type)
 {

@@ -24,8 +24,8 @@ defaultdict_shell(PyObject *o)
     return shell;
 }
 
-/* The sender's emptied one goes on making defaults, unless the factory itself has moved: a class
- * or function is in both interpreters, and in the message stands something else for it. */
+/* The sender's emptied defaultdict goes on making defaults, unless the factory itself has moved. A class or function
+ * does not move: it is in both interpreters, and something else stands for it in the message. */
 static void
 defaultdict_disown(PyObject *loser, PyObject *winner)
 {

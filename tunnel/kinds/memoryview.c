@@ -31,7 +31,8 @@ static const struct {
     {"@P", sizeof(void *)},
 };
 
-/* The same format, for ever: an exporter's own string may go away. NULL if it is none of these. */
+/* The view's format as a string that is never freed, which the exporter's own may be. NULL: it is none of the formats
+ * that PyMemoryView.cast knows. */
 static const char *
 lasting_format(const Py_buffer *view)
 {

@@ -9,7 +9,7 @@
  */
 #include "tunnel/kinds.h"
 
-/* As Objects/namespaceobject.c has it. */
+/* The struct of Objects/namespaceobject.c, which is private there. */
 typedef struct {
     PyObject_HEAD
     PyObject *dict;

@@ -193,7 +193,7 @@ ot_ndarray_know_array(PyTypeObject *type)
     array_type = type;
 }
 
-/* Takes note of array.array's descriptors, too. */
+/* Compares the layout of numpy.ndarray, and takes note of array.array's descriptors. */
 static int
 ndarray_check(PyTypeObject *type)
 {
