@@ -51,6 +51,15 @@ ot_import(void)
             OT_API_VERSION, sizeof(ot_api_t), api->version, api->size);
         return -1;
     }
+    if (api->global_size != sizeof(ot_global_t) || api->registry_size != sizeof(ot_registry_t)) {
+        PyErr_Format(
+            PyExc_ImportError,
+            "this extension has an ot_global_t of %zu bytes and an ot_registry_t of %zu, and the "
+            "installed objtunnel works on %u and %u bytes: build the extension again, with the "
+            "headers in objtunnel.get_include()",
+            sizeof(ot_global_t), sizeof(ot_registry_t), api->global_size, api->registry_size);
+        return -1;
+    }
     __atomic_store_n(&ot_api, api, __ATOMIC_RELEASE);
     return 0;
 }

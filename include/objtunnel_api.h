@@ -2,7 +2,7 @@
 /* objtunnel_api.h: the table of functions behind the capsule objtunnel._core._C_API.
  *
  * Main invariant: it only grows. A function is added at the end and never changes its meaning, so
- * an extension built with an older header works with a newer objtunnel; the other way round
+ * an extension built with an older header works with a newer objtunnel. With an older objtunnel
  * ot_import() refuses, by `size`. `version` changes only if that should ever be broken.
  * Threading: constant.
  */
@@ -34,6 +34,8 @@ typedef struct {
     int (*put_for)(ot_registry_t *r, const char *key, const void *holder);
     ot_global_t *(*named)(const char *name, void (*exit)(void),
                           void (*call_exit)(void (*exit)(void)));
+    /* sizeof(ot_global_t) and sizeof(ot_registry_t): they lie in the extension, and objtunnel works on them. */
+    uint32_t global_size, registry_size;
 } ot_api_t;
 
 #endif

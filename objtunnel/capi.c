@@ -47,6 +47,8 @@ static const ot_api_t api = {
     .get_for = ot_base_get,
     .put_for = ot_base_put,
     .named = named,
+    .global_size = sizeof(ot_global_t),
+    .registry_size = sizeof(ot_registry_t),
 };
 
 int

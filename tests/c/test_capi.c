@@ -100,6 +100,35 @@ Test(capi, newer_and_larger_table_will_do)
     cr_assert_eq(ot_api, &other);
 }
 
+static void
+refuses_other(const char *says)
+{
+    replace_table();
+    ot_api = NULL;
+    cr_assert_eq(ot_import(), -1);
+    PyObject *error = PyErr_GetRaisedException(), *text = PyObject_Str(error);
+    cr_assert(PyErr_GivenExceptionMatches(error, PyExc_ImportError));
+    cr_assert_not_null(strstr(PyUnicode_AsUTF8(text), says));
+    cr_assert_not_null(strstr(PyUnicode_AsUTF8(text), "get_include()"));
+    Py_DECREF(text);
+    Py_DECREF(error);
+}
+
+Test(capi, structs_of_another_size_are_refused)
+{
+    cr_assert_eq(ot_import(), 0);
+    const ot_api_t ours = *ot_api;
+    other = ours;
+    other.global_size += 8;
+    refuses_other("an ot_global_t of");
+    other = ours;
+    other.registry_size -= 8;
+    refuses_other("an ot_registry_t of");
+    other = ours;
+    replace_table();
+    cr_assert_eq(ot_import(), 0);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------- */
 
 Test(capi, interpreter_that_ends_is_settled)
