@@ -253,6 +253,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->gil_type);
     Py_VISIT(state->worker_type);
     Py_VISIT(state->receipt_type);
+    Py_VISIT(state->last_receipt);
     Py_VISIT(state->heap_info_type);
     Py_VISIT(state->tunnel_empty);
     Py_VISIT(state->tunnel_full);
@@ -293,6 +294,8 @@ module_free(void *self)
     Py_CLEAR(state->gil_type);
     Py_CLEAR(state->worker_type);
     Py_CLEAR(state->old_blocks);
+    Py_CLEAR(state->blank_receipt);
+    Py_CLEAR(state->last_receipt);
     Py_CLEAR(state->receipt_type);
     Py_CLEAR(state->heap_info_type);
     Py_CLEAR(state->tunnel_empty);

@@ -378,6 +378,21 @@ def test_a_temporary_tuple():
         assert receipt.copied == 0  # 3.13 cannot tell, and copies
 
 
+def test_a_receipt_never_changes():
+    """Equal ones may be the same object; one that a program holds keeps its counts, whatever is sent after it."""
+    t = Tunnel()
+    kept = [t.send(tree) for tree in (None, [1000], None, [[1.5], [2.5]], [1000], None)]
+    seen = [tuple(receipt) for receipt in kept]
+    assert seen[0] == seen[2] == seen[5] and seen[1] == seen[4] and len(set(seen)) == 3
+    with pytest.raises(TypeError, match="generator"):
+        t.send([i for i in range(3)] + [(i for i in "x")])
+    for i in range(50):
+        t.send([0.5] * i)
+    gc.collect()
+    assert [tuple(receipt) for receipt in kept] == seen
+    assert all(hash(receipt) == hash(tuple(receipt)) for receipt in kept)
+
+
 def test_receipts_hash_as_tuples():
     t = Tunnel()
     r = t.send([1.5])
