@@ -401,6 +401,16 @@ check-wheel: all
 check-micro: all
 	@tools/check_micro $(BUILD) $(OTHER)
 
+# Everything that a release needs, from a clean tree.
+.PHONY: release-check
+release-check: all
+	@tools/release_check
+
+# Dask and distributed, for examples/dask and its test.
+.PHONY: get-dask
+get-dask: all
+	@tools/get_dask $(BUILD)
+
 # Trees going round between interpreters; prints its seed.
 THREADS ?= 4
 SECONDS ?= 60
@@ -489,6 +499,8 @@ help:
 	@echo "  make check-tsan       the parts without Python under ThreadSanitizer"
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
+	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"
+	@echo "  make get-dask         dask and distributed into $(BUILD)/dask-venv, for the tests of docs/dask.md"
 	@echo "  make check-micro      the tests of this build under another micro version: OTHER=/path/to/python3.13"
 	@echo "  make check-wheel      sdist and wheel are built, installed into a venv and used"
 	@echo "  make check-lab        what LAB_PARTS=1 builds in: the heaps behind the lock of 2006, share='unsafe'"

@@ -23,7 +23,7 @@
 
 /* The version of these headers, as objtunnel.__version__ has it. */
 #define OT_VERSION_MAJOR 0
-#define OT_VERSION_MINOR 1
+#define OT_VERSION_MINOR 2
 #define OT_VERSION_MICRO 0
 #define OT_VERSION_HEX ((OT_VERSION_MAJOR << 16) | (OT_VERSION_MINOR << 8) | OT_VERSION_MICRO)
 

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from objtunnel._globals import process_global
     from objtunnel._interpreter import Interpreter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Barrier", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "Explanation", "Finding", "FrozenArray", "FrozenBytes", "FrozenDict",
