@@ -240,6 +240,17 @@ bench-behaviours: all
 bench-behaviours-smoke: all
 	@$(BENCH_BEHAVIOURS) --smoke $(BENCH_ARGS)
 
+# Whole workloads by the pool and by what else there is. FREE_THREADED=PROGRAM: its threads, too.
+.PHONY: bench-peers bench-peers-smoke report-peers
+BENCH_PEERS = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/peers
+bench-peers: all
+	@$(BENCH_PEERS)/bench_peers.py $(BENCH_ARGS)
+bench-peers-smoke: all
+	@$(BENCH_PEERS)/bench_peers.py --smoke $(BENCH_ARGS)
+report-peers: all
+	@$(BENCH_PEERS)/peer_tables.py $(REPORT_ARGS)
+export FREE_THREADED
+
 # What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
 .PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
 BENCH_HEAP = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/heap
@@ -511,6 +522,7 @@ help:
 	@echo "  make bench-objects    LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "  make bench-pool       InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
 	@echo "  make bench-behaviours @when beside bocpy's; -smoke: some seconds"
+	@echo "  make bench-peers      ten workloads beside processes, threads and 3.14's interpreters; -smoke; FREE_THREADED=PROGRAM"
 	@echo "  make bench-heap       what importing objtunnel costs other programs; -smoke: some seconds"
 	@echo "  make bench-mimalloc   which mimalloc to link; MIMALLOCS=\"NAME=FOLDER\" for more"
 	@echo "  make bench-refcount   refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"
@@ -520,6 +532,7 @@ help:
 	@echo "  make report-objects   tables from docs/results/objects-*.json; REPORT_ARGS=..."
 	@echo "  make report-tunnel    tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
 	@echo "  make report-heap      tables from docs/results/heap-*.json; REPORT_ARGS=..."
+	@echo "  make report-peers     tables from docs/results/peers-*.json; REPORT_ARGS=..."
 	@echo "  make report-pool      tables from docs/results/pool-*.json; REPORT_ARGS=..."
 	@echo "The laboratory of refcounts:"
 	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"

@@ -1,0 +1,89 @@
+"""The same workloads by objtunnel and by its peers, in one run. See benchmarks/README.md.
+
+    make bench-peers BENCH_ARGS="--filter 'json|words' --json docs/results/peers-NAME-cp314.json"
+
+FREE_THREADED=PROGRAM: a free-threaded Python, whose threads are one way more.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from objtunnel._progress import progress
+from objtunnel.demo.control import Control
+
+
+import command
+import machine
+import peer_tables
+import ways
+import workloads
+
+FORMAT = 1  # of the JSON
+HERE = Path(__file__).resolve().parent
+
+
+def main():
+    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
+                                smoke="one repetition of small sizes, to see that it runs")
+    return command.main(parser, list(workloads.WORKLOADS), lambda options, names: Run(options).run(names))
+
+
+class Run:
+    """One invocation. Each sample is a process of its own, so that no way has another one's memory or workers beside it."""
+
+    def __init__(self, options):
+        self.smoke = options.smoke
+        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 7)
+        self.workers = min(2, len(os.sched_getaffinity(0)))
+        self.control = Control(self.workers, seconds=0.002 if self.smoke else 0.2)
+        self.programs = dict.fromkeys(ways.WAYS, sys.executable)
+        if os.environ.get("FREE_THREADED"):
+            self.programs["free-threaded"] = os.environ["FREE_THREADED"]
+
+    def run(self, names):
+        """Measure and print; return the record for the JSON."""
+        description = machine.describe()
+        machine.announce(description)
+        record = {"format": FORMAT, "machine": description, "repeat": self.repeat, "workers": self.workers,
+                  "smoke": self.smoke, "workloads": {}}
+        for name in progress(names, "measuring"):
+            record["workloads"][name] = self.measure(name)
+        print(peer_tables.as_text(record))
+        return record
+
+    def measure(self, name):
+        """{"times": {way: [seconds]}, "memory": {way: [bytes]}, "left_out": {way: reason}, "control": [...]}."""
+        case = {"times": {}, "memory": {}, "left_out": {}, "control": []}
+        order = list(self.programs)
+        answers = {}
+        for _ in range(self.repeat):
+            case["control"].append(self.control.sample())
+            for way in order:
+                if way not in case["left_out"]:
+                    self.sample(name, way, case, answers)
+            order.reverse()
+        if len(set(answers.values())) != 1:
+            raise SystemExit(f"bench_peers: {name}: the answers differ: {answers}")
+        return case
+
+    def sample(self, name, way, case, answers):
+        run_as = "threads" if way == "free-threaded" else way
+        done = subprocess.run([self.programs[way], str(HERE / "one.py"), name, run_as, str(self.workers),
+                               "smoke" if self.smoke else "full"], capture_output=True, text=True)
+        if done.returncode != 0:
+            case["left_out"][way] = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            return
+        result = json.loads(done.stdout)
+        if "not" in result:
+            case["left_out"][way] = result["not"]
+            return
+        answers[way] = json.dumps(result["answer"])
+        case["times"].setdefault(way, []).append(result["seconds"])
+        case["memory"].setdefault(way, []).append(result["memory"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Tables of what bench_peers.py has measured, for the terminal and, by `make report-peers`, as a page.
+
+    make report-peers                             # every docs/results/peers-*.json
+    make report-peers REPORT_ARGS="a.json b.json -o /tmp"
+"""
+
+import sys
+from statistics import median
+
+from objtunnel.demo.table import format_table, format_time
+
+WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded")
+
+
+def ratios(case, way):
+    """How many times faster than serial, one of each repetition."""
+    return [serial / own for serial, own in zip(case["times"]["serial"], case["times"][way])]
+
+
+def cell(case, way):
+    """Median time, and the speed-up with the least and the greatest."""
+    if way not in case["times"]:
+        return "-"
+    time = format_time(median(case["times"][way]))
+    if way == "serial":
+        return time
+    found = ratios(case, way)
+    slower = median(found) < 1
+    text = f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+    return f"{time}, {text}{': slower' if slower else ''}"
+
+
+def megabytes(case, way):
+    return f"{median(case['memory'][way]) / 1e6:.0f}" if way in case["memory"] else "-"
+
+
+def share(case, way):
+    """The speed-up as a share of what independent C threads got."""
+    return f"{100 * median(ratios(case, way)) / median(case['control']):.0f} %" if way in case["times"] else "-"
+
+
+def tables(record):
+    """(title, header, rows) of each."""
+    cases = record["workloads"]
+    used = [way for way in WAYS if any(way in case["times"] for case in cases.values())]
+    parallel = [way for way in used if way != "serial"]
+    yield ("Total time, and how many times faster than one after the other",
+           ["", *used, "control"],
+           [[name, *(cell(case, way) for way in used), f"{median(case['control']):.2f}"] for name, case in cases.items()])
+    yield ("Speed-up as a share of the control", ["", *parallel],
+           [[name, *(share(case, way) for way in parallel)] for name, case in cases.items()])
+    yield ("Memory at the peak, MB", ["", *used],
+           [[name, *(megabytes(case, way) for way in used)] for name, case in cases.items()])
+
+
+def left_out(record):
+    """Why a way has no figure, one line each."""
+    for name, case in record["workloads"].items():
+        for way, reason in case["left_out"].items():
+            yield f"{name}, {way}: {reason}"
+
+
+def as_text(record):
+    parts = [f"{title}:\n{format_table(tuple(header), [tuple(row) for row in rows])}" for title, header, rows in tables(record)]
+    return "\n\n".join(["", *parts, "\n".join(["left out:", *left_out(record)])])
+
+
+def part(record):
+    machine = record["machine"]
+    lines = ["", f"## Python {machine['python'].split()[0]}", "",
+             f"{machine['cpu']}, {record['workers']} workers, commit {machine['commit']}, {record['repeat']} repetitions, each "
+             "a process of its own; medians, with the least and the greatest."]
+    for title, header, rows in tables(record):
+        lines += ["", f"### {title}", "", *map(line, [header, ["---"] * len(header), *rows])]
+    return [*lines, "", "### Left out", "", *(f"- {text}" for text in left_out(record))]
+
+
+def line(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def main(arguments=None):
+    from page import write_parts
+    return write_parts(arguments, __doc__.splitlines()[0], "peers-*.json", 1, "report-peers", part)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The ways of bench_peers.py to use several cores: each does the workloads as its own manual would have it.
+
+A way that cannot do a workload says so by NotImplementedError: it is left out there, not emulated.
+"""
+
+import concurrent.futures
+import multiprocessing
+import threading
+from multiprocessing import shared_memory
+
+import workloads
+
+
+def _frame(size, i):
+    return bytes([i % 256, *b"frame"]) + bytes(size - 6)
+
+
+class Way:
+    """Invariant: open from __enter__ to __exit__, and then all of its workers have done a job."""
+
+    pool = None
+
+    def __init__(self, workers, smoke):
+        self.workers = workers
+        self.smoke = smoke
+
+    def __enter__(self):
+        list(self.map(workloads.increment, range(4 * self.workers)))
+        return self
+
+    def __exit__(self, *_):
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    def map(self, function, items):
+        return self.pool.map(function, items)
+
+    def prepare(self, workload):
+        """Before the time is taken: pools that this workload needs, with all of their workers at hand."""
+
+    def frames(self, size, n):
+        return self.map(workloads.invert, (_frame(size, i) for i in range(n)))
+
+    def with_config(self, function, starts):
+        raise NotImplementedError("nothing to share a dict with")
+
+    def count(self, n):
+        raise NotImplementedError("nothing to count on together")
+
+    def cached(self, function, n):
+        raise NotImplementedError("nothing to cache in together")
+
+
+class Serial(Way):
+    def map(self, function, items):
+        return map(function, items)
+
+    def with_config(self, function, starts):
+        config = workloads.make_config()
+        return [function(config, start) for start in starts]
+
+    def count(self, n):
+        total = 0
+        for _ in range(n):
+            total += 1
+        return total
+
+    def cached(self, function, n):
+        known = {}
+        return sum(known[k] if (k := i % max(1, n // 100)) in known else known.setdefault(k, function(k)) for i in range(n))
+
+
+class Threads(Way):
+    """Also for a free-threaded build."""
+
+    def __init__(self, workers, smoke):
+        super().__init__(workers, smoke)
+        self.pool = concurrent.futures.ThreadPoolExecutor(workers)
+
+    def with_config(self, function, starts):
+        config = workloads.make_config()
+        return list(self.pool.map(lambda start: function(config, start), starts))
+
+    def _shares(self, n):
+        return [len(range(i, n, self.workers)) for i in range(self.workers)]
+
+    def count(self, n):
+        total, lock = 0, threading.Lock()
+
+        def add(times):
+            nonlocal total
+            for _ in range(times):
+                with lock:
+                    total += 1
+        list(self.pool.map(add, self._shares(n)))
+        return total
+
+    def cached(self, function, n):
+        known, lock = {}, threading.Lock()
+
+        def use(first):
+            total = 0
+            for i in range(first, n, self.workers):
+                k = i % max(1, n // 100)
+                with lock:
+                    if k not in known:
+                        known[k] = function(k)
+                    total += known[k]
+            return total
+        return sum(self.pool.map(use, range(self.workers)))
+
+
+# ---- processes ----------------------------------------------------------------------------------
+
+_config = _counter = _cache = None
+
+
+def _take(config, counter, cache):
+    global _config, _counter, _cache
+    _config, _counter, _cache = config, counter, cache
+
+
+def _with_config(function, start):
+    return function(_config, start)
+
+
+def _add(times):
+    for _ in range(times):
+        with _counter.get_lock():
+            _counter.value += 1
+
+
+def _use_cache(function, first, n, step):
+    total = 0
+    for i in range(first, n, step):
+        k = i % max(1, n // 100)
+        value = _cache.get(k)
+        if value is None:
+            _cache[k] = value = function(k)
+        total += value
+    return total
+
+
+def _invert_in_place(name, size):
+    block = shared_memory.SharedMemory(name)
+    block.buf[:size] = workloads.invert(block.buf[:size])
+    block.close()
+    return name
+
+
+class Processes(Way):
+    """Pickles through pipes; frames by multiprocessing.shared_memory."""
+
+    def __init__(self, workers, smoke):
+        super().__init__(workers, smoke)
+        self.pool = self._make()
+        self.sharing = self.counter = self.cache = self.manager = None
+
+    def prepare(self, workload):
+        spawn = multiprocessing.get_context("spawn")
+        if workload == "counter":
+            self.counter = spawn.Value("q", 0)
+        elif workload == "cache":
+            self.manager = spawn.Manager()
+            self.cache = self.manager.dict()
+        else:
+            return
+        self.sharing = self._make(counter=self.counter, cache=self.cache)
+        list(self.sharing.map(workloads.increment, range(4 * self.workers)))
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        if self.sharing is not None:
+            self.sharing.shutdown()
+        if self.manager is not None:
+            self.manager.shutdown()
+
+    def _make(self, config=None, counter=None, cache=None):
+        return concurrent.futures.ProcessPoolExecutor(
+            self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_take, initargs=(config, counter, cache))
+
+    def map(self, function, items):
+        chunk = 100 if function is workloads.increment else 1
+        return self.pool.map(function, items, chunksize=chunk)
+
+    def frames(self, size, n):
+        for first in range(0, n, 4 * self.workers):  # so many blocks at once
+            blocks = []
+            for i in range(first, min(n, first + 4 * self.workers)):
+                blocks.append(shared_memory.SharedMemory(create=True, size=size))
+                blocks[-1].buf[:size] = _frame(size, i)
+            list(self.pool.map(_invert_in_place, [block.name for block in blocks], [size] * len(blocks)))
+            for block in blocks:
+                yield bytes(block.buf[:size])
+                block.close()
+                block.unlink()
+
+    def with_config(self, function, starts):
+        with self._make(config=workloads.make_config()) as pool:  # each process gets a copy, once
+            return list(pool.map(_with_config, [function] * len(starts), starts))
+
+    def count(self, n):
+        list(self.sharing.map(_add, [len(range(i, n, self.workers)) for i in range(self.workers)]))
+        return self.counter.value
+
+    def cached(self, function, n):
+        return sum(self.sharing.map(_use_cache, [function] * self.workers, range(self.workers), [n] * self.workers,
+                                    [self.workers] * self.workers))
+
+
+# ---- interpreters -------------------------------------------------------------------------------
+
+class Interpreters(Way):
+    """3.14's own pool: pickles."""
+
+    def __init__(self, workers, smoke):
+        super().__init__(workers, smoke)
+        if not hasattr(concurrent.futures, "InterpreterPoolExecutor"):
+            raise NotImplementedError("this Python has no InterpreterPoolExecutor")
+        self.pool = concurrent.futures.InterpreterPoolExecutor(workers)
+
+    def with_config(self, function, starts):
+        config = workloads.make_config()  # once for each interpreter
+        with concurrent.futures.InterpreterPoolExecutor(self.workers, initializer=_take, initargs=(config, None, None)) as pool:
+            return list(pool.map(_with_config, [function] * len(starts), starts))
+
+
+def _add_to(counter, times):
+    for _ in range(times):
+        counter.add("n")
+
+
+def _use_locking_dict(cache, function, first, n, step):
+    total = 0
+    for i in range(first, n, step):
+        k = i % max(1, n // 100)
+        total += cache.setdefault_with(k, lambda: function(k))
+    return total
+
+
+class Objtunnel(Way):
+    def __init__(self, workers, smoke):
+        super().__init__(workers, smoke)
+        import objtunnel
+        self.objtunnel = objtunnel
+        self.pool = objtunnel.InterpreterPoolExecutor(workers)
+
+    def with_config(self, function, starts):
+        config = self.objtunnel.freeze(workloads.make_config())
+        return list(self.pool.map(function, [config] * len(starts), starts))
+
+    def count(self, n):
+        counter = self.objtunnel.LockingDict()
+        list(self.pool.map(_add_to, [counter] * self.workers,
+                           [len(range(i, n, self.workers)) for i in range(self.workers)]))
+        return counter["n"]
+
+    def cached(self, function, n):
+        cache = self.objtunnel.LockingDict()
+        return sum(self.pool.map(_use_locking_dict, [cache] * self.workers, [function] * self.workers,
+                                 range(self.workers), [n] * self.workers, [self.workers] * self.workers))
+
+
+WAYS = {"serial": Serial, "objtunnel": Objtunnel, "interpreters": Interpreters, "processes": Processes, "threads": Threads}

@@ -1,0 +1,99 @@
+"""benchmarks/peers: every way gives the serial answer, and the tables show losses as losses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks/peers"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules():
+    """The benchmark's modules, found as it finds them."""
+    paths = [str(FOLDER), str(ROOT / "benchmarks/tunnel")]
+    sys.path[:0] = paths
+    yield
+    for path in paths:
+        sys.path.remove(path)
+
+
+def run(*arguments, **environment):
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(
+                              [str(ROOT / "benchmarks/tunnel"), *filter(None, sys.path)]), **environment})
+
+
+@pytest.mark.slow
+@pytest.mark.noasan
+def test_all_of_it_small(tmp_path):
+    done = run(FOLDER / "bench_peers.py", "--smoke", "--json", tmp_path / "out.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.json").read_text())
+    import workloads
+    assert set(record["workloads"]) == set(workloads.WORKLOADS) and len(workloads.WORKLOADS) == 10
+    for name, case in record["workloads"].items():
+        assert {"serial", "objtunnel", "processes", "threads"} <= set(case["times"]), (name, case["left_out"])
+        assert all(seconds > 0 for times in case["times"].values() for seconds in times)
+        assert case["memory"]["processes"][0] > case["memory"]["serial"][0] > 10e6
+        assert ("interpreters" in case["left_out"]) == (sys.version_info < (3, 14) or name in ("counter", "cache"))
+    page = run(FOLDER / "peer_tables.py", tmp_path / "out.json", "-o", tmp_path)
+    assert page.returncode == 0, page.stderr
+    assert "| json |" in (tmp_path / "out.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.noasan
+def test_a_way_that_does_not_run_is_left_out_with_the_reason(tmp_path):
+    done = run(FOLDER / "bench_peers.py", "--smoke", "--filter", "^tiny$", "--json", tmp_path / "out.json",
+               FREE_THREADED="/bin/false")
+    assert done.returncode == 0, done.stderr
+    assert "tiny, free-threaded: no output" in done.stdout
+
+
+def record():
+    case = {"times": {"serial": [2.0, 4.0], "objtunnel": [1.0, 2.0], "threads": [4.0, 4.0]},
+            "memory": {"serial": [50e6], "objtunnel": [70e6], "threads": [50e6]},
+            "left_out": {"interpreters": "this Python has none"}, "control": [2.0, 2.0]}
+    return {"workloads": {"json": case}, "machine": {"python": "3.14.10 (main)", "cpu": "a CPU", "commit": "0123"},
+            "workers": 2, "repeat": 2}
+
+
+def test_losses_are_losses():
+    import peer_tables
+    text = peer_tables.as_text(record())
+    assert "1.50 s, 2.00 (2.00 to 2.00)" in text
+    assert "4.00 s, 0.75 (0.50 to 1.00): slower" in text
+    assert "100 %" in text and "38 %" in text and "json, interpreters: this Python has none" in text
+    page = "\n".join(peer_tables.part(record()))
+    assert "| json | 3.00 s | 1.50 s, 2.00 (2.00 to 2.00) | 4.00 s, 0.75 (0.50 to 1.00): slower | 2.00 |" in page
+    assert "- json, interpreters: this Python has none" in page
+
+
+def test_answers_that_differ_end_the_run(monkeypatch):
+    import bench_peers
+    answers = iter([1, 2, 1, 1, 1])
+
+    def pretend(command, **options):
+        result = {"seconds": 1.0, "answer": next(answers), "memory": 1}
+        return subprocess.CompletedProcess(command, 0, json.dumps(result), "")
+
+    class Options:
+        smoke, quick, repeat = True, False, None
+
+    run = bench_peers.Run(Options)
+    monkeypatch.setattr(bench_peers.subprocess, "run", pretend)
+    with pytest.raises(SystemExit, match="tiny: the answers differ"):
+        run.measure("tiny")
+
+
+def test_workloads_count_what_they_should():
+    import workloads
+    assert workloads.count_words("a b A_c a") == {"a": 2, "b": 1, "a_c": 1}
+    assert workloads.invert(bytes([0, 255, 1])) == bytes([255, 0, 254])
+    assert len(workloads.parse_csv(0)) == 5000 and workloads.parse_csv(0)[3] == {
+        "id": 3, "name": "name 3", "value": 3 / 7, "third": True}
