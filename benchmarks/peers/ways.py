@@ -116,12 +116,13 @@ _config = _counter = _cache = None
 
 
 def _take(config, counter, cache):
-    global _config, _counter, _cache
-    _config, _counter, _cache = config, counter, cache
+    import ways  # by name: 3.14's pool of interpreters may run a function with other globals than its module's
+    ways._config, ways._counter, ways._cache = config, counter, cache
 
 
 def _with_config(function, start):
-    return function(_config, start)
+    import ways
+    return function(ways._config, start)
 
 
 def _add(times):
