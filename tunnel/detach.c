@@ -743,12 +743,19 @@ ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t ru
                     ot_leftovers_t *leftovers)
 {
     ot_receipt_t receipt;
+    return ot_tree_detach_root_counted(interp, root, rule, false, &receipt, leftovers);
+}
+
+ot_tree_t *
+ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                            bool strict, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+{
     leftovers->len = 0;
     leftovers->items = leftovers->few;
     if (ot_is_process_static(root)) {
-        return detach_leaf(root, NULL, &receipt);
+        return detach_leaf(root, NULL, receipt);
     }
-    return detach_tree(interp, root, rule, false, OT_SHARE_NOTHING, NULL, &receipt, leftovers);
+    return detach_tree(interp, root, rule, strict, OT_SHARE_NOTHING, NULL, receipt, leftovers);
 }
 
 void

@@ -182,6 +182,9 @@ ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, boo
 /* As ot_tree_detach without `strict`; `rule` says what becomes of the root. */
 ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
                                ot_leftovers_t *leftovers);
+ot_tree_t *ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root,
+                                       ot_root_rule_t rule, bool strict, ot_receipt_t *receipt,
+                                       ot_leftovers_t *leftovers);
 
 /* Drops what detach has replaced. Runs: e. */
 void ot_tree_settle(ot_leftovers_t *leftovers);

@@ -3,7 +3,7 @@
 from statistics import median
 
 # case -> how many times bocpy's rate
-RATES = {"empty": 2, "rows_10": 5, "rows_1000": 30, "rows_100000": 30}
+RATES = {"empty": 2, "rows_10": 5, "rows_1000": 500, "rows_1000_moved": 30, "rows_100000": 30}
 EMPTY_SECONDS = 3e-6
 RING_SHARE = 0.95  # of the parallel control
 

@@ -22,7 +22,7 @@ FORMAT = 1  # of the JSON
 SUBJECT = Path(__file__).with_name("subject.py")
 OURS, PEER = "from objtunnel import Box as Cown, start, wait, when", "from bocpy import Cown, start, wait, when"
 # name -> behaviours of ours, of bocpy's
-CASES = {"empty": (20_000, 5_000), "rows_10": (10_000, 2_000), "rows_1000": (2_000, 100), "rows_100000": (40, 4),
+CASES = {"empty": (20_000, 5_000), "rows_10": (10_000, 2_000), "rows_1000": (2_000, 100), "rows_1000_moved": (1_000, 100), "rows_100000": (40, 4),
          "waiting": (100_000, 100_000), "ring": (100, 100)}
 
 
@@ -49,7 +49,8 @@ def run(options, names):
         programs = {"objtunnel": SUBJECT}
         if has_bocpy():
             programs["bocpy"] = Path(folder, "subject_bocpy.py")
-            programs["bocpy"].write_text(SUBJECT.read_text(encoding="utf-8").replace(OURS, PEER), encoding="utf-8")
+            programs["bocpy"].write_text(SUBJECT.read_text(encoding="utf-8").replace(OURS, PEER).replace(", strict=True", ""),
+                                         encoding="utf-8")
         else:
             print("bocpy is not installed: only ours is measured", file=sys.stderr)
         for name in names:

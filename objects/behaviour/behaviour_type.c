@@ -7,7 +7,6 @@
 
 #include "objects/sync/sync_type.h"
 #include "runtime/timeout.h"
-#include "runtime/vec.h"
 
 static ot_shared_t *_Atomic the_table; /* owned */
 static _Atomic uint64_t last_code;
@@ -31,37 +30,56 @@ check_crew(void)
 
 /* ---- scheduling ------------------------------------------------------------------------------ */
 
-/* schedule(boxes, work): boxes is a tuple of different Boxes. A list that is given as work is emptied. */
-static PyObject *
-schedule(PyObject *module, PyObject *args)
+enum { FEW = 8 };
+
+/* The boxes of the handles in a tuple, in `few` or raw memory, which the caller frees if it is not `few`. NULL with an
+ * exception. */
+static ot_box_t **
+boxes_of(const ot_objects_t *home, PyObject *handles, ot_box_t **few)
 {
-    PyObject *boxes, *work;
-    ot_objects_t *home = ot_objects_current();
+    Py_ssize_t n = PyTuple_GET_SIZE(handles);
+    ot_box_t **boxes = n <= FEW ? few : PyMem_RawMalloc((size_t)n * sizeof *boxes);
+    if (boxes == NULL) {
+        return (ot_box_t **)PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *handle = PyTuple_GET_ITEM(handles, i);
+        if (!Py_IS_TYPE(handle, home->box)) {
+            PyErr_Format(PyExc_TypeError, "not a Box: %R", handle);
+            if (boxes != few) {
+                PyMem_RawFree(boxes);
+            }
+            return NULL;
+        }
+        boxes[i] = (ot_box_t *)ot_as_handle(handle)->shared;
+    }
+    return boxes;
+}
+
+/* schedule(boxes, work, strict): boxes is a tuple of different Boxes. A list that is given as work is emptied. */
+static PyObject *
+schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
     (void)module;
-    if (home == NULL || !PyArg_ParseTuple(args, "O!O:_schedule", &PyTuple_Type, &boxes, &work) ||
-        check_crew() < 0) {
+    if (nargs != 3 || !PyTuple_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "_schedule() takes a tuple of boxes, work, and a bool");
         return NULL;
     }
-    OT_VEC(ot_box_t *) found = {0};
-    Py_ssize_t n = PyTuple_GET_SIZE(boxes);
-    ot_box_t *result = NULL;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        ot_shared_t *shared = ot_handle_plain(home, PyTuple_GET_ITEM(boxes, i));
-        if (shared == NULL || shared->kind != &ot_box_kind) {
-            PyErr_Format(PyExc_TypeError, "not a Box: %R", PyTuple_GET_ITEM(boxes, i));
-            goto done;
-        }
-        if (ot_vec_push(&found, (ot_box_t *)shared) < 0) {
-            PyErr_NoMemory();
-            goto done;
-        }
+    Py_ssize_t n = PyTuple_GET_SIZE(args[0]);
+    PyObject *first = n == 0 ? NULL : PyTuple_GET_ITEM(args[0], 0);
+    /* Of the first box, if there is one: it takes a fraction of the other way. */
+    ot_objects_t *home = ot_home_of_box(first);
+    if (home == NULL || check_crew() < 0) {
+        return NULL;
     }
-    ot_value_t *content = ot_value_new_exclusive(home, work, OT_ROOT_TAKEN);
-    if (content != NULL) {
-        result = ot_job_schedule(found.items, found.len, content);
+    ot_box_t *few[FEW], **boxes = boxes_of(home, args[0], few), *result = NULL;
+    ot_value_t *work = boxes == NULL ? NULL : ot_value_new_exclusive(home, args[1], OT_ROOT_TAKEN);
+    if (work != NULL) {
+        result = ot_job_schedule(boxes, (size_t)n, work, args[2] == Py_True);
     }
-done:
-    ot_vec_free(&found);
+    if (boxes != few) {
+        PyMem_RawFree(boxes);
+    }
     return result == NULL ? NULL : ot_handle_steal(home, &result->cown.lock.head);
 }
 
@@ -170,8 +188,10 @@ crew_counts(PyObject *module, PyObject *unused)
     ot_crew_counts_t counts = ot_crew_counts();
     (void)module;
     (void)unused;
-    return Py_BuildValue("KKK", (unsigned long long)counts.scheduled,
-                         (unsigned long long)counts.done, (unsigned long long)counts.running);
+    typedef unsigned long long number_t;
+    return Py_BuildValue("KKKKKKK", (number_t)counts.scheduled, (number_t)counts.done,
+                         (number_t)counts.running, (number_t)counts.moved, (number_t)counts.copied,
+                         (number_t)counts.pickled, (number_t)counts.stayed);
 }
 
 /* Whether all were done in time. */
@@ -197,10 +217,17 @@ crew_wait(PyObject *module, PyObject *timeout)
 
 /* ---- a worker's side --------------------------------------------------------------------------- */
 
+/* The calling worker's. */
+static __thread ot_objects_t *my_home;
+
 static PyObject *
 crew_join(PyObject *module, PyObject *arg)
 {
     (void)module;
+    my_home = ot_objects_current();
+    if (my_home == NULL) {
+        return NULL;
+    }
     size_t index = PyLong_AsSize_t(arg);
     if (index == (size_t)-1 && PyErr_Occurred()) {
         return NULL;
@@ -244,13 +271,10 @@ crew_leave(PyObject *module, PyObject *unused)
 static PyObject *
 crew_take(PyObject *module, PyObject *unused)
 {
-    ot_objects_t *home = ot_objects_current();
+    ot_objects_t *home = my_home;
     (void)module;
     (void)unused;
-    if (home == NULL) {
-        return NULL;
-    }
-    if (ot_crew_self() < 0) {
+    if (ot_crew_self() < 0 || home == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this thread is no worker for behaviours");
         return NULL;
     }
@@ -270,8 +294,8 @@ crew_take(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef functions[] = {
-    {"_schedule", schedule, METH_VARARGS,
-     "_schedule(boxes, work): a behaviour on a tuple of different Boxes; the Box of its result."},
+    {"_schedule", (PyCFunction)(void (*)(void))schedule, METH_FASTCALL,
+     "_schedule(boxes, work, strict): a behaviour on a tuple of different Boxes; the Box of its result."},
     {"_new_code_number", new_code_number, METH_NOARGS, "A key for the crew's table."},
     {"_crew_start", crew_start, METH_VARARGS,
      "_crew_start(n, table): the process has n workers for behaviours."},
@@ -281,7 +305,8 @@ static PyMethodDef functions[] = {
     {"_crew_drop", crew_drop, METH_NOARGS,
      "Once all workers have ended: drop what is left, and report failures that nobody has opened. How many were dropped."},
     {"_crew_forget", crew_forget, METH_NOARGS, "In the child of a fork: there are no workers."},
-    {"_crew_counts", crew_counts, METH_NOARGS, "(scheduled, done, running)"},
+    {"_crew_counts", crew_counts, METH_NOARGS,
+     "(scheduled, done, running, moved, copied, pickled, stayed)"},
     {"_crew_wait", crew_wait, METH_O, "_crew_wait(timeout): until all are done; whether they are."},
     {"_crew_join", crew_join, METH_O, "_crew_join(index): this thread is a worker."},
     {"_crew_leave", crew_leave, METH_NOARGS,

@@ -73,7 +73,7 @@ new_job(ot_box_t *const *boxes, size_t n)
 }
 
 ot_box_t *
-ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work)
+ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work, bool strict)
 {
     ot_job_t *job = new_job(boxes, n);
     ot_box_t *result = job == NULL ? NULL : ot_box_new(NULL);
@@ -83,6 +83,7 @@ ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work)
         return NULL;
     }
     job->work = work;
+    job->strict = strict;
     job->result = result;
     job->number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
     for (size_t i = 0; i < n; i++) {

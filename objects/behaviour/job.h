@@ -16,6 +16,7 @@ typedef struct {
     uint64_t number;          /* 1, 2, ... in the process */
     ot_value_t *work;         /* owned; NULL once it was taken out */
     ot_box_t *result;         /* owned; held by the behaviour until it ends */
+    bool strict;              /* what would be copied on its way back is an error */
     uint32_t *places;         /* the i-th box as it was named is that of requests[places[i]] */
     ot_request_t requests[];
 } ot_job_t;
@@ -24,7 +25,7 @@ typedef struct {
  * Needs: a crew; an attached thread state. Refs: boxes are borrowed, work is stolen, on failure too.
  * Returns a new reference to the result; NULL with MemoryError, or ValueError if a box is named twice: then nothing is
  * scheduled. */
-ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work);
+ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work, bool strict);
 
 /* The i-th box as it was named. */
 static inline ot_box_t *

@@ -321,34 +321,69 @@ keep(held_t *held, int member)
     PyErr_SetRaisedException(error);
 }
 
-/* 0; or -1 with an exception, and then the worker keeps the tree. */
+/* The content at rest; NULL with an exception. */
+static ot_value_t *
+rest(held_t *held, bool strict)
+{
+    ot_root_rule_t shared = held->is_new ? OT_ROOT_KEPT : OT_ROOT_AS_SENT;
+    ot_receipt_t receipt;
+    ot_value_t *content =
+        ot_value_new_counted(held->running->home, held->out,
+                             Py_REFCNT(held->out) == 1 ? OT_ROOT_OWNED : shared, strict, &receipt);
+    if (content != NULL) {
+        ot_crew_count_objects(receipt.moved, receipt.copied, receipt.pickled, 0);
+    }
+    return content;
+}
+
+/* At rest, but with copies, although they are an error: that is set on return. NULL: that did not help. */
+static ot_value_t *
+rest_all_the_same(held_t *held)
+{
+    PyObject *shared = held->running->home->interp->shared_reference_error;
+    if (!held->running->job->strict || !PyErr_ExceptionMatches(shared)) {
+        return NULL;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    ot_value_t *content = rest(held, false);
+    if (content == NULL) {
+        Py_DECREF(error);
+    } else {
+        PyErr_SetRaisedException(error);
+    }
+    return content;
+}
+
+/* 0; or -1 with an exception, and then the worker keeps the tree, or (strict) it went back with copies. */
 static int
 put_back(held_t *held)
 {
-    ot_objects_t *home = held->running->home;
-    PyObject *out = held->out;
+    const ot_job_t *job = held->running->job;
     int member = ot_crew_self();
-    if (member >= 0 && in_a_row < MOST_IN_A_ROW && !ot_crew_is_stopping() &&
-        goes_on_here(held->running->job, held, member)) {
+    if (member >= 0 && !job->strict && in_a_row < MOST_IN_A_ROW && !ot_crew_is_stopping() &&
+        goes_on_here(job, held, member)) {
         ot_box_clear_failure(held->box);
-        ot_box_keep(held->box, member, out, NULL);
+        ot_box_keep(held->box, member, held->out, NULL);
         held->out = NULL;
         held->running->stays = true;
+        ot_crew_count_objects(0, 0, 0, 1);
         return 0;
     }
-    ot_root_rule_t shared = held->is_new ? OT_ROOT_KEPT : OT_ROOT_AS_SENT;
-    ot_value_t *content =
-        ot_value_new_exclusive(home, out, Py_REFCNT(out) == 1 ? OT_ROOT_OWNED : shared);
+    ot_value_t *content = rest(held, job->strict);
+    bool failed = content == NULL;
+    if (failed) {
+        content = rest_all_the_same(held);
+    }
     if (content != NULL) {
+        PyObject *out = held->out, *error = PyErr_GetRaisedException();
         held->out = NULL;
         ot_box_set(held->box, content);
         Py_DECREF(out);
-        return 0;
-    }
-    if (member >= 0) {
+        PyErr_SetRaisedException(error);
+    } else if (member >= 0) {
         keep(held, member);
     } /* else the worker has left its loop, and the tree dies with the Held: it is lost */
-    return -1;
+    return failed ? -1 : 0;
 }
 
 /* The tree of the behaviour before stayed here for this one, which did not look at it. */

@@ -361,6 +361,13 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
+ot_objects_t *
+ot_home_of_box(PyObject *handle)
+{
+    bool is_box = handle != NULL && Py_TYPE(handle)->tp_dealloc == box_dealloc;
+    return is_box ? home_of(handle) : ot_objects_current();
+}
+
 int
 ot_box_type_add(ot_objects_t *home)
 {
@@ -368,6 +375,7 @@ ot_box_type_add(ot_objects_t *home)
     if (type == NULL) {
         return -1;
     }
+    home->box = type;
     type->tp_vectorcall = box_vectorcall; /* Py_tp_vectorcall is 3.14's */
     return ot_consumer_add(home->interp->consumers, (PyObject *)type, NULL);
 }

@@ -98,6 +98,10 @@ bool ot_box_is_own(const ot_box_t *box);
  * Needs: the GIL of the handle's interpreter, and that no other thread of it uses the handle. */
 void ot_box_check(PyObject *handle);
 
+/* Where the handle, if it is one of a Box, is at home; NULL, or anything else: the calling interpreter. NULL with an
+ * exception. */
+ot_objects_t *ot_home_of_box(PyObject *handle);
+
 /* Adds the type Box. 0, or -1 with an exception set. */
 int ot_box_type_add(ot_objects_t *home);
 

@@ -24,6 +24,7 @@ typedef struct ot_member {
     ot_waitlist_t sleeper; /* the member itself */
     bool woken;
     bool joined;
+    _Atomic uint64_t moved, copied, pickled, stayed; /* written by the member alone */
 } ot_member_t;
 
 /* Never freed: who made a behaviour ready may be anywhere in here. */
@@ -294,10 +295,30 @@ ot_crew_counts(void)
 {
     crew_t *crew = the_crew;
     if (crew == NULL) {
-        return (ot_crew_counts_t){0, 0, 0};
+        return (ot_crew_counts_t){0};
     }
     uint64_t done = atomic_load(&crew->done), taken = atomic_load(&crew->taken);
-    return (ot_crew_counts_t){atomic_load(&crew->scheduled), done, taken > done ? taken - done : 0};
+    ot_crew_counts_t counts = {.scheduled = atomic_load(&crew->scheduled),
+                               .done = done,
+                               .running = taken > done ? taken - done : 0};
+    for (size_t i = 0; i < crew->n; i++) {
+        counts.moved += crew->members[i].moved;
+        counts.copied += crew->members[i].copied;
+        counts.pickled += crew->members[i].pickled;
+        counts.stayed += crew->members[i].stayed;
+    }
+    return counts;
+}
+
+void
+ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_t stayed)
+{
+    if (self != NULL) {
+        atomic_fetch_add_explicit(&self->moved, moved, memory_order_relaxed);
+        atomic_fetch_add_explicit(&self->copied, copied, memory_order_relaxed);
+        atomic_fetch_add_explicit(&self->pickled, pickled, memory_order_relaxed);
+        atomic_fetch_add_explicit(&self->stayed, stayed, memory_order_relaxed);
+    }
 }
 
 ot_sync_result_t

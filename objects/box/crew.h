@@ -20,6 +20,8 @@ enum { OT_CREW_MAX = 64 }; /* members: the bits of `idle` */
 
 typedef struct {
     uint64_t scheduled, done, running;
+    uint64_t moved, copied, pickled; /* objects, on their way out of members */
+    uint64_t stayed;                 /* trees that the next behaviour found where they were */
 } ot_crew_counts_t;
 
 /* Makes the crew of the process, of n members. False: there is one. */
@@ -39,6 +41,9 @@ void ot_crew_forget(void);
 void ot_crew_count_scheduled(void);
 void ot_crew_count_done(void);
 ot_crew_counts_t ot_crew_counts(void);
+
+/* A member adds to the last four. */
+void ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_t stayed);
 
 /* Until all are done: OK, TIMEOUT, INTERRUPTED. */
 ot_sync_result_t ot_crew_wait(const ot_patience_t *patience);

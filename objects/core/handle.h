@@ -48,6 +48,7 @@ typedef struct ot_objects {
     PyTypeObject *checkout;         /* no handle: a LockingDict's */
     PyTypeObject *held, *running;   /* no handles: a behaviour's */
     PyTypeObject *live_object;      /* a struct sequence (live.c) */
+    PyTypeObject *box;              /* borrowed from types[] */
 } ot_objects_t;
 
 /* shared: owned, never changes; NULL only while being made. module: keeps home; not by way of the type, which

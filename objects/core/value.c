@@ -238,7 +238,8 @@ new_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 }
 
 static ot_value_t *
-new_exclusive_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
+new_exclusive_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool strict,
+                   ot_receipt_t *receipt)
 {
     ot_value_t *v = new_value(OT_VALUE_OPAQUE);
     ot_opaque_t *opaque = ot_opaque_new(NULL, NULL);
@@ -247,7 +248,7 @@ new_exclusive_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
         PyErr_NoMemory();
         goto error;
     }
-    opaque->tree = ot_tree_detach_root(home->interp, o, rule, &leftovers);
+    opaque->tree = ot_tree_detach_root_counted(home->interp, o, rule, strict, receipt, &leftovers);
     if (opaque->tree == NULL) {
         goto error;
     }
@@ -260,8 +261,9 @@ error:
     return NULL;
 }
 
+/* What needs no tree. NULL without an exception: it needs one. */
 static ot_value_t *
-new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool exclusive)
+new_treeless(ot_objects_t *home, PyObject *o)
 {
     free_orphans();
     ot_value_t *v = new_simple(o);
@@ -276,15 +278,21 @@ new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool exclusive)
     if (shared != NULL) {
         return new_handle(shared);
     }
-    return (exclusive ? new_exclusive_tree : new_tree)(home, o, rule);
+    return NULL;
+}
+
+static ot_value_t *
+new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
+{
+    ot_value_t *v = new_treeless(home, o);
+    return v != NULL || PyErr_Occurred() ? v : new_tree(home, o, rule);
 }
 
 ot_value_t *
 ot_value_new(ot_objects_t *home, PyObject *o)
 {
     return new_any(home, o,
-                   ot_seems_temporary(home->interp->consumers, o) ? OT_ROOT_TAKEN : OT_ROOT_KEPT,
-                   false);
+                   ot_seems_temporary(home->interp->consumers, o) ? OT_ROOT_TAKEN : OT_ROOT_KEPT);
 }
 
 ot_value_t *
@@ -299,7 +307,17 @@ ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObject *o)
 ot_value_t *
 ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 {
-    return new_any(home, o, rule, true);
+    ot_receipt_t receipt;
+    return ot_value_new_counted(home, o, rule, false, &receipt);
+}
+
+ot_value_t *
+ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool strict,
+                     ot_receipt_t *receipt)
+{
+    *receipt = (ot_receipt_t){0};
+    ot_value_t *v = new_treeless(home, o);
+    return v != NULL || PyErr_Occurred() ? v : new_exclusive_tree(home, o, rule, strict, receipt);
 }
 
 /* An exclusive tree becomes one that may be copied. Refs: steals the lock. Cannot fail: without memory
@@ -330,13 +348,13 @@ ot_value_t *
 ot_value_new_own(ot_objects_t *home, PyObject *o)
 {
     if (Py_REFCNT(o) != 1) {
-        return new_any(home, o, OT_ROOT_KEPT, false);
+        return new_any(home, o, OT_ROOT_KEPT);
     }
     ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
     if (lock == NULL) {
         return (ot_value_t *)PyErr_NoMemory();
     }
-    ot_value_t *v = new_any(home, o, OT_ROOT_TAKEN, true);
+    ot_value_t *v = ot_value_new_exclusive(home, o, OT_ROOT_TAKEN);
     if (v != NULL) {
         open_to_all(v, lock);
     } else {

@@ -66,6 +66,11 @@ ot_value_t *ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObjec
  * caller's to choose. Otherwise as ot_value_new; on failure a root that was to be emptied is not. */
 ot_value_t *ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule);
 
+/* The same, strict or not, as Tunnel.send has it. *receipt counts what was moved, copied and pickled; nothing for what needs no
+ * tree (numbers, strs, handles). */
+ot_value_t *ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool strict,
+                                 ot_receipt_t *receipt);
+
 /* Without Python. NULL without memory, no exception. */
 ot_value_t *ot_value_new_int(int64_t i);
 ot_value_t *ot_value_new_float(double d);

@@ -68,7 +68,7 @@ del MutableMapping
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
-    from objtunnel._behaviours import start, wait, when
+    from objtunnel._behaviours import BehaviourStatistics, behaviour_statistics, start, wait, when
     from objtunnel._dump import dump, register_dump, unregister_dump
     from objtunnel._explain import Explanation, Finding
     from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
@@ -79,12 +79,12 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
-    "Barrier", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "Explanation", "Finding", "FrozenArray", "FrozenBytes", "FrozenDict",
+    "Barrier", "BehaviourStatistics", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "Explanation", "Finding", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo", "Held",
     "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "LiveObject", "Lock", "LockAbandonedError", "LockingDict",
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
-    "TunnelSendTimeout", "TunnelTimeout", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
+    "TunnelSendTimeout", "TunnelTimeout", "behaviour_statistics", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
     "process_global", "process_globals", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
     "wait", "when",
 ]
@@ -103,11 +103,13 @@ def __dir__() -> list[str]:
 # Imported when they are wanted: a worker needs neither Interpreter nor concurrent.futures, and starts
 # in half the time without. Name -> module.
 _LAZY = {
+    "BehaviourStatistics": "_behaviours",
     "BrokenInterpreterPool": "_executor",
     "Explanation": "_explain",
     "Finding": "_explain",
     "Interpreter": "_interpreter",
     "InterpreterPoolExecutor": "_executor",
+    "behaviour_statistics": "_behaviours",
     "dump": "_dump",
     "frozen_default": "_frozen",
     "process_global": "_globals",

@@ -13,6 +13,7 @@ import sys
 import types
 
 from objtunnel import _core, _failures, _functions, _main, _setup
+from objtunnel._errors import SharedReferenceError
 from objtunnel._worker import rename_path
 
 
@@ -51,6 +52,8 @@ def _fail(running, error):
     handles = running.handles
     if running.where >= 0:
         rename_path(error, {"$": f"tree of {handles[running.where]!r}: $"})
+        if isinstance(error, SharedReferenceError):
+            error.args = (f"tree of {handles[running.where]!r}: {error}",)
     elif running.returned:
         rename_path(error, {"$": "result"})
     description = _failures.pack(error, _is_own)

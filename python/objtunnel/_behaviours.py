@@ -20,6 +20,7 @@ import threading
 import time
 import types
 import warnings
+from typing import NamedTuple
 
 from objtunnel import _codes, _core, _exit, _functions, _main, _setup
 from objtunnel._core import Box, LockingDict, Tunnel, start_worker
@@ -33,7 +34,7 @@ _AGAIN = 0.2  # seconds between two interrupts of a behaviour that is to end
 
 # ---- when ---------------------------------------------------------------------------------------
 
-def when(*boxes):
+def when(*boxes, strict=False):
     """Schedule the function below once all the boxes are free: @when(a, b, [c, d]).
 
     boxes: Boxes, and lists or tuples of Boxes. The function gets a Held for each, in the same shape; `held.value` is the
@@ -47,6 +48,9 @@ def when(*boxes):
     The function's cells, defaults and keyword defaults are sent as they are now. Raises TypeError, naming the variable,
     for what cannot be sent.
 
+    strict=True: the result raises SharedReferenceError if something of a tree had to be copied on its way back, because
+    the function left a reference to it behind.
+
     >>> account = Box({"balance": 0})
     >>> @when(account)
     ... def _(account):
@@ -55,7 +59,7 @@ def when(*boxes):
     named, shape = _arrange(boxes)
 
     def schedule(fn):
-        return _schedule(fn, named, shape)
+        return _schedule(fn, named, shape, strict)
 
     return schedule
 
@@ -85,7 +89,7 @@ def _arrange(parameters):
     return tuple(places), shape
 
 
-def _schedule(fn, boxes, shape):
+def _schedule(fn, boxes, shape, strict):
     if _main.is_running():
         raise RuntimeError("a behaviour is being scheduled while the script is run for another interpreter, which needs its "
                            "names: put it under  if __name__ == '__main__':")
@@ -93,9 +97,9 @@ def _schedule(fn, boxes, shape):
         start()
     work = _describe(fn)
     if shape is None and type(work) is int:
-        return _core._schedule(boxes, work)
+        return _core._schedule(boxes, work, strict)
     try:
-        return _core._schedule(boxes, [shape, work])
+        return _core._schedule(boxes, [shape, work], strict)
     except TypeError as error:
         _name_variable(error, fn)
         raise
@@ -306,8 +310,35 @@ def wait(timeout=None):
     thread may wait; inside a behaviour it raises RuntimeError.
     """
     if not _core._crew_wait(timeout):
-        scheduled, done, _ = _core._crew_counts()
+        scheduled, done, *_ = _core._crew_counts()
         raise TimeoutError(f"{scheduled - done} behaviours are not done after {timeout} s")
+
+
+class BehaviourStatistics(NamedTuple):
+    """Counts of behaviours, since the process began.
+
+    scheduled, run; waiting (for boxes or a worker) and running: behaviours. moved, copied, pickled: objects of trees that
+    went back into their boxes. stayed: how often a tree was where the next behaviour on its box ran, and did not move at all.
+    """
+
+    scheduled: int
+    run: int
+    waiting: int
+    running: int
+    moved: int
+    copied: int
+    pickled: int
+    stayed: int
+
+
+def behaviour_statistics():
+    """BehaviourStatistics of this moment.
+
+    >>> behaviour_statistics().waiting
+    0
+    """
+    scheduled, done, running, *objects = _core._crew_counts()
+    return BehaviourStatistics(scheduled, done, max(0, scheduled - done - running), running, *objects)
 
 
 # ---- the end of the process ---------------------------------------------------------------------

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from objtunnel._core import Box
 
@@ -9,4 +9,17 @@ MOST: int
 
 def start(workers: int | None = None) -> None: ...
 def wait(timeout: float | None = None) -> None: ...
-def when(*boxes: Box[Any] | list[Box[Any]] | tuple[Box[Any], ...]) -> Callable[[Callable[..., _R]], Box[_R]]: ...
+def when(*boxes: Box[Any] | list[Box[Any]] | tuple[Box[Any], ...],
+         strict: bool = False) -> Callable[[Callable[..., _R]], Box[_R]]: ...
+
+class BehaviourStatistics(NamedTuple):
+    scheduled: int
+    run: int
+    waiting: int
+    running: int
+    moved: int
+    copied: int
+    pickled: int
+    stayed: int
+
+def behaviour_statistics() -> BehaviourStatistics: ...

@@ -10,7 +10,19 @@ import time
 import pytest
 
 import objtunnel
-from objtunnel import Box, Held, Interpreter, LockAbandonedError, RemoteError, _core, start, wait, when
+from objtunnel import (
+    Box,
+    Held,
+    Interpreter,
+    LockAbandonedError,
+    RemoteError,
+    SharedReferenceError,
+    _core,
+    behaviour_statistics,
+    start,
+    wait,
+    when,
+)
 
 WAIT = 60  # seconds that no test should ever wait
 
@@ -668,3 +680,52 @@ def go_on(held):
     held.value[0] += 1
     if held.value[0] < 3000:
         when(held.box)(go_on)
+
+
+# ---- what is copied ------------------------------------------------------------------------------
+
+
+def test_strict_tells_of_references_that_were_left_behind():
+    box = Box({"rows": [[1], [2]]})
+
+    @when(box, strict=True)
+    def result(box):
+        import builtins
+        builtins.left_behind = box.value["rows"][1]
+        box.value["rows"].append([3])
+
+    with pytest.raises(SharedReferenceError, match=r"tree of .*Box.*\['rows'\]\[1\]") as caught:
+        result.acquire()
+    assert caught.value.path == "$['rows'][1]" and caught.value.count == 1
+
+    @when(box, strict=True)
+    def _(box):
+        return box.value["rows"].append([4])
+
+    assert value_of(box) == {"rows": [[1], [2], [3], [4]]}
+
+
+def test_statistics():
+    box, before = Box([[1.5, i] for i in range(20)]), behaviour_statistics()
+    with when(box)(lambda box: len(box.value)) as value:
+        assert value == 20
+    wait(WAIT)
+    after = behaviour_statistics()
+    assert (after.scheduled - before.scheduled, after.run - before.run, after.waiting, after.running) == (1, 1, 0, 0)
+    assert after.moved - before.moved >= 20 and after.stayed == before.stayed
+
+    @when(box)
+    def _(box):
+        import builtins
+        builtins.left_behind = box.value[0]
+
+    wait(WAIT)
+    copied = behaviour_statistics()
+    assert copied.copied - after.copied >= 1
+    with box:
+        for _ in range(10):
+            when(box)(lambda box: box.value.reverse())
+        assert behaviour_statistics().waiting == 10
+    wait(WAIT)
+    last = behaviour_statistics()
+    assert last.stayed - copied.stayed == 9 and last.moved - copied.moved >= 20

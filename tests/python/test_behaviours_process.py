@@ -294,15 +294,16 @@ def test_a_worker_that_fails_gives_its_boxes_back(run_script):
 # ---- Ctrl-C ------------------------------------------------------------------------------------------
 
 
-def interrupted(tmp_path, source, times=1, pause=0.5):
+def interrupted(tmp_path, source, said=("ready",)):
+    """Sends Ctrl-C half a second after the script has said each of these lines."""
     script = tmp_path / "script.py"
     script.write_text("import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + textwrap.dedent(source))
     process = subprocess.Popen([sys.executable, "-X", "faulthandler", script], env=ENV, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        assert process.stdout.readline() == "ready\n"
-        for _ in range(times):
-            time.sleep(pause)
+        for line in said:
+            assert process.stdout.readline() == f"{line}\n"
+            time.sleep(0.5)
             process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:
@@ -346,6 +347,10 @@ def test_a_second_ctrl_c_ends_a_process_whose_behaviour_hears_nothing(tmp_path):
             import time
             print("ready", flush=True)
             time.sleep(1000)
-        objtunnel.wait()
-        """, times=2, pause=1)
+        try:
+            objtunnel.wait()
+        except KeyboardInterrupt:
+            print("noticed", flush=True)
+            raise
+        """, said=("ready", "noticed"))
     assert code == -signal.SIGINT and "while a behaviour was still running" in err
