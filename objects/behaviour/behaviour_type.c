@@ -194,13 +194,16 @@ crew_counts(PyObject *module, PyObject *unused)
                          (number_t)counts.pickled, (number_t)counts.stayed);
 }
 
-/* Whether all were done in time. */
+/* Whether all were done in time; None: something is bound to the host, which the caller is. */
 static PyObject *
-crew_wait(PyObject *module, PyObject *timeout)
+crew_wait(PyObject *module, PyObject *args)
 {
     int64_t deadline;
+    PyObject *timeout;
+    int hosting;
     (void)module;
-    if (ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
+    if (!PyArg_ParseTuple(args, "Op:_crew_wait", &timeout, &hosting) ||
+        ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
         return NULL;
     }
     if (ot_box_inside != NULL) {
@@ -210,9 +213,102 @@ crew_wait(PyObject *module, PyObject *timeout)
     }
     ot_waiting_t waiting;
     ot_waiting_begin(&waiting, deadline, "wait", NULL);
-    ot_sync_result_t result = ot_crew_wait(&waiting.patience);
+    ot_sync_result_t result = ot_crew_wait(&waiting.patience, hosting);
     ot_waiting_end(&waiting);
-    return result == OT_SYNC_INTERRUPTED ? NULL : PyBool_FromLong(result == OT_SYNC_OK);
+    if (result == OT_SYNC_INTERRUPTED) {
+        return NULL;
+    }
+    return result == OT_SYNC_BROKEN ? Py_NewRef(Py_None) : PyBool_FromLong(result == OT_SYNC_OK);
+}
+
+/* ---- the host -------------------------------------------------------------------------------- */
+
+static PyObject *
+pin(PyObject *module, PyObject *tree)
+{
+    (void)module;
+    ot_objects_t *home = ot_objects_current();
+    if (home == NULL || check_crew() < 0) {
+        return NULL;
+    }
+    ot_crew_host_begin();
+    ot_box_t *box = ot_box_new_pinned(home, tree, (int)ot_crew_size());
+    return box == NULL ? NULL : ot_handle_steal(home, &box->cown.lock.head);
+}
+
+/* host_take(timeout): the next behaviour that is bound to the host; None: none in time. The caller is the host until
+ * host_leave(). */
+static PyObject *
+host_take(PyObject *module, PyObject *timeout)
+{
+    (void)module;
+    ot_objects_t *home = ot_objects_current();
+    int64_t deadline;
+    if (home == NULL || ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
+        return NULL;
+    }
+    if (ot_box_inside != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a behaviour may not pump: it is one of those that are run");
+        return NULL;
+    }
+    if (ot_crew_size() == 0) {
+        Py_RETURN_NONE;
+    }
+    ot_box_free_strays(home);
+    ot_crew_host_drain();
+    if (deadline != OT_DONT_WAIT) {
+        ot_waiting_t waiting;
+        ot_waiting_begin(&waiting, deadline, "pump", NULL);
+        ot_sync_result_t result = ot_crew_host_wait(&waiting.patience);
+        ot_waiting_end(&waiting);
+        if (result == OT_SYNC_INTERRUPTED) {
+            return NULL;
+        }
+    }
+    ot_crew_host_enter();
+    ot_behaviour_t *b = ot_crew_is_stopping() ? NULL : ot_crew_take_bound();
+    return b == NULL ? Py_NewRef(Py_None) : ot_running_steal(home, (ot_job_t *)b);
+}
+
+static PyObject *
+host_leave(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    if (ot_box_inside == NULL) { /* else it is a pump() within a behaviour, which was refused */
+        ot_crew_host_leave();
+    }
+    Py_RETURN_NONE;
+}
+
+/* At the end of the process, in the host's interpreter. */
+static PyObject *
+host_end(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    ot_objects_t *home = ot_objects_current();
+    if (home == NULL) {
+        return NULL;
+    }
+    if (ot_crew_size() > 0) {
+        ot_box_keeper_ends((int)ot_crew_size());
+        ot_box_free_strays(home);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+host_fileno(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    if (check_crew() < 0) {
+        return NULL;
+    }
+    int fd = ot_crew_host_fd();
+    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(fd);
 }
 
 /* ---- a worker's side --------------------------------------------------------------------------- */
@@ -307,7 +403,16 @@ static PyMethodDef functions[] = {
     {"_crew_forget", crew_forget, METH_NOARGS, "In the child of a fork: there are no workers."},
     {"_crew_counts", crew_counts, METH_NOARGS,
      "(scheduled, done, running, moved, copied, pickled, stayed)"},
-    {"_crew_wait", crew_wait, METH_O, "_crew_wait(timeout): until all are done; whether they are."},
+    {"_crew_wait", crew_wait, METH_VARARGS,
+     "_crew_wait(timeout, hosting): until all are done; whether they are. hosting: None, once something is bound to the "
+     "host."},
+    {"_pin", pin, METH_O, "_pin(tree): a Box whose tree stays in this interpreter, the host."},
+    {"_host_take", host_take, METH_O,
+     "_host_take(timeout): the host's next behaviour, a _Running, or None."},
+    {"_host_leave", host_leave, METH_NOARGS, "This thread is the host no more."},
+    {"_host_end", host_end, METH_NOARGS, "The trees that are pinned to this interpreter are lost."},
+    {"_host_fileno", host_fileno, METH_NOARGS,
+     "Can be read from while something is bound to the host."},
     {"_crew_join", crew_join, METH_O, "_crew_join(index): this thread is a worker."},
     {"_crew_leave", crew_leave, METH_NOARGS,
      "It is none any more. Whether it was the last one, and nobody had stopped them. What it keeps is "

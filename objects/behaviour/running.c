@@ -360,13 +360,19 @@ put_back(held_t *held)
 {
     const ot_job_t *job = held->running->job;
     int member = ot_crew_self();
-    if (member >= 0 && !job->strict && in_a_row < MOST_IN_A_ROW && !ot_crew_is_stopping() &&
+    if (ot_crew_is_worker() && !job->strict && in_a_row < MOST_IN_A_ROW && !ot_crew_is_stopping() &&
         goes_on_here(job, held, member)) {
         ot_box_clear_failure(held->box);
         ot_box_keep(held->box, member, held->out, NULL);
         held->out = NULL;
         held->running->stays = true;
         ot_crew_count_objects(0, 0, 0, 1);
+        return 0;
+    }
+    if (held->box->pinned_to >= 0) {
+        ot_box_clear_failure(held->box);
+        ot_box_set_pinned(held->box, held->out);
+        held->out = NULL;
         return 0;
     }
     ot_value_t *content = rest(held, job->strict);

@@ -181,6 +181,12 @@ put_back(PyObject *self, PyObject *tree)
     }
     OT_CHECK(ot_box_check(self));
     as_box(self)->out = NULL; /* another thread may call while this one is pickling */
+    if (box_of(self)->pinned_to >= 0) {
+        ot_box_set_pinned(box_of(self), Py_NewRef(tree == NULL ? out : tree));
+        ot_cown_release(&box_of(self)->cown);
+        Py_DECREF(out);
+        return 0;
+    }
     ot_value_t *content = tree == NULL || tree == out ? ot_box_leave(home_of(self), out)
                                                       : ot_box_enter(home_of(self), tree);
     if (content == NULL) {

@@ -5,7 +5,8 @@
  * (cown.h).
  * Invariant: exactly one of these holds a tree while the box is free: content; failure, if it is the result of a behaviour
  * that raised; keeper, if it could not be put to rest; or none, if the tree is lost. Content is NULL while somebody has
- * taken the tree out. A keeper owns a reference to the box. It may also keep the tree of a box that is not free, for the
+ * taken the tree out. A keeper owns a reference to the box, unless the tree is pinned: then it ends with
+ * the box. A keeper may also keep the tree of a box that is not free, for the
  * behaviour that has it and that runs there next.
  * Threading: all but `keeper` is its holder's, under the cown. No Python here but through objects/core/value.h.
  */
@@ -28,6 +29,9 @@ typedef struct {
     PyObject *kept; /* owned by the keeper's interpreter, and touched by its thread only */
     bool stuck;     /* it stays because it cannot travel, not because it is needed there next */
     char *why;      /* owned: why it cannot travel */
+    int64_t
+        pinned_to; /* -1; or the interpreter that the tree never leaves, whatever it is; constant */
+    int pinned_member; /* who keeps it then; constant */
 } ot_box_t;
 
 extern const ot_shared_kind_t ot_box_kind;
@@ -38,6 +42,15 @@ extern const ot_shared_kind_t ot_box_kind;
  * MemoryError. Refs: steals content, on failure too. */
 ot_box_t *ot_box_new(ot_value_t *content);
 
+/* A box whose tree stays in the calling interpreter, which `member` is. Refs: tree is borrowed. NULL with MemoryError. */
+ot_box_t *ot_box_new_pinned(ot_objects_t *home, PyObject *tree, int member);
+
+/* Frees trees of pinned boxes that ended elsewhere. Needs: the interpreter that they were pinned to. Runs: e. */
+void ot_box_free_strays(ot_objects_t *home);
+
+/* For who has a pinned box and has taken the tree, to give it back, or another one. Refs: steals. */
+void ot_box_set_pinned(ot_box_t *box, PyObject *tree);
+
 /* Puts what goes in for the first time to rest: it is never emptied if the caller still has it. */
 ot_value_t *ot_box_enter(ot_objects_t *home, PyObject *tree);
 
@@ -47,7 +60,7 @@ ot_value_t *ot_box_enter(ot_objects_t *home, PyObject *tree);
 ot_value_t *ot_box_leave(ot_objects_t *home, PyObject *tree);
 
 /* The live tree, a new reference, for who has the box. NULL with an exception: what the behaviour raised whose result it
- * is; LockAbandonedError if the tree is lost; RuntimeError if a worker keeps it. member: the caller's index in the crew,
+ * is; LockAbandonedError if the tree is lost; RuntimeError if a worker keeps it, or it is pinned to another interpreter. member: the caller's index in the crew,
  * or -1. `who` is named in messages. Runs: e. */
 PyObject *ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member);
 

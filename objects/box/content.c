@@ -50,12 +50,71 @@ is_untold(const ot_box_t *box)
     return box->failure != NULL && !box->opened;
 }
 
+/* Trees of pinned boxes that have ended in another interpreter than theirs. */
+typedef struct stray {
+    struct stray *next;
+    int64_t interp;
+    PyObject *tree;
+} stray_t;
+
+static stray_t *strays; /* guarded by strays_lock */
+static pthread_mutex_t strays_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Refs: steals. Without memory the tree is never freed. */
+static void
+leave_stray(int64_t interp, PyObject *tree)
+{
+    stray_t *stray = malloc(sizeof *stray);
+    if (stray != NULL) {
+        *stray = (stray_t){NULL, interp, tree};
+        pthread_mutex_lock(&strays_lock);
+        stray->next = strays;
+        strays = stray;
+        pthread_mutex_unlock(&strays_lock);
+    }
+}
+
+void
+ot_box_free_strays(ot_objects_t *home)
+{
+    stray_t *mine = NULL;
+    pthread_mutex_lock(&strays_lock);
+    for (stray_t **at = &strays, *s; (s = *at) != NULL;) {
+        if (s->interp == home->interp_id) {
+            *at = s->next;
+            s->next = mine;
+            mine = s;
+        } else {
+            at = &s->next;
+        }
+    }
+    pthread_mutex_unlock(&strays_lock);
+    for (stray_t *next; mine != NULL; mine = next) {
+        next = mine->next;
+        Py_DECREF(mine->tree);
+        free(mine);
+    }
+}
+
+static bool
+is_in_interpreter(int64_t interp)
+{
+    PyThreadState *tstate = PyThreadState_GetUnchecked();
+    return tstate != NULL &&
+           PyInterpreterState_GetID(PyThreadState_GetInterpreter(tstate)) == interp;
+}
+
 static void
 box_free(ot_shared_t *self)
 {
     ot_box_t *box = (ot_box_t *)self;
     if (is_untold(box)) {
         report(box);
+    }
+    if (box->kept != NULL && is_in_interpreter(box->pinned_to)) {
+        Py_DECREF(box->kept);
+    } else if (box->kept != NULL) {
+        leave_stray(box->pinned_to, box->kept);
     }
     ot_value_unref(box->content);
     ot_value_unref(box->failure);
@@ -77,9 +136,34 @@ ot_box_new(ot_value_t *content)
         return NULL;
     }
     box->content = content;
+    box->pinned_to = -1;
     atomic_init(&box->keeper, OT_NOT_KEPT);
     ot_cown_init(&box->cown, &ot_box_kind, content == NULL);
     return box;
+}
+
+ot_box_t *
+ot_box_new_pinned(ot_objects_t *home, PyObject *tree, int member)
+{
+    ot_value_t *nothing = ot_value_new(home, Py_None);
+    ot_box_t *box = nothing == NULL ? NULL : ot_box_new(nothing);
+    if (box != NULL) {
+        box->content = NULL;
+        ot_value_unref(nothing);
+        box->pinned_to = home->interp_id;
+        box->pinned_member = member;
+        ot_box_set_pinned(box, Py_NewRef(tree));
+    }
+    return box;
+}
+
+void
+ot_box_set_pinned(ot_box_t *box, PyObject *tree)
+{
+    OT_CHECK(OT_MUST(box->pinned_to >= 0 && box->kept == NULL));
+    box->kept = tree;
+    box->stuck = true;
+    atomic_store(&box->keeper, box->pinned_member);
 }
 
 /* ---- to rest --------------------------------------------------------------------------------- */
@@ -150,7 +234,9 @@ unkeep(ot_box_t *box)
     box->kept = NULL;
     box->stuck = false;
     atomic_store(&box->keeper, OT_NOT_KEPT);
-    ot_shared_unref(&box->cown.lock.head);
+    if (box->pinned_to < 0) {
+        ot_shared_unref(&box->cown.lock.head);
+    }
     return tree;
 }
 
@@ -191,6 +277,12 @@ raise_failure(ot_objects_t *home, ot_box_t *box)
 static PyObject *
 raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who, int keeper)
 {
+    if (keeper >= 0 && box->pinned_to >= 0) {
+        return PyErr_Format(PyExc_RuntimeError,
+                            "the tree of %R is pinned to interpreter %lld: only behaviours on this "
+                            "box can see it, which run there, in objtunnel.pump()",
+                            who, (long long)box->pinned_to);
+    }
     if (keeper >= 0) {
         return PyErr_Format(
             PyExc_RuntimeError,
@@ -214,7 +306,7 @@ ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member)
         box->content = out == NULL ? box->content : NULL;
     } else if (box->failure != NULL) {
         raise_failure(home, box);
-    } else if (keeper >= 0 && keeper == member) {
+    } else if (keeper >= 0 && (keeper == member || box->pinned_to == home->interp_id)) {
         out = unkeep(box);
     } else {
         raise_absent(home, box, who, keeper);
@@ -238,7 +330,9 @@ find_kept(ot_shared_t *self, void *arg)
     if (atomic_load(&box->keeper) == gone->member) {
         /* Without memory the tree outlives its interpreter, and nobody touches it. */
         (void)ot_vec_push(&gone->trees, box->kept);
-        (void)ot_vec_push(&gone->boxes, box);
+        if (box->pinned_to < 0) {
+            (void)ot_vec_push(&gone->boxes, box);
+        }
         box->kept = NULL;
         atomic_store(&box->keeper, OT_KEEPER_GONE);
     }

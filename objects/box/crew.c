@@ -6,6 +6,8 @@
 #include "objects/box/crew.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "runtime/checks.h"
 #include "runtime/spin.h"
@@ -40,13 +42,26 @@ typedef struct {
     pthread_mutex_t guard; /* guards waiters */
     ot_waitlist_t waiters;
     ot_spin_t spin;
-    ot_member_t members[];
+    atomic_int host_fd;    /* -1: nobody has asked for it */
+    ot_member_t members[]; /* n, and the host */
 } crew_t;
 
 static crew_t *_Atomic the_crew;
 
 static __thread ot_member_t *self; /* NULL: the thread is no member */
 static __thread bool finishes, kept;
+
+static ot_member_t *
+host_of(crew_t *crew)
+{
+    return &crew->members[crew->n];
+}
+
+bool
+ot_crew_is_worker(void)
+{
+    return self != NULL && self != host_of(the_crew);
+}
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 
@@ -135,6 +150,9 @@ ot_crew_take_bound(void)
         atomic_fetch_sub(&self->bound_length, b != NULL);
         unlock(self);
     }
+    if (b != NULL) {
+        atomic_fetch_add_explicit(&((crew_t *)the_crew)->taken, 1, memory_order_relaxed);
+    }
     return b;
 }
 
@@ -147,6 +165,9 @@ take_from(ot_member_t *member)
         b = pop(&member->open);
         atomic_fetch_sub(&member->length, b != NULL);
         unlock(member);
+        if (b != NULL) {
+            atomic_fetch_add_explicit(&((crew_t *)the_crew)->taken, 1, memory_order_relaxed);
+        }
     }
     return b;
 }
@@ -178,14 +199,15 @@ is_work(crew_t *crew)
 bool
 ot_crew_start(size_t n)
 {
-    crew_t *none = NULL, *crew = calloc(1, sizeof *crew + n * sizeof *crew->members);
+    crew_t *none = NULL, *crew = calloc(1, sizeof *crew + (n + 1) * sizeof *crew->members);
     if (crew == NULL) {
         return false;
     }
     crew->n = n;
     pthread_mutex_init(&crew->guard, NULL);
     ot_spin_init(&crew->spin);
-    for (size_t i = 0; i < n; i++) {
+    crew->host_fd = -1;
+    for (size_t i = 0; i <= n; i++) {
         pthread_mutex_init(&crew->members[i].lock, NULL);
     }
     if (!atomic_compare_exchange_strong(&the_crew, &none, crew)) {
@@ -207,7 +229,7 @@ ot_crew_stop(void)
 {
     crew_t *crew = the_crew;
     atomic_store(&crew->stopping, true);
-    for (size_t i = 0; i < crew->n; i++) {
+    for (size_t i = 0; i <= crew->n; i++) {
         wake(&crew->members[i]);
     }
 }
@@ -301,7 +323,7 @@ ot_crew_counts(void)
     ot_crew_counts_t counts = {.scheduled = atomic_load(&crew->scheduled),
                                .done = done,
                                .running = taken > done ? taken - done : 0};
-    for (size_t i = 0; i < crew->n; i++) {
+    for (size_t i = 0; i <= crew->n; i++) {
         counts.moved += crew->members[i].moved;
         counts.copied += crew->members[i].copied;
         counts.pickled += crew->members[i].pickled;
@@ -322,7 +344,7 @@ ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_
 }
 
 ot_sync_result_t
-ot_crew_wait(const ot_patience_t *patience)
+ot_crew_wait(const ot_patience_t *patience, bool hosting)
 {
     crew_t *crew = the_crew;
     ot_sync_result_t result = OT_SYNC_OK;
@@ -332,6 +354,10 @@ ot_crew_wait(const ot_patience_t *patience)
     pthread_mutex_lock(&crew->guard);
     atomic_fetch_add(&crew->waiting, 1);
     while (result == OT_SYNC_OK && !all_done(crew)) {
+        if (hosting && atomic_load(&host_of(crew)->bound_length) > 0) {
+            result = OT_SYNC_BROKEN;
+            break;
+        }
         ot_waiter_t w;
         ot_wait_result_t why = ot_wait_locked(&crew->waiters, &w, false, &crew->guard, patience);
         if (why == OT_WAIT_GAVE_UP) {
@@ -364,7 +390,24 @@ claim_idle(crew_t *crew)
 static ot_member_t *
 any_member(crew_t *crew)
 {
-    return self != NULL ? self : &crew->members[atomic_fetch_add(&crew->turn, 1) % crew->n];
+    return ot_crew_is_worker() ? self : &crew->members[atomic_fetch_add(&crew->turn, 1) % crew->n];
+}
+
+/* Something is bound to the host, wherever its threads wait. */
+static void
+tell_host(crew_t *crew)
+{
+    int fd = atomic_load(&crew->host_fd);
+    if (fd >= 0) {
+        (void)!write(fd, &(uint64_t){1},
+                     sizeof(uint64_t)); /* fails only if it can be read from anyway */
+    }
+    /* After bound_length was raised, as who waits looks at it after having raised `waiting`. */
+    if (atomic_load(&crew->waiting) > 0) {
+        pthread_mutex_lock(&crew->guard);
+        ot_wake_all_locked(&crew->waiters, 1);
+        pthread_mutex_unlock(&crew->guard);
+    }
 }
 
 static void
@@ -380,6 +423,9 @@ put_bound(ot_member_t *member, ot_behaviour_t *b)
         }
     }
     unlock(member);
+    if (joined && member == host_of(the_crew)) {
+        tell_host(the_crew);
+    }
     if (!joined) {
         ot_crew_put(b, -1); /* it has ended, and what bound the behaviour with it */
     }
@@ -415,7 +461,7 @@ ot_crew_take_back(void)
 {
     crew_t *crew = the_crew;
     ot_behaviour_t *b = NULL;
-    for (size_t i = 0; b == NULL && i < crew->n; i++) {
+    for (size_t i = 0; b == NULL && i <= crew->n; i++) {
         ot_member_t *member = &crew->members[i];
         pthread_mutex_lock(&member->lock);
         if ((b = pop(&member->open)) != NULL) {
@@ -436,7 +482,7 @@ ot_crew_take_back(void)
 void
 ot_crew_finish_begin(void)
 {
-    finishes = self != NULL;
+    finishes = ot_crew_is_worker();
     kept = false;
 }
 
@@ -486,7 +532,6 @@ ot_crew_take(const ot_patience_t *patience, bool *interrupted)
     while (!atomic_load(&crew->stopping) && !*interrupted) {
         ot_behaviour_t *b = find(crew);
         if (b != NULL) {
-            atomic_fetch_add_explicit(&crew->taken, 1, memory_order_relaxed);
             return b;
         }
         if (patience->deadline == OT_DONT_WAIT) {
@@ -503,4 +548,76 @@ ot_crew_take(const ot_patience_t *patience, bool *interrupted)
         atomic_fetch_and(&crew->idle, ~mine);
     }
     return NULL;
+}
+
+/* ---- the host -------------------------------------------------------------------------------- */
+
+void
+ot_crew_host_begin(void)
+{
+    ot_member_t *host = host_of(the_crew);
+    pthread_mutex_lock(&host->lock);
+    host->joined = true;
+    unlock(host);
+}
+
+void
+ot_crew_host_enter(void)
+{
+    self = host_of(the_crew);
+}
+
+void
+ot_crew_host_leave(void)
+{
+    self = NULL;
+}
+
+ot_sync_result_t
+ot_crew_host_wait(const ot_patience_t *patience)
+{
+    crew_t *crew = the_crew;
+    ot_member_t *host = host_of(crew);
+    ot_sync_result_t result = OT_SYNC_OK;
+    pthread_mutex_lock(&host->lock);
+    while (result == OT_SYNC_OK && host->bound_length == 0 && !atomic_load(&crew->stopping)) {
+        ot_waiter_t w;
+        ot_wait_result_t why = ot_wait_locked(&host->sleeper, &w, false, &host->lock, patience);
+        if (why == OT_WAIT_GAVE_UP) {
+            result = OT_SYNC_INTERRUPTED;
+        } else if (why == OT_WAIT_TIMEOUT && host->bound_length == 0) {
+            result = OT_SYNC_TIMEOUT;
+        }
+    }
+    unlock(host);
+    return result;
+}
+
+int
+ot_crew_host_fd(void)
+{
+    crew_t *crew = the_crew;
+    int fd = atomic_load(&crew->host_fd), none = -1;
+    if (fd >= 0) {
+        return fd;
+    }
+    fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd >= 0 && !atomic_compare_exchange_strong(&crew->host_fd, &none, fd)) {
+        (void)close(fd); /* another thread was faster */
+        fd = none;
+    }
+    if (fd >= 0 && atomic_load(&host_of(crew)->bound_length) > 0) {
+        tell_host(crew); /* it came before there was a descriptor to tell it by */
+    }
+    return fd;
+}
+
+void
+ot_crew_host_drain(void)
+{
+    int fd = atomic_load(&((crew_t *)the_crew)->host_fd);
+    uint64_t count;
+    if (fd >= 0) {
+        (void)!read(fd, &count, sizeof count); /* fails only if there was nothing */
+    }
 }

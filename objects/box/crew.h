@@ -45,8 +45,8 @@ ot_crew_counts_t ot_crew_counts(void);
 /* A member adds to the last four. */
 void ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_t stayed);
 
-/* Until all are done: OK, TIMEOUT, INTERRUPTED. */
-ot_sync_result_t ot_crew_wait(const ot_patience_t *patience);
+/* Until all are done: OK, TIMEOUT, INTERRUPTED. hosting: or until something is bound to the host, BROKEN. */
+ot_sync_result_t ot_crew_wait(const ot_patience_t *patience, bool hosting);
 
 /* Where it goes that has all of its cowns: its `ready`. member: -1, or the only one that it may run in. */
 void ot_crew_put(ot_behaviour_t *b, int member);
@@ -74,6 +74,26 @@ ot_behaviour_t *ot_crew_take_bound(void);
  * runs itself, next, without anybody being woken. */
 void ot_crew_finish_begin(void);
 void ot_crew_finish_end(void);
+
+/* ---- the host ------------------------------------------------------------------------------------ */
+
+/* One more member, whose threads run only what is bound to it, when they want to: an interpreter that was there before the
+ * crew, with trees that stay in it. Its index is the crew's size. From now on behaviours can be bound to it. */
+void ot_crew_host_begin(void);
+
+/* The calling thread is the host, and no more: around what it runs. */
+void ot_crew_host_enter(void);
+void ot_crew_host_leave(void);
+
+/* Until something is bound to the host, which the caller is: OK, TIMEOUT, INTERRUPTED; or the crew stops. */
+ot_sync_result_t ot_crew_host_wait(const ot_patience_t *patience);
+
+/* A descriptor that can be read from while something is bound to the host; -1 with errno. The crew's. */
+int ot_crew_host_fd(void);
+void ot_crew_host_drain(void);
+
+/* Whether the calling thread is a member that is not the host. */
+bool ot_crew_is_worker(void);
 
 /* Aborts if a member's queue is broken. Each change of a queue ends with it where OT_CHECKS is on. */
 struct ot_member;

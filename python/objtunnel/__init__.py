@@ -68,7 +68,7 @@ del MutableMapping
 
 TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to import
 if TYPE_CHECKING:
-    from objtunnel._behaviours import BehaviourStatistics, behaviour_statistics, start, wait, when
+    from objtunnel._behaviours import BehaviourStatistics, behaviour_statistics, pin, pump, pump_fileno, start, wait, when
     from objtunnel._dump import dump, register_dump, unregister_dump
     from objtunnel._explain import Explanation, Finding
     from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
@@ -85,7 +85,7 @@ __all__ = [
     "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "TunnelSendTimeout", "TunnelTimeout", "behaviour_statistics", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
-    "process_global", "process_globals", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
+    "pin", "process_global", "process_globals", "pump", "pump_fileno", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
     "wait", "when",
 ]
 
@@ -112,7 +112,10 @@ _LAZY = {
     "behaviour_statistics": "_behaviours",
     "dump": "_dump",
     "frozen_default": "_frozen",
+    "pin": "_behaviours",
     "process_global": "_globals",
+    "pump": "_behaviours",
+    "pump_fileno": "_behaviours",
     "register_dump": "_dump",
     "start": "_behaviours",
     "unregister_dump": "_dump",

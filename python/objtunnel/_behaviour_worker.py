@@ -29,7 +29,7 @@ def main(worker, index):
 
 def _serve(worker):
     take, do = _core._crew_take, worker.do
-    open_work = _Functions(_core._crew_table()).open
+    open_work = make_opener(_core._crew_table())
     while (running := take()) is not None:
         try:
             do(running.number, _execute, running, open_work)
@@ -43,6 +43,20 @@ def _execute(running, open_work):
         running.run(*open_work(running.work(), running.handles))
     except BaseException as error:
         _fail(running, error)
+
+
+def execute_here(running, open_work):
+    """In the main interpreter, by pump(). Ctrl-C is not the behaviour's own."""
+    try:
+        running.run(*open_work(running.work(), running.handles))
+    except BaseException as error:
+        _fail(running, error)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+
+
+def make_opener(table):
+    return _Functions(table).open
 
 
 def _fail(running, error):
@@ -137,7 +151,8 @@ class _Functions:
 def _globals_of(kind, detail, module, path):
     """A function that returns the globals for a function of that kind (_behaviours._Entry)."""
     if kind == "name":
-        _setup.follow_path([path])
+        if not _core._is_main_interpreter():  # there it is the path
+            _setup.follow_path([path])
         return lambda: importlib.import_module(detail).__dict__
     if kind == "script":
         def run_script():

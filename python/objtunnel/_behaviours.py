@@ -296,7 +296,8 @@ def _before_fork():
 
 def _after_fork():
     """In the child there are no workers."""
-    global _lock, _table
+    global _lock, _table, _hosts, _open_work
+    _hosts, _open_work = False, None
     _core._crew_forget()
     _members.clear()
     _entries.clear()
@@ -307,9 +308,14 @@ def wait(timeout=None):
     """Wait until all behaviours are done, those that they schedule included.
 
     timeout: seconds; TimeoutError after that, and nothing has changed. Nothing is torn down: schedule more afterwards. Any
-    thread may wait; inside a behaviour it raises RuntimeError.
+    thread may wait; inside a behaviour it raises RuntimeError. In the main thread it pumps as well.
     """
-    if not _core._crew_wait(timeout):
+    end = None if timeout is None else time.monotonic() + timeout
+    hosting = _hosts and threading.current_thread() is threading.main_thread() and _core._is_main_interpreter()
+    while (done := _core._crew_wait(timeout, hosting)) is None:
+        pump()
+        timeout = None if end is None else max(0, end - time.monotonic())
+    if not done:
         scheduled, done, *_ = _core._crew_counts()
         raise TimeoutError(f"{scheduled - done} behaviours are not done after {timeout} s")
 
@@ -339,6 +345,61 @@ def behaviour_statistics():
     """
     scheduled, done, running, *objects = _core._crew_counts()
     return BehaviourStatistics(scheduled, done, max(0, scheduled - done - running), running, *objects)
+
+
+# ---- trees that stay in the main interpreter --------------------------------------------------------
+
+_hosts = False  # something was pinned
+
+
+def pin(tree):
+    """A Box whose tree stays in the main interpreter, whatever it is: a window, an open file, a NumPy array.
+
+    Behaviours on it run in the main interpreter, when pump() is called there. With `with box as tree:` the main
+    interpreter's threads have it as any other. Raises RuntimeError in other interpreters.
+    """
+    global _hosts
+    if not _core._is_main_interpreter():
+        raise RuntimeError("pin() is for the main interpreter: a tree of another one goes into a Box")
+    if not _core._crew_size():
+        start()
+    _hosts = True
+    return _core._pin(tree)
+
+
+def pump(timeout=0):
+    """Run the behaviours on pinned boxes that are ready, in this thread; return how many.
+
+    timeout: seconds to wait for the first one; None: for ever. For the main interpreter, where whatever the trees are for
+    asks for it: a GUI's timer or idle handler, or asyncio: loop.add_reader(pump_fileno(), pump).
+    """
+    from objtunnel import _behaviour_worker
+
+    global _open_work
+    if not _core._is_main_interpreter():
+        raise RuntimeError("pump() is for the main interpreter, where pinned trees are")
+    count = 0
+    try:
+        while (running := _core._host_take(timeout if count == 0 else 0)) is not None:
+            if _open_work is None:
+                _open_work = _behaviour_worker.make_opener(_get_table())
+            count += 1
+            _behaviour_worker.execute_here(running, _open_work)
+            _core._host_leave()
+    finally:
+        _core._host_leave()
+    return count
+
+
+_open_work = None
+
+
+def pump_fileno():
+    """A file descriptor (an eventfd) that can be read from while pump() has something to run, for select and the like. Do not
+    read from it, and do not close it."""
+    if not _core._crew_size():
+        start()
+    return _core._host_fileno()
 
 
 # ---- the end of the process ---------------------------------------------------------------------
@@ -384,6 +445,7 @@ def _finish():
         _exit.die("ended by Ctrl-C while a behaviour was still running")
         raise
     dropped = _core._crew_drop()
+    _core._host_end()
     if dropped:
         _exit.say(f"{dropped} behaviour{'s were' if dropped > 1 else ' was'} dropped: the program ended before they could "
                   f"run; objtunnel.wait() waits for them")

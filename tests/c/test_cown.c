@@ -307,15 +307,15 @@ Test(crew, a_sleeping_member_is_woken_by_work_and_by_the_end, .timeout = 30)
 Test(crew, waiting_ends_with_the_last_behaviour, .timeout = 30)
 {
     ot_cown_t *a = new_cown();
-    cr_assert_eq(ot_crew_wait(&for_ever), OT_SYNC_OK, "there is no crew");
+    cr_assert_eq(ot_crew_wait(&for_ever, false), OT_SYNC_OK, "there is no crew");
     cr_assert(ot_crew_start(2));
-    cr_assert_eq(ot_crew_wait(&for_ever), OT_SYNC_OK);
+    cr_assert_eq(ot_crew_wait(&for_ever, false), OT_SYNC_OK);
     ot_crew_count_scheduled();
     ot_crew_count_scheduled();
     ot_crew_count_done();
     const ot_patience_t soon = {.deadline = test_deadline(MILLISECONDS(5))};
-    cr_assert_eq(ot_crew_wait(&soon), OT_SYNC_TIMEOUT);
+    cr_assert_eq(ot_crew_wait(&soon, false), OT_SYNC_TIMEOUT);
     ot_crew_count_done();
-    cr_assert_eq(ot_crew_wait(&for_ever), OT_SYNC_OK);
+    cr_assert_eq(ot_crew_wait(&for_ever, false), OT_SYNC_OK);
     drop(a);
 }

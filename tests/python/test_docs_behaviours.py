@@ -16,7 +16,7 @@ def test_program(run_script, source, printed):
 
 
 def test_the_page_has_its_programs():
-    assert len(PROGRAMS) == 2 and PAGE.count("```python") == 3
+    assert len(PROGRAMS) == 3 and PAGE.count("```python") == 4
 
 
 def test_what_is_not_there_yet_raises():
