@@ -218,9 +218,10 @@ module_exec(PyObject *module)
     interp->consumers = &state->consumers;
     interp->spare = &state->spare;
     if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
-        ot_import_into("objtunnel._pickling", "dumps", &interp->dumps) < 0 ||
+        ot_import_into("objtunnel._pickling", "dumps_all", &interp->dumps) < 0 ||
         ot_import_into("objtunnel._pickling", "loads", &interp->loads) < 0 ||
         ot_import_into("objtunnel._pickling", "remedy", &interp->remedy) < 0 ||
+        ot_import_into("objtunnel._pickling", "ndarray", &interp->ndarray) < 0 ||
         ot_import_into("objtunnel._errors", "SharedReferenceError",
                        &interp->shared_reference_error) < 0 ||
         ot_import_into("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
@@ -228,6 +229,11 @@ module_exec(PyObject *module)
         ot_import_into("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0 ||
         ot_import_into("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) < 0 ||
         ot_import_into("objtunnel._errors", "TunnelSendTimeout", &state->tunnel_send_timeout) < 0) {
+        return -1;
+    }
+    interp->array_data =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &ot_array_data_spec, NULL);
+    if (interp->array_data == NULL) {
         return -1;
     }
     return ot_struct_type_add(module, &receipt_desc, &state->receipt_type) < 0 ||
@@ -248,6 +254,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->interp.dumps);
     Py_VISIT(state->interp.loads);
     Py_VISIT(state->interp.remedy);
+    Py_VISIT(state->interp.ndarray);
+    Py_VISIT(state->interp.array_data);
     Py_VISIT(state->interp.shared_reference_error);
     Py_VISIT(state->tunnel_type);
     Py_VISIT(state->gil_type);
@@ -289,6 +297,8 @@ module_free(void *self)
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
     Py_CLEAR(state->interp.remedy);
+    Py_CLEAR(state->interp.ndarray);
+    Py_CLEAR(state->interp.array_data);
     Py_CLEAR(state->interp.shared_reference_error);
     Py_CLEAR(state->tunnel_type);
     Py_CLEAR(state->gil_type);

@@ -9,6 +9,7 @@
  */
 #include "tunnel/foreign.h"
 #include "tunnel/misfit.h"
+#include "tunnel/ndarray.h"
 #include "tunnel/rehash.h"
 #include "tunnel/retype.h"
 #include "runtime/cpython/gc.h"
@@ -197,31 +198,43 @@ is_for_later(const ot_fix_t *fix)
     return fix->what == OT_SLOT_DICT;
 }
 
+/* Borrowed. `made` has a handle for each channel, then an object for each array. */
+static PyObject *
+what_fills(const ot_tree_t *tree, const ot_fix_t *fix, PyObject *objects, PyObject **made)
+{
+    switch (fix->source) {
+    case OT_FROM_HELD:
+        return made[fix->index];
+    case OT_FROM_ARRAYS:
+        return made[tree->held.len + fix->index];
+    default:
+        return PyList_GET_ITEM(objects, fix->index);
+    }
+}
+
 /* Fills the places that are to be filled before, or later than, the instances have their classes. */
 static void
-fill_fixes(const ot_tree_t *tree, PyObject *objects, PyObject **handles, bool later)
+fill_fixes(const ot_tree_t *tree, PyObject *objects, PyObject **made, bool later)
 {
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
         if (is_for_later(fix) == later) {
-            PyObject *o =
-                fix->is_handle ? handles[fix->index] : PyList_GET_ITEM(objects, fix->index);
-            *fix->slot = Py_NewRef(o);
+            *fix->slot = Py_NewRef(what_fills(tree, fix, objects, made));
         }
     }
 }
 
 /* Whether each place that holds one C type gets an object of it. 0, or -1 with TypeError. */
 static int
-check_fixes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject *objects)
+check_fixes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject *objects, PyObject **made)
 {
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
         if (fix->what == OT_SLOT_ANY) {
             continue;
         }
-        PyObject *o = fix->is_handle ? NULL : PyList_GET_ITEM(objects, fix->index);
-        if (o == NULL || !ot_slot_takes(fix->what, o)) {
+        PyObject *o = what_fills(tree, fix, objects, made);
+        if (!ot_slot_takes(fix->what, o)) {
             return ot_raise_misfit(tree, arrivals, fix, o);
         }
     }
@@ -247,7 +260,7 @@ make_handles(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **handle
 {
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
-        if (!fix->is_handle || handles[fix->index] != NULL) {
+        if (fix->source != OT_FROM_HELD || handles[fix->index] != NULL) {
             continue;
         }
         handles[fix->index] =
@@ -257,6 +270,28 @@ make_handles(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **handle
         }
     }
     return 0;
+}
+
+/* An object for each array; -1 with an exception set. */
+static int
+make_arrays(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **made)
+{
+    for (size_t i = 0; i < tree->arrays.len; i++) {
+        made[i] = ot_ndata_object(interp, tree->arrays.items[i]);
+        if (made[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Cannot fail. */
+static void
+fill_arrays(ot_tree_t *tree, PyObject **made)
+{
+    for (size_t i = 0; i < tree->arrays.len; i++) {
+        ot_ndata_give(tree->arrays.items[i], made[i]);
+    }
 }
 
 ot_node_t *
@@ -369,10 +404,9 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
     PyObject *root = NULL, *objects = NULL;
     ot_arrivals_t *arrivals = NULL;
     here_t few_here[FEW], *here = array_of(tree->keys.len, sizeof *here, few_here);
-    PyObject *few_handles[FEW];
-    PyObject **handles = array_of(tree->held.len, sizeof *handles, few_handles);
-    size_t n_held = tree->held.len;
-    if (here == NULL || handles == NULL) {
+    size_t n_held = tree->held.len, n_made = n_held + tree->arrays.len;
+    PyObject *few_made[FEW], **made = array_of(n_made, sizeof *made, few_made);
+    if (here == NULL || made == NULL) {
         PyErr_NoMemory();
         goto done;
     }
@@ -383,14 +417,17 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
         ot_say_where(interp, tree, NULL);
         goto done;
     }
-    if (make_handles(interp, tree, handles) < 0 || check_fixes(tree, arrivals, objects) < 0 ||
+    if (make_handles(interp, tree, made) < 0 || make_arrays(interp, tree, made + n_held) < 0 ||
+        check_fixes(tree, arrivals, objects, made) < 0 ||
+        ot_check_array_attributes(tree, arrivals, made + n_held) < 0 ||
         (arrivals != NULL && ot_classes_plan(arrivals) < 0)) {
         goto done;
     }
-    fill_fixes(tree, objects, handles, false);
+    fill_arrays(tree, made + n_held);
+    fill_fixes(tree, objects, made, false);
     make_whole(tree, arrivals, here, true);
-    fill_fixes(tree, objects, handles, true);
-    OT_CHECK(ot_tree_check(tree, objects, handles, n_held));
+    fill_fixes(tree, objects, made, true);
+    OT_CHECK(ot_tree_check(tree, objects, made, n_made));
     ot_gc_chain_arrive(&tree->tracked, tree->acyclic);
     tree->fixes.len = 0;
     root = tree->root;
@@ -403,10 +440,10 @@ attach(const ot_interp_t *interp, ot_tree_t **message)
 done:
     ot_arrivals_free(arrivals);
     Py_XDECREF(objects);
-    for (size_t i = 0; handles != NULL && i < n_held; i++) {
-        Py_XDECREF(handles[i]);
+    for (size_t i = 0; made != NULL && i < n_made; i++) {
+        Py_XDECREF(made[i]);
     }
-    free_array(handles, few_handles);
+    free_array(made, few_made);
     free_array(here, few_here);
     return root;
 }

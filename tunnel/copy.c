@@ -18,14 +18,14 @@ proof_of(ot_copier_t *c)
 }
 
 static PyObject *
-leave_to_receiver(ot_proof_t *p, PyObject **slot, uint32_t index, bool is_handle)
+leave_to_receiver(ot_proof_t *p, PyObject **slot, uint32_t index, ot_source_t source)
 {
-    ot_fix_t fix = {slot, index, is_handle, (uint8_t)p->copier.what};
+    ot_fix_t fix = {slot, index, (uint8_t)source, (uint8_t)p->copier.what};
     if (ot_vec_push(&p->tree->fixes, fix) < 0) {
         return PyErr_NoMemory();
     }
     p->copier.left = true;
-    p->tree->rehash |= !is_handle;
+    p->tree->rehash |= source == OT_FROM_PICKLE;
     return Py_NewRef(Py_None);
 }
 
@@ -40,6 +40,17 @@ entry_copy(ot_proof_t *p, size_t i)
     return p->entries.items[i].copy;
 }
 
+/* An array is copied as all others are, once; that is, its data. */
+static PyObject *
+copy_array(ot_proof_t *p, PyObject *o, PyObject **slot)
+{
+    Py_ssize_t i = ot_proof_entry(p, o);
+    if (i < 0 || (p->entries.items[i].verdict != OT_ARRAY && ot_proof_array(p, i, false) < 0)) {
+        return NULL;
+    }
+    return leave_to_receiver(p, slot, p->entries.items[i].foreign, OT_FROM_ARRAYS);
+}
+
 static PyObject *
 copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
 {
@@ -48,6 +59,9 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
         return Py_NewRef(o);
     }
     const ot_kind_t *kind = ot_proof_kind(p, o);
+    if (ot_kind_is_ndata(kind, o)) {
+        return copy_array(p, o, slot);
+    }
     if (kind != NULL && kind->leaf && ot_proof_shares(p, o, kind)) {
         return Py_NewRef(o);
     }
@@ -72,7 +86,8 @@ copy_reference(ot_copier_t *c, PyObject *o, PyObject **slot)
     switch (e->verdict) {
     case OT_FOREIGN:
     case OT_HANDLE:
-        return leave_to_receiver(p, slot, e->foreign, e->verdict == OT_HANDLE);
+        return leave_to_receiver(p, slot, e->foreign,
+                                 e->verdict == OT_HANDLE ? OT_FROM_HELD : OT_FROM_PICKLE);
     case OT_THERE:
         return Py_NewRef(o);
     case OT_INSIDE:
@@ -129,7 +144,8 @@ ot_copy_outsiders(ot_proof_t *p)
         if (wanted && p->report != NULL) {
             p->report->because = ot_because_of_entry(i);
         }
-        if (wanted && entry_copy(p, i) == NULL) {
+        if (wanted &&
+            (e->ndata ? ot_proof_array(p, (Py_ssize_t)i, false) < 0 : entry_copy(p, i) == NULL)) {
             return -1;
         }
     }

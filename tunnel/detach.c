@@ -12,6 +12,7 @@
 #include "tunnel/foreign.h"
 #include "tunnel/path.h"
 #include "tunnel/proof.h"
+#include "tunnel/strict.h"
 #include "runtime/cpython/gc.h"
 #include "runtime/cpython/instance.h"
 #include "runtime/cpython/interp.h"
@@ -63,6 +64,14 @@ drop_held(const ot_interp_t *interp, ot_held_list_t *held)
 }
 
 static void
+drop_arrays(ot_tree_t *tree)
+{
+    while (tree->arrays.len > 0) {
+        ot_ndata_unref(tree->arrays.items[--tree->arrays.len]);
+    }
+}
+
+static void
 undo(ot_proof_t *p)
 {
     ot_tree_t *tree = p->tree;
@@ -82,6 +91,7 @@ undo(ot_proof_t *p)
     ot_numbers_drop(p);
     Py_CLEAR(tree->root);
     drop_held(p->interp, &tree->held); /* live handles have it all */
+    drop_arrays(tree);
     ot_classes_reset(tree);
     tree->containers.len = tree->fixes.len = 0;
     tree->rehash = false;
@@ -166,13 +176,17 @@ static bool
 takes_over(const ot_proof_t *p, const ot_kind_t *kind)
 {
     PyObject *root = p->root;
-    if (kind == NULL || kind->leaf || p->rule == OT_ROOT_KEPT || stays_whole(p) ||
+    bool array = ot_kind_is_ndata(kind, root);
+    if (kind == NULL || (kind->leaf && !array) || p->rule == OT_ROOT_KEPT || stays_whole(p) ||
         ot_py_collecting(PyInterpreterState_Get())) {
         return false;
     }
     bool alone = p->rule == OT_ROOT_OWNED && Py_REFCNT(root) == 1;
     bool emptied = p->rule != OT_ROOT_LENT && is_emptied(kind, root);
     bool ours = alone || emptied || ot_is_temporary(p->interp->consumers, root);
+    if (array) {
+        return ours && kind->ndata->gives(root);
+    }
     return ours && kind->shell != NULL && kind->inspect(root) != OT_PINNED && !has_split_dict(root);
 }
 
@@ -199,79 +213,21 @@ examine_contents(ot_proof_t *p, const ot_kind_t *kind)
     return ot_prove(p, e.copy, tracked) < 0 || ot_copy_outsiders(p) < 0 ? -1 : 0;
 }
 
+/* Takes the root's own data. */
+static int
+examine_array(ot_proof_t *p)
+{
+    Py_ssize_t i = ot_proof_entry(p, p->root);
+    return i < 0 || ot_proof_array(p, i, true) < 0 ? -1 : ot_copy_root(p);
+}
+
 static int
 examine(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
 {
     if (take_over) {
-        return examine_contents(p, kind);
+        return ot_kind_is_ndata(kind, p->root) ? examine_array(p) : examine_contents(p, kind);
     }
     return ot_copy_root(p);
-}
-
-/* An object that strict=True forbids: borrowed, NULL if there is none. And how many references
- * from outside are the reason. */
-static PyObject *
-find_shared(const ot_proof_t *p, Py_ssize_t *outside)
-{
-    for (size_t i = 0; i < p->entries.len; i++) {
-        const ot_proof_entry_t *e = &p->entries.items[i];
-        if (e->verdict == OT_FOREIGN && ot_foreign_by_name(e->obj)) {
-            continue;
-        }
-        Py_ssize_t ours = e->edges + (e->verdict == OT_FOREIGN ? 1 : 0); /* p->foreigners */
-        bool shared =
-            e->verdict == OT_OUTSIDE || (e->verdict == OT_FOREIGN && Py_REFCNT(e->obj) > ours);
-        if (shared && e->edges > 0) {
-            *outside = e->pinned ? 0 : Py_REFCNT(e->obj) - ours;
-            return e->obj;
-        }
-    }
-    return ot_numbers_find_shared(p, outside);
-}
-
-/* Gives the current exception its attributes. Without memory it goes without. */
-static void
-add_details(PyObject *path, Py_ssize_t count)
-{
-    PyObject *error = PyErr_GetRaisedException();
-    PyObject *number = PyLong_FromSsize_t(count);
-    if (number == NULL || PyObject_SetAttrString(error, "path", path) < 0 ||
-        PyObject_SetAttrString(error, "count", number) < 0) {
-        PyErr_Clear();
-    }
-    Py_XDECREF(number);
-    PyErr_SetRaisedException(error);
-}
-
-static void
-raise_shared(ot_proof_t *p, PyObject *o, Py_ssize_t outside)
-{
-    PyObject *path = ot_path_to(p->root, o);
-    if (path == NULL) {
-        return;
-    }
-    const char *type = Py_TYPE(o)->tp_name;
-    if (o == p->root) {
-        PyErr_Format(p->interp->shared_reference_error,
-                     "%U: this %s would be copied: an immutable, watched or exported root stays "
-                     "with the sender, and so does everything while the collector runs; send a "
-                     "list that holds it, or leave out strict=True",
-                     path, type);
-    } else if (outside > 0) {
-        PyErr_Format(p->interp->shared_reference_error,
-                     "%U: this %s would be copied, for something outside of the tree refers to it "
-                     "%zd time(s) (a variable, another container, a constant in code); drop those "
-                     "references, or leave out strict=True",
-                     path, type, outside);
-    } else {
-        PyErr_Format(p->interp->shared_reference_error,
-                     "%U: this %s would be copied: a weak reference, an exported buffer, a dict "
-                     "watcher or an instance can still look into it, or its type never moves; drop "
-                     "that, or leave out strict=True",
-                     path, type);
-    }
-    add_details(path, outside);
-    Py_DECREF(path);
 }
 
 /* 0, or -1 with SharedReferenceError set and everything undone. */
@@ -281,16 +237,17 @@ check_strict(ot_proof_t *p, const ot_kind_t *kind, bool take_over)
     PyObject *culprit = NULL;
     Py_ssize_t outside = 0;
     bool is_static = ot_is_process_static(p->root) || ot_is_module_static(p->root);
-    if (!take_over && kind != NULL && !kind->leaf && !is_static) {
+    bool array = ot_kind_is_ndata(kind, p->root);
+    if (!take_over && kind != NULL && (!kind->leaf || array) && !is_static) {
         culprit = Py_NewRef(p->root);
     } else {
-        culprit = Py_XNewRef(find_shared(p, &outside));
+        culprit = Py_XNewRef(ot_strict_culprit(p, &outside));
         if (culprit == NULL) {
             return 0;
         }
     }
     undo(p); /* finding the path may run Python code (repr of keys) */
-    raise_shared(p, culprit, outside);
+    ot_strict_raise(p, culprit, outside);
     Py_DECREF(culprit);
     return -1;
 }
@@ -313,7 +270,7 @@ reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     size_t fixes = 0, keys = 0;
     for (size_t i = 0; i < p->edges.len; i++) {
         ot_verdict_t verdict = p->entries.items[p->edges.items[i].entry].verdict;
-        fixes += verdict == OT_FOREIGN || verdict == OT_HANDLE;
+        fixes += verdict == OT_FOREIGN || verdict == OT_HANDLE || verdict == OT_ARRAY;
     }
     for (size_t i = 0; i < p->entries.len; i++) {
         keys += p->entries.items[i].key_edges > 0;
@@ -330,6 +287,22 @@ reserve_for_commit(ot_proof_t *p, ot_leftovers_t *leftovers)
     return ot_classes_reserve(p->tree);
 }
 
+/* Where what stands for the object in the receiver comes from; -1: it is in the tree. */
+static int
+source_of(const ot_proof_entry_t *e)
+{
+    switch (e->verdict) {
+    case OT_FOREIGN:
+        return OT_FROM_PICKLE;
+    case OT_HANDLE:
+        return OT_FROM_HELD;
+    case OT_ARRAY:
+        return OT_FROM_ARRAYS;
+    default:
+        return -1;
+    }
+}
+
 static void
 commit_edges(ot_proof_t *p, ot_leftovers_t *leftovers)
 {
@@ -340,8 +313,9 @@ commit_edges(ot_proof_t *p, ot_leftovers_t *leftovers)
             continue;
         }
         leftovers->items[leftovers->len++] = *edge->slot;
-        if (e->verdict == OT_FOREIGN || e->verdict == OT_HANDLE) {
-            ot_fix_t fix = {edge->slot, e->foreign, e->verdict == OT_HANDLE, (uint8_t)edge->what};
+        int source = source_of(e);
+        if (source >= 0) {
+            ot_fix_t fix = {edge->slot, e->foreign, (uint8_t)source, (uint8_t)edge->what};
             p->tree->fixes.items[p->tree->fixes.len++] = fix;
             *edge->slot = ot_slot_placeholder(edge->what);
         } else {
@@ -362,6 +336,9 @@ commit_entries(ot_proof_t *p)
         if ((e->verdict == OT_ROOT || e->verdict == OT_REHOMED) && !e->kind->leaf) {
             e->kind->disown(e->obj, e->copy);
         }
+        if (e->gives) {
+            e->kind->ndata->give(e->obj, tree->arrays.items[e->foreign]);
+        }
         if (e->key_edges > 0 && e->copy != NULL) {
             ot_key_t key = {e->obj, Py_NewRef(e->copy), e->verdict == OT_INTERNED};
             tree->keys.items[tree->keys.len++] = key;
@@ -381,7 +358,8 @@ static bool
 is_bare(const ot_tree_t *tree)
 {
     return tree->containers.cap == 0 && tree->classes.cap == 0 && tree->fixes.cap == 0 &&
-           tree->keys.cap == 0 && tree->held.cap == 0 && tree->pickle == NULL && !tree->rehash;
+           tree->keys.cap == 0 && tree->held.cap == 0 && tree->arrays.cap == 0 &&
+           tree->pickle == NULL && !tree->rehash;
 }
 
 /* Whether no cycle can go through the tree's containers: each inner one has one reference, and the root
@@ -393,7 +371,7 @@ is_acyclic(const ot_proof_t *p)
         const ot_proof_entry_t *e = &p->entries.items[i];
         bool single =
             e->verdict == OT_ROOT ? e->edges == 0 : e->verdict == OT_INSIDE && e->edges <= 1;
-        if (e->kind != NULL && !e->kind->leaf && !single) {
+        if (e->kind != NULL && !e->kind->leaf && !e->ndata && !single) {
             return false;
         }
     }
@@ -624,6 +602,8 @@ ot_tree_free(ot_tree_t *tree)
         ot_vec_free(&tree->classes);
         ot_vec_free(&tree->fixes);
         ot_vec_free(&tree->keys);
+        drop_arrays(tree);
+        ot_vec_free(&tree->arrays);
         assert(tree->held.len == 0);
         ot_vec_free(&tree->held);
         PyMem_RawFree(tree->pickle);

@@ -26,14 +26,29 @@ ot_tree_pickling_shared(ot_shared_t *shared)
     return 0;
 }
 
+/* Of a list of objects that the tree refers to; only: of the one that is in it. */
 static PyObject *
-pickle(const ot_interp_t *interp, PyObject *o)
+pickle(const ot_interp_t *interp, PyObject *objects, bool only)
 {
-    PyObject *bytes = PyObject_CallFunction(interp->dumps, "Oi", o, 5);
+    PyObject *bytes =
+        PyObject_CallFunction(interp->dumps, "OO", objects, only ? Py_True : Py_False);
     if (bytes != NULL && !PyBytes_Check(bytes)) {
         PyErr_Format(PyExc_TypeError, "pickle.dumps returned a %s", Py_TYPE(bytes)->tp_name);
         Py_CLEAR(bytes);
     }
+    return bytes;
+}
+
+PyObject *
+ot_foreign_pickle_one(const ot_interp_t *interp, PyObject *o)
+{
+    PyObject *alone = PyList_New(1);
+    if (alone == NULL) {
+        return NULL;
+    }
+    PyList_SET_ITEM(alone, 0, Py_NewRef(o));
+    PyObject *bytes = pickle(interp, alone, true);
+    Py_DECREF(alone);
     return bytes;
 }
 
@@ -83,7 +98,7 @@ explain_failure(const ot_interp_t *interp, PyObject *objects, PyObject *root)
     PyObject *first = PyErr_GetRaisedException();
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
         PyObject *o = Py_NewRef(PyList_GET_ITEM(objects, i));
-        PyObject *bytes = pickle(interp, o);
+        PyObject *bytes = ot_foreign_pickle_one(interp, o);
         if (bytes == NULL) {
             explain(interp, o, root);
             Py_DECREF(o);
@@ -112,7 +127,7 @@ ot_foreign_pickle(const ot_interp_t *interp, PyObject *objects, PyObject *root,
 {
     ot_held_list_t *outer = keeping; /* a __reduce__ may send something itself */
     keeping = kept;
-    PyObject *bytes = pickle(interp, objects);
+    PyObject *bytes = pickle(interp, objects, false);
     if (bytes == NULL) {
         explain_failure(interp, objects, root);
     }
@@ -131,8 +146,8 @@ ot_foreign_unpickle(const ot_interp_t *interp, const ot_tree_t *tree)
     Py_DECREF(bytes);
     for (size_t i = 0; objects != NULL && i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
-        bool there = PyList_CheckExact(objects) &&
-                     (fix->is_handle || fix->index < (size_t)PyList_GET_SIZE(objects));
+        bool there = PyList_CheckExact(objects) && (fix->source != OT_FROM_PICKLE ||
+                                                    fix->index < (size_t)PyList_GET_SIZE(objects));
         if (!there) {
             PyErr_SetString(PyExc_SystemError, "objtunnel: unpickling gave another list back");
             Py_CLEAR(objects);

@@ -18,4 +18,8 @@ bool ot_foreign_by_name(PyObject *o);
 /* Rebuilds them. Returns a new list of the right length, or NULL with an exception. Runs: e. */
 PyObject *ot_foreign_unpickle(const ot_interp_t *interp, const ot_tree_t *tree);
 
+/* The pickle of o alone, for what becomes of it: nothing is kept. A new bytes object; NULL with what pickling
+ * raised. Runs: e. */
+PyObject *ot_foreign_pickle_one(const ot_interp_t *interp, PyObject *o);
+
 #endif

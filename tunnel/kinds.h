@@ -11,6 +11,7 @@
 #ifndef OT_TUNNEL_KINDS_H
 #define OT_TUNNEL_KINDS_H
 
+#include "tunnel/ndata.h"
 #include "tunnel/visit.h"
 
 #include "include/objtunnel_kinds.h" /* after version.h, which must come before Python.h */
@@ -58,6 +59,20 @@ typedef enum {
     OT_PINNED,  /* something else can reach inside (weakref, buffer, watcher): copy, leave as is */
 } ot_inspection_t;
 
+/* Of arrays, whose data travel apart from the objects (ndata.h), whatever the array. */
+typedef struct {
+    /* Whether o is such an array; others of its type go by the rest of their row. Runs: -. */
+    bool (*is)(PyObject *o);
+
+    /* Whether o's data may change hands, if nothing outside of the tree refers to o. Runs: -. */
+    bool (*gives)(PyObject *o);
+
+    /* What describes o, with a copy of its data or without data yet: then `give` moves them there, cannot
+     * fail, and leaves o a valid object. make returns NULL with MemoryError. */
+    ot_ndata_t *(*make)(PyObject *o, bool copy);
+    void (*give)(PyObject *o, ot_ndata_t *n);
+} ot_ndata_row_t;
+
 typedef struct ot_kind {
     const char *name;
     bool leaf;         /* refers to nothing */
@@ -96,7 +111,16 @@ typedef struct ot_kind {
     /* Empties an emptiable object the ordinary way, giving up its references. May run Python
      * code. Used when the collector is at work and the root was copied. */
     int (*clear)(PyObject *o);
+
+    const ot_ndata_row_t *ndata; /* NULL: of no array */
 } ot_kind_t;
+
+/* Whether o, which follows the row, is an array whose data travel. kind may be NULL. Runs: -. */
+static inline bool
+ot_kind_is_ndata(const ot_kind_t *kind, PyObject *o)
+{
+    return kind != NULL && kind->ndata != NULL && kind->ndata->is(o);
+}
 
 /* Whether o is the same object in every interpreter (None, small ints, static types...). */
 bool ot_is_process_static(PyObject *o);

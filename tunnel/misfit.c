@@ -242,13 +242,115 @@ ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fix, P
         PyErr_Format(PyExc_TypeError,
                      "%U.%s: this can only be %s, and unpickling gave a %s object; the message is "
                      "kept",
-                     path, ot_slot_name(slot), ot_slot_expects(slot),
-                     o == NULL ? "Tunnel" : Py_TYPE(o)->tp_name);
+                     path, ot_slot_name(slot), ot_slot_expects(slot), Py_TYPE(o)->tp_name);
         Py_DECREF(path);
     }
     ot_vec_free(&s.steps);
     ot_ptrmap_free(&s.met);
     return -1;
+}
+
+/* ---- arrays that arrive as something else ------------------------------------------------------ */
+
+/* What one instance refers to itself. */
+typedef struct {
+    ot_visitor_t visitor; /* first: the callbacks find the rest by it */
+    ot_ptrmap_t changed;  /* the arrays that are no ndarrays here */
+    PyObject *found;      /* one of them, borrowed; NULL so far */
+} attributes_t;
+
+static int
+look_at(ot_visitor_t *v, PyObject **slot)
+{
+    attributes_t *a = (attributes_t *)v;
+    if (ot_ptrmap_get(&a->changed, *slot) != NULL) {
+        a->found = *slot;
+    }
+    return 0;
+}
+
+static int
+look_at_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
+{
+    return what == OT_SLOT_DICT ? ot_kind_dict.visit(*slot, v) : 0;
+}
+
+/* 0, or -1 with MemoryError. */
+static int
+note_changed(attributes_t *a, const ot_tree_t *tree, PyObject **made)
+{
+    for (size_t i = 0; i < tree->arrays.len; i++) {
+        bool changed =
+            PyMemoryView_Check(made[i]) || ot_kind_at_hand(Py_TYPE(made[i])) == &ot_kind_array;
+        if (changed && ot_ptrmap_add(&a->changed, made[i], 0) < 0) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Looks at the attributes of all instances. */
+static void
+look_at_instances(attributes_t *a, const ot_tree_t *tree)
+{
+    a->visitor = (ot_visitor_t){.edge = look_at, .key = meet_key, .typed = look_at_typed};
+    for (size_t i = 0; i < tree->classes.len; i++) {
+        const ot_tree_class_t *c = &tree->classes.items[i];
+        for (size_t k = 0; c->is_python && a->found == NULL && k < c->instances.len; k++) {
+            PyObject *o = (PyObject *)(c->instances.items[k] & ~(uintptr_t)OT_IS_COPY);
+            (void)ot_kind_at_hand(Py_TYPE(o))->visit(o, &a->visitor);
+        }
+    }
+}
+
+/* Lends the arrays' places what they will hold, or puts back what stands there in transit. */
+static void
+lend_arrays(const ot_tree_t *tree, PyObject **made, bool lend)
+{
+    for (size_t i = 0; i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        if (fix->source == OT_FROM_ARRAYS) {
+            *fix->slot = lend ? made[fix->index] : ot_slot_placeholder((ot_slot_t)fix->what);
+        }
+    }
+}
+
+int
+ot_check_array_attributes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject **made)
+{
+    attributes_t a = {0};
+    search_t s = {.arrivals = arrivals};
+    PyObject *path = NULL;
+    if (arrivals == NULL || tree->arrays.len == 0) {
+        return 0;
+    }
+    if (note_changed(&a, tree, made) < 0 || (a.changed.cap != 0 && ot_tree_own_keys(tree) < 0)) {
+        ot_ptrmap_free(&a.changed);
+        return -1;
+    }
+    if (a.changed.cap != 0) {
+        lend_arrays(tree, made, true);
+        ot_arrivals_lend(arrivals, true);
+        look_at_instances(&a, tree);
+        Py_ssize_t at = a.found == NULL ? -2 : find(&s, tree->root, a.found, NULL);
+        path = at == -2 ? NULL : spell(&s, at);
+        ot_arrivals_lend(arrivals, false);
+        lend_arrays(tree, made, false);
+    }
+    if (path != NULL) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "%U: this is a numpy.ndarray in an object of a class of its own, and NumPy is not "
+            "imported in this interpreter: send the arrays in lists, tuples and dicts, where "
+            "they arrive as memoryviews, or memoryview(array) in its place; the message is kept",
+            path);
+        Py_DECREF(path);
+    }
+    ot_vec_free(&s.steps);
+    ot_ptrmap_free(&s.met);
+    ot_ptrmap_free(&a.changed);
+    return a.found == NULL ? 0 : -1;
 }
 
 /* ---- what cannot be received ----------------------------------------------------------------- */
@@ -260,10 +362,11 @@ only_pickled(const ot_tree_t *tree)
     PyObject **slot = NULL;
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
-        if (!fix->is_handle && fix->index != 0) {
+        bool pickled = fix->source == OT_FROM_PICKLE;
+        if (pickled && fix->index != 0) {
             return NULL;
         }
-        if (!fix->is_handle && slot == NULL) {
+        if (pickled && slot == NULL) {
             slot = fix->slot;
         }
     }

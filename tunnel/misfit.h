@@ -4,10 +4,16 @@
 
 #include "tunnel/retype.h"
 
-/* Raises TypeError about fix, a place that holds one C type, and o, which is of another (borrowed;
- * NULL: a Tunnel). The tree is in transit, its classes are found, and it stays as it is.
+/* Raises TypeError about fix, a place that holds one C type, and o, which is of another (borrowed).
+ * The tree is in transit, its classes are found, and it stays as it is.
  * arrivals: NULL where the tree has none. Runs: m. Returns -1, possibly with MemoryError. */
 int ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fix, PyObject *o);
+
+/* Whether no instance of a Python class has an array for an attribute that is no ndarray here, where NumPy
+ * is not imported: its class would not expect a memoryview. made: what stands for each of the tree's arrays. The
+ * tree is in transit, its classes are found, and it stays as it is. 0, or -1 with TypeError, which
+ * names the place, or MemoryError. Runs: m. */
+int ot_check_array_attributes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject **made);
 
 /* Gives the current exception the attributes `where`, the path to the first object that cannot be had
  * here, and `type_name`, its class, and a note that says both. failed: that class; NULL: what was

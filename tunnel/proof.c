@@ -1,4 +1,4 @@
-/* proof.c: the tables of a proof: types, entries, what is pickled, handles, clones (see proof.h).
+/* proof.c: the tables of a proof: types, entries, what is pickled, handles, arrays, clones (see proof.h).
  *
  * Main invariant: an object has at most one entry, and a type at most one place in class_index.
  * Threading: the GIL is held; no Python code runs.
@@ -106,6 +106,11 @@ first_verdict(ot_proof_t *p, ot_proof_entry_t *e)
     if (ot_is_module_static(o)) {
         return OT_THERE;
     }
+    e->ndata = ot_kind_is_ndata(e->kind, o);
+    if (e->ndata) {
+        e->pinned = !e->kind->ndata->gives(o);
+        return e->pinned ? OT_OUTSIDE : OT_PENDING;
+    }
     ot_inspection_t inspection = e->kind->inspect(o);
     if (inspection != OT_MOVABLE && !ot_kind_copies(e->kind, o)) {
         return OT_FOREIGN; /* it cannot travel as it is, and we cannot copy it */
@@ -170,6 +175,29 @@ ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i)
     }
     p->entries.items[i].verdict = OT_FOREIGN;
     p->entries.items[i].foreign = (uint32_t)foreign;
+    return 0;
+}
+
+int
+ot_proof_array(ot_proof_t *p, Py_ssize_t i, bool take)
+{
+    ot_proof_entry_t *e = &p->entries.items[i];
+    if (p->report != NULL && !take && ot_report_copied(p->report, e->obj, true) < 0) {
+        return ot_no_memory();
+    }
+    ot_ndata_t *n = e->kind->ndata->make(e->obj, !take);
+    if (n == NULL) {
+        return -1;
+    }
+    if (ot_vec_push(&p->tree->arrays, n) < 0) {
+        ot_ndata_unref(n);
+        return ot_no_memory();
+    }
+    e->foreign = (uint32_t)p->tree->arrays.len - 1;
+    e->verdict = OT_ARRAY;
+    e->gives = take;
+    p->receipt.moved += take;
+    p->receipt.copied += !take;
     return 0;
 }
 
@@ -249,7 +277,7 @@ ot_proof_clone(ot_proof_t *p, PyObject *o, const ot_kind_t *kind)
 static void
 check_entry(const ot_proof_t *p, const ot_proof_entry_t *e)
 {
-    bool taken = e->verdict == OT_INSIDE || e->verdict == OT_REHOMED;
+    bool taken = e->verdict == OT_INSIDE || e->verdict == OT_REHOMED || e->gives;
     OT_MUST(e->verdict != OT_PENDING);
     OT_MUST(0 <= e->key_edges && e->key_edges <= e->edges && e->edges <= Py_REFCNT(e->obj));
     OT_MUST(!taken || e->edges == Py_REFCNT(e->obj) || ot_proof_shares(p, e->obj, e->kind));

@@ -23,6 +23,7 @@ typedef enum {
     OT_INTERNED, /* a str of the sender's intern table: copied */
     OT_FOREIGN,  /* of a type we do not know: pickled */
     OT_HANDLE,   /* of a shared object: the message holds that */
+    OT_ARRAY,    /* an array: its data travel, its own or a copy */
     OT_THERE,    /* of a module, and the same object in the receiver's: left as it is */
 } ot_verdict_t;
 
@@ -36,10 +37,12 @@ typedef struct {
     Py_ssize_t key_edges;  /* of these, from keys of all-str dicts */
     Py_ssize_t trial;      /* references from candidates, see settle_cycles */
     PyObject *copy;
-    uint32_t foreign; /* index among the pickled objects, or in tree->held */
+    uint32_t foreign; /* index among the pickled objects, in tree->held or in tree->arrays */
     ot_verdict_t verdict;
     bool explored;
     bool pinned;
+    bool ndata; /* it is an array whose data travel */
+    bool gives; /* OT_ARRAY: commit takes its own data */
 } ot_proof_entry_t;
 
 typedef struct {
@@ -137,6 +140,9 @@ int ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy);
 
 /* Has entry i's object pickled, though its type is known. 0, or -1 with MemoryError set. */
 int ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i);
+
+/* Has entry i's array travel: its own data (take), or a copy. 0, or -1 with MemoryError set. */
+int ot_proof_array(ot_proof_t *p, Py_ssize_t i, bool take);
 
 /* A new clone of o, for its row; the filling of a container is put on the work list. NULL with
  * MemoryError set. */

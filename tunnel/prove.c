@@ -124,6 +124,9 @@ static int
 admit(ot_proof_t *p, Py_ssize_t i)
 {
     ot_proof_entry_t *e = &p->entries.items[i];
+    if (e->ndata) {
+        return ot_proof_array(p, i, true);
+    }
     if (e->kind->inspect(e->obj) == OT_REHOME) {
         return rehome(p, i);
     }
@@ -462,7 +465,7 @@ ot_prove(ot_proof_t *p, PyObject *shell, bool tracked)
         if (e->verdict == OT_PENDING) {
             e->verdict = OT_OUTSIDE; /* a leaf with references elsewhere */
         }
-        if (e->verdict == OT_OUTSIDE && !ot_kind_copies(e->kind, e->obj) &&
+        if (e->verdict == OT_OUTSIDE && !e->ndata && !ot_kind_copies(e->kind, e->obj) &&
             ot_proof_make_foreign(p, (Py_ssize_t)i) < 0) {
             return -1;
         }

@@ -45,7 +45,7 @@ ot_report_copied(ot_report_t *report, PyObject *o, bool leaf)
 static PyObject *
 weigh(const ot_interp_t *interp, PyObject *o)
 {
-    PyObject *bytes = PyObject_CallFunction(interp->dumps, "Oi", o, 5);
+    PyObject *bytes = ot_foreign_pickle_one(interp, o);
     if (bytes != NULL) {
         PyObject *size = PyLong_FromSsize_t(PyObject_Size(bytes));
         Py_DECREF(bytes);
@@ -118,6 +118,11 @@ add_entry(ot_report_t *report, const ot_proof_entry_t *e, size_t i)
     case OT_INTERNED:
         cause.why = OT_WHY_INTERNED;
         return e->edges > 0 ? add_cause(report, cause) : 0;
+    case OT_ARRAY:
+        if (e->gives) {
+            return 0;
+        }
+        /* fall through */
     case OT_OUTSIDE:
         cause.why = why_outside(e, &cause.outside);
         return e->edges > 0 ? add_cause(report, cause) : 0;

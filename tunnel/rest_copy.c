@@ -9,14 +9,15 @@
 
 #include "tunnel/copying.h"
 #include "tunnel/kinds.h"
+#include "tunnel/ndarray.h"
 #include "tunnel/ptrmap.h"
 #include "tunnel/rehash.h"
 #include "runtime/cpython/gc.h"
 #include "runtime/cpython/stdlib.h"
 
-/* Invariant: placeholder[i] is an int of the rest's own that stands for held[i] wherever the tree
- * refers to a handle of it; n_placeholders is 0 or tree->held.len. Only a bare tree has no fields
- * after `bare` (tree.h): look at it first. */
+/* Invariant: placeholder[i] is an int of the rest's own, PLACEHOLDER + i, that stands for held[i] wherever the
+ * tree refers to a handle of it, and behind these for the arrays; n_placeholders is 0 or their number. Only a
+ * bare tree has no fields after `bare` (tree.h): look at it first. */
 struct ot_rest {
     ot_tree_t *tree; /* owned */
     bool has_arrays;
@@ -82,13 +83,14 @@ ot_rest_suits(const ot_tree_t *tree)
         return true;
     }
     for (size_t i = 0; i < tree->fixes.len; i++) {
-        if (!tree->fixes.items[i].is_handle) {
+        if (tree->fixes.items[i].source == OT_FROM_PICKLE) {
             return false;
         }
     }
     for (size_t i = 0; i < tree->classes.len; i++) {
         const ot_kind_t *kind = tree->classes.items[i].kind;
-        if (kind != NULL && kind != &ot_kind_array) { /* NULL: it was looked up (bool), no more */
+        bool suits = kind == NULL || kind == &ot_kind_array || kind->converts;
+        if (!suits) { /* NULL: it was looked up (bool), no more */
             return false;
         }
     }
@@ -100,7 +102,9 @@ put_placeholders(ot_rest_t *rest)
 {
     ot_tree_t *tree = rest->tree;
     for (size_t i = 0; i < tree->fixes.len; i++) {
-        *tree->fixes.items[i].slot = Py_NewRef(rest->placeholder[tree->fixes.items[i].index]);
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        size_t first = fix->source == OT_FROM_ARRAYS ? tree->held.len : 0;
+        *fix->slot = Py_NewRef(rest->placeholder[first + fix->index]);
     }
 }
 
@@ -124,11 +128,13 @@ free_rest(ot_rest_t *rest)
     PyMem_Free(rest);
 }
 
+static const long long PLACEHOLDER = INT64_C(1) << 62;
+
 /* A mortal object with an address of its own; too long for any free list. */
 static PyObject *
-new_placeholder(void)
+new_placeholder(size_t i)
 {
-    PyObject *number = PyLong_FromLongLong(INT64_C(1) << 62);
+    PyObject *number = PyLong_FromLongLong(PLACEHOLDER + (long long)i);
     PyObject *placeholder = number == NULL ? NULL : ot_kind_int.clone(number);
     Py_XDECREF(number);
     return placeholder;
@@ -137,7 +143,7 @@ new_placeholder(void)
 ot_rest_t *
 ot_rest_new(ot_tree_t *tree)
 {
-    size_t n = tree->bare ? 0 : tree->held.len;
+    size_t n = tree->bare ? 0 : tree->held.len + tree->arrays.len;
     ot_rest_t *rest = PyMem_Calloc(1, sizeof *rest + n * sizeof(PyObject *));
     if (rest == NULL) {
         PyErr_NoMemory();
@@ -145,7 +151,7 @@ ot_rest_new(ot_tree_t *tree)
     }
     rest->n_placeholders = n;
     for (size_t i = 0; i < n; i++) {
-        rest->placeholder[i] = new_placeholder();
+        rest->placeholder[i] = new_placeholder(i);
         if (rest->placeholder[i] == NULL) {
             free_rest(rest);
             return NULL;
@@ -172,6 +178,8 @@ typedef struct {
     OT_VEC(PyObject *) copies; /* owned: of what has several references */
     ot_copy_jobs_t jobs;
     PyTypeObject *array_type; /* borrowed: this interpreter's */
+    const ot_interp_t *interp;
+    const ot_rest_t *rest;
     PyObject *failed; /* owned: a copy that could not be remembered. Dropped only when what is in
                        * made.tracked is on the collector's list, as every copy that is freed */
 } copying_t;
@@ -195,9 +203,40 @@ remember(copying_t *c, PyObject *original, PyObject *copy)
     return 0;
 }
 
+/* The array that a placeholder stands for; NULL if o is none. Borrowed. */
+static const ot_ndata_t *
+array_at(const ot_rest_t *rest, PyObject *o)
+{
+    if (rest->tree->bare || rest->tree->arrays.len == 0 || !PyLong_CheckExact(o)) {
+        return NULL;
+    }
+    int overflow;
+    long long i = PyLong_AsLongLongAndOverflow(o, &overflow) - PLACEHOLDER;
+    size_t held = rest->tree->held.len;
+    bool ours = overflow == 0 && i >= (long long)held && i < (long long)rest->n_placeholders &&
+                rest->placeholder[i] == o;
+    return ours ? rest->tree->arrays.items[(size_t)i - held] : NULL;
+}
+
+static PyObject *
+copy_array(const ot_interp_t *interp, const ot_ndata_t *from)
+{
+    ot_ndata_t *n = ot_ndata_copy(from);
+    PyObject *o = n == NULL ? NULL : ot_ndata_object(interp, n);
+    if (o != NULL) {
+        ot_ndata_give(n, o);
+    }
+    ot_ndata_unref(n);
+    return o;
+}
+
 static PyObject *
 clone_object(copying_t *c, PyObject *o)
 {
+    const ot_ndata_t *n = array_at(c->rest, o);
+    if (n != NULL) {
+        return copy_array(c->interp, n);
+    }
     if (ot_rest_is_array(o)) {
         PyObject *array = ot_array_clone(c->array_type, o);
         if (array != NULL) {
@@ -260,7 +299,7 @@ copy_special(copying_t *c, const ot_interp_t *interp, const ot_rest_t *rest)
             return -1;
         }
     }
-    for (size_t i = 0; i < rest->n_placeholders; i++) {
+    for (size_t i = 0; i < tree->held.len; i++) {
         PyObject *handle = interp->handles.make(interp->handles.home, &tree->held.items[i]);
         if (remember(c, rest->placeholder[i], handle) < 0) {
             return -1;
@@ -275,6 +314,8 @@ ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *pa
     copying_t c = {
         .copier = {.copy = copy_reference, .part = add_part},
         .array_type = (PyTypeObject *)interp->classes->array,
+        .interp = interp,
+        .rest = rest,
     };
     PyObject *root = NULL;
     bool good = rest->tree->bare || copy_special(&c, interp, rest) == 0;
@@ -307,7 +348,7 @@ ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest)
 }
 
 bool
-ot_rest_has_handles(const ot_rest_t *rest)
+ot_rest_has_placeholders(const ot_rest_t *rest)
 {
     return rest->n_placeholders > 0;
 }

@@ -3,8 +3,8 @@
  * Purpose: a detached tree of built-in types stays as it lies, in no interpreter, and whoever wants
  * an equal one copies it: in C, without a lock, reading only.
  * Invariant: all that is reachable from the root is valid without looking anything up: keys that
- * the sender had interned are strs of the tree's own, a handle's place holds a placeholder, an
- * array.array, which in transit has no type, has one of ours that only knows how to free it. Nothing
+ * the sender had interned are strs of the tree's own, the places of a handle and of a NumPy array hold
+ * placeholders, an array.array, which in transit has no type, has one of ours that only knows how to free it. Nothing
  * of it is written to, refcounts included, from ot_rest_new until it is taken or freed.
  * Threading: copies may run at once, in any interpreters; taking and freeing are for who is alone
  * with it.
@@ -36,14 +36,14 @@ bool ot_rest_suits(const ot_tree_t *tree);
 ot_rest_t *ot_rest_new(ot_tree_t *tree);
 
 /* A new object of the caller's interpreter, equal to the root; shared references and cycles inside
- * the tree are kept. NULL with an exception. Runs: m; if there are arrays in it, e first (imports). */
+ * the tree are kept. NULL with an exception. Runs: m; if there are arrays in it, e. */
 PyObject *ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest);
 
 /* ot_rest_copy of a part of the tree: an object that the root reaches. */
 PyObject *ot_rest_copy_part(const ot_interp_t *interp, const ot_rest_t *rest, PyObject *part);
 
-/* Whether there is a handle in it. */
-bool ot_rest_has_handles(const ot_rest_t *rest);
+/* Whether there is a handle or a NumPy array in it. */
+bool ot_rest_has_placeholders(const ot_rest_t *rest);
 
 /* The root itself, moved into the interpreter; frees `rest`. NULL with MemoryError, and then it is
  * as it was. Runs: as a copy. */

@@ -17,6 +17,7 @@
 #include "runtime/vec.h"
 #include "tunnel/channel.h"
 #include "tunnel/class.h"
+#include "tunnel/ndata.h"
 #include "tunnel/temporary.h"
 #include "runtime/cpython/gc.h"
 
@@ -54,17 +55,26 @@ typedef struct {
     ot_class_cache_t *classes; /* what is known of types */
     ot_consumers_t *consumers; /* which callables may take a temporary's content */
     struct ot_proof **spare;   /* that of the last send, whose tables the next one uses again */
-    PyObject *dumps, *loads;   /* pickle's, or like them */
-    PyObject *remedy;          /* remedy(o): a str, what to do about what cannot be sent */
+    PyObject *dumps, *loads; /* dumps(list of objects): bytes; loads(bytes): a list of equal ones */
+    PyObject *remedy;        /* remedy(o): a str, what to do about what cannot be sent */
+    PyObject *ndarray; /* ndarray(format, shape): an ndarray, or None where NumPy is not imported */
+    PyTypeObject *array_data; /* ours, for memoryviews of arrays' data (ndata.h) */
     PyObject *shared_reference_error;
 } ot_interp_t;
+
+/* Where what fills a place comes from. */
+typedef enum {
+    OT_FROM_PICKLE,
+    OT_FROM_HELD,
+    OT_FROM_ARRAYS,
+} ot_source_t;
 
 /* A place that only the receiver can fill: it holds a placeholder in transit (slot.h). */
 typedef struct {
     PyObject **slot;
-    uint32_t index; /* into the list of pickled objects, or into held */
-    bool is_handle;
-    uint8_t what; /* ot_slot_t */
+    uint32_t index; /* into the list of pickled objects, held or arrays */
+    uint8_t source; /* ot_source_t */
+    uint8_t what;   /* ot_slot_t */
 } ot_fix_t;
 
 /* The sender's key object (an address, never followed) and the copy that stands for it. */
@@ -115,6 +125,7 @@ typedef struct {
     OT_VEC(ot_key_t) keys;
     ot_held_list_t held; /* of handles in fixes and, after them, of those that are pickled */
     char *pickle;        /* raw memory: one pickle of the list of foreign objects */
+    OT_VEC(ot_ndata_t *) arrays; /* owned references; in transit this is the only one to most */
     Py_ssize_t pickle_len;
     bool rehash;      /* some key may hash otherwise in the receiver */
     int64_t tried;    /* where disposing of it was tried in vain last: an interpreter's id */

@@ -19,7 +19,7 @@
 
 typedef struct {
     ot_shared_t head;
-    ot_value_t *content; /* owned: a LEAF or a TREE without Tunnels */
+    ot_value_t *content; /* owned: a LEAF or a TREE without placeholders */
     uint64_t secret;     /* of this region: proves that an address in a pickle is one of ours */
     uint64_t digest;     /* of the tree as it was frozen, where OT_CHECKS is on; 0: not known */
 } ot_frozen_t;

@@ -184,7 +184,7 @@ static bool
 can_be_frozen(const ot_value_t *v)
 {
     return v->form < OT_VALUE_HANDLE ||
-           (v->form == OT_VALUE_TREE && !ot_rest_has_handles(v->u.rest));
+           (v->form == OT_VALUE_TREE && !ot_rest_has_placeholders(v->u.rest));
 }
 
 static bool

@@ -1,36 +1,84 @@
-"""NumPy's objects, where they cannot move: no interpreter but the main one can import NumPy, so
-that they arrive as what the standard library has for them.
+"""NumPy's objects. One interpreter of a process can import NumPy, the others get what the standard library has.
 
-An array of one dimension whose items array.array can hold does not come here: tunnel/kinds/ndarray.c
-makes an array.array of it. This module is imported where NumPy has been.
+Arrays whose items struct has a character for do not come here: their data travel by themselves (tunnel/ndata.h). What
+comes is pickled. An object that stands in the tree itself becomes a Python object that equals it, or raises TypeError.
+What is inside of a pickled object (a DataFrame's arrays) stays NumPy's, and needs NumPy in the receiver.
+
+This module is imported where NumPy has been.
 """
 
 import sys
 
-from objtunnel._pickling import _HEAPTYPE, rebuild_view
+from objtunnel._pickling import _HEAPTYPE, number
 
 
-_built_in = {}  # the part of the table that stays the same
+def _here():
+    """The module numpy, None while it is being imported or if the name is a module's of the user's own."""
+    numpy = sys.modules.get("numpy")
+    if getattr(getattr(numpy, "__spec__", None), "_initializing", False):
+        return None
+    ndarray = getattr(numpy, "ndarray", None)
+    real = type(ndarray) is type and not ndarray.__flags__ & _HEAPTYPE and ndarray.__module__ == "numpy"
+    return numpy if real else None
+
+
+def empty(layout, shape):
+    """An array with any items; None where there is no NumPy."""
+    numpy = _here()
+    return None if numpy is None else numpy.empty(shape, layout)
+
+
+def scalar(value, typecode):
+    numpy = _here()
+    return value if numpy is None else numpy.dtype(typecode).type(value)
+
+
+# ---- what stands in the tree itself ---------------------------------------------------------------
+
+def plain(objects):
+    """The same objects with Python's in place of NumPy's. Raises TypeError for what has no equal."""
+    numpy = _here()
+    if numpy is None:
+        return objects
+    kinds = numpy.generic, numpy.ndarray, numpy.dtype
+    return [_plain(numpy, o) if isinstance(o, kinds) else o for o in objects]
+
+
+def _plain(numpy, o):
+    if isinstance(o, numpy.generic):
+        return _item(numpy, o)
+    if isinstance(o, numpy.dtype):
+        raise TypeError(f"dtypes exist only with NumPy: send its name, {o.str!r}")
+    if type(o) is not numpy.ndarray:
+        raise TypeError(f"{type(o).__qualname__} exists only with NumPy: send numpy.asarray(it)")
+    raise TypeError(f"neither a memoryview nor array.array can hold items of {o.dtype!r}")
+
+
+def _item(numpy, scalar):
+    """The Python object that it equals, of which no part is lost."""
+    if isinstance(scalar, (numpy.datetime64, numpy.timedelta64)):
+        raise TypeError(f"Python has no time with the unit of {scalar.dtype}")
+    o = scalar.item()
+    if type(o).__module__ == "numpy":
+        raise TypeError(f"Python has no number like {type(scalar).__qualname__}")
+    return o
+
+
+# ---- what is inside of pickled objects ------------------------------------------------------------
+
+_reducers = {}
 
 
 def reducers():
-    """Pickle's dispatch table for the NumPy types that there are now."""
-    numpy = sys.modules["numpy"]
-    if getattr(getattr(numpy, "__spec__", None), "_initializing", False):
-        return {}  # is being imported: there are no arrays to send yet
-    if not _is_real(numpy):
+    """Pickle's dispatch table for scalars: a number is pickled so that a receiver without NumPy can read it."""
+    numpy = _here()
+    if numpy is None:
         return {}
-    if not _built_in:
-        _built_in.update(dict.fromkeys(_subclasses(numpy.generic), _reduce_scalar))
-        _built_in.update(dict.fromkeys((numpy.dtype, *_subclasses(numpy.dtype)), _reduce_dtype))
-        _built_in[numpy.ndarray] = _reduce_array
-    return _built_in | dict.fromkeys(_subclasses(numpy.ndarray), _reduce_subclass)
-
-
-def _is_real(numpy):
-    """Whether sys.modules has NumPy: None there blocks the import, and a user's own module may have the name."""
-    ndarray = getattr(numpy, "ndarray", None)
-    return type(ndarray) is type and not ndarray.__flags__ & _HEAPTYPE and ndarray.__module__ == "numpy"
+    if not _reducers:
+        numbers = numpy.bool_, numpy.integer, numpy.floating, numpy.complexfloating, numpy.str_, numpy.bytes_
+        _reducers.update((cls, _reduce_scalar) for cls in _subclasses(numpy.generic)
+                         if issubclass(cls, numbers) and not issubclass(cls, numpy.timedelta64))
+    return _reducers
 
 
 def _subclasses(cls):
@@ -39,38 +87,8 @@ def _subclasses(cls):
         yield from _subclasses(subclass)
 
 
-def _reduce_array(a):
-    """A memoryview of a copy, with native formats; the array's own order of axes."""
-    try:
-        layout = memoryview(a[(slice(0, 0),) * a.ndim]).format
-    except (ValueError, BufferError):
-        layout = ""
-    if not a.dtype.isnative or layout.lstrip("@") not in _CASTABLE:
-        raise TypeError(f"no memoryview can hold items of {a.dtype!r}")
-    if a.size == 0 and a.ndim > 1:
-        raise TypeError(f"no memoryview can have the shape {a.shape}")
-    data = a.tobytes()
-    return rebuild_view, (bytearray(data) if a.flags.writeable else data, layout, a.shape)
-
-
-_CASTABLE = frozenset("bB?hHiIlLqQfde")
-
-
-def _reduce_subclass(a):
-    raise TypeError(f"{type(a).__qualname__} exists only with NumPy: send numpy.asarray(it)")
-
-
-def _reduce_dtype(dtype):
-    raise TypeError(f"dtypes exist only with NumPy: send its name, {dtype.str!r}")
-
-
 def _reduce_scalar(scalar):
-    """The Python object that it equals."""
     o = scalar.item()
     if type(o).__module__ == "numpy":
-        raise TypeError(f"Python has no number like {type(scalar).__qualname__}")
-    return _same, (o,)
-
-
-def _same(o):
-    return o
+        return scalar.__reduce__()  # longdouble
+    return number, (o, scalar.dtype.char)

@@ -1,6 +1,6 @@
 """What the tunnel has no row for travels as a pickle: how, and what to do where it cannot.
 
-The C side calls dumps() and loads() once per message, with a list of such objects, and remedy()
+The C side calls dumps_all() and loads() once per message, with a list of such objects, and remedy()
 where one cannot be pickled. dumps() is pickle's, but knows some types more; a table of reducers
 asks nothing of Python code for the objects of all other types. Only where that fails, or where
 something of __main__ is in it, everything is pickled again with an eye on each function and class:
@@ -15,6 +15,15 @@ import sys
 import types
 
 from objtunnel import _main
+
+
+def dumps_all(objects, only=False):
+    """The pickle of a list of objects that stand in the tree themselves; only: of the one in it, without the list.
+    NumPy's scalars become what they equal there, since only objects that hold others ask for NumPy's own types."""
+    if "numpy" in sys.modules:
+        from objtunnel import _numpy
+        objects = _numpy.plain(objects)
+    return dumps(objects[0] if only else objects)
 
 
 def dumps(o, protocol=5):
@@ -47,6 +56,9 @@ def _dump(pickler_type, o, protocol):
 
 
 def loads(data):
+    """Unpickles. Raises TypeError where the pickle needs NumPy and this interpreter has none."""
+    if data.find(b"numpy") >= 0 and "numpy" not in sys.modules and not _is_main_interpreter():
+        return _WithoutNumPy(io.BytesIO(data)).load()
     try:
         return pickle.loads(data)
     except AttributeError as error:
@@ -54,6 +66,43 @@ def loads(data):
         if problem is None:
             raise
         raise AttributeError(problem) from error
+
+
+def _is_main_interpreter():
+    from objtunnel import _core  # imports us
+    return _core._is_main_interpreter()
+
+
+class _WithoutNumPy(pickle.Unpickler):
+    """Says what is missing, instead of starting an import that can only fail."""
+
+    def find_class(self, module, name):
+        if module.partition(".")[0] == "numpy":
+            raise TypeError(f"{_NEEDS_NUMPY} ({module}.{name})")
+        try:
+            return super().find_class(module, name)
+        except ImportError as error:
+            raise TypeError(f"{_NEEDS_NUMPY} ({module}.{name}: {error})") from error
+
+
+_NEEDS_NUMPY = ("this object holds NumPy's objects and can only be received where NumPy is imported: send the arrays "
+                "themselves, which arrive as memoryviews, or what tolist() gives")
+
+
+def ndarray(layout, shape):
+    """An ndarray for the C side to fill; None where NumPy is not imported."""
+    if "numpy" not in sys.modules:
+        return None
+    from objtunnel import _numpy
+    return _numpy.empty(layout, shape)
+
+
+def number(value, typecode):
+    """A NumPy scalar that was in a pickled object; where NumPy is not imported, the Python object it equals."""
+    if "numpy" not in sys.modules:
+        return value
+    from objtunnel import _numpy
+    return _numpy.scalar(value, typecode)
 
 
 class _ByValue(pickle.Pickler):
@@ -176,6 +225,8 @@ _REMEDIES = {
     "module": "send the module's name and import it on the other side",
     "weakref.ReferenceType": "send what it refers to",
     "numpy.ndarray": "send its tolist(), or its tobytes() with dtype.str and shape",
+    "numpy.datetime64": "send str(it), or item() where that loses nothing",
+    "numpy.timedelta64": "send its astype(int) and its unit, or item() where that loses nothing",
 }
 
 _OTHERWISE = ("send what it holds instead (numbers, strings, containers), or make it picklable "

@@ -318,3 +318,11 @@ def test_in_a_worker(worker):
         assert list(explanation.receipt) == [2, 2, 0]
         assert explanation.findings[0].holders[0].startswith("`rows` in "), explanation.findings[0].holders
     """)
+
+
+def test_arrays_of_numpy():
+    np = pytest.importorskip("numpy", reason="no NumPy: pip install numpy into the venv")
+    kept = np.ones((2, 3))
+    found = explain([np.ones((2, 3)), kept])
+    assert [(f.what, f.path, f.objects) for f in found.findings] == [("copied", "$[1]", 1)]
+    assert found.receipt == (2, 1, 0) and "kept" in str(found)

@@ -3,6 +3,7 @@
  *
  * It moves with both of them if it is the only view of a bytes or bytearray object that nothing else
  * refers to: then no pointer changes. Otherwise the receiver gets a view of a copy of what it shows.
+ * A view of all of an array's data (ndata.h), which came from where NumPy is, goes on as that array.
  */
 #include "tunnel/kinds.h"
 
@@ -185,6 +186,73 @@ memoryview_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
     return 0;
 }
 
+/* ---- of an array's data ---------------------------------------------------------------------- */
+
+static bool
+same_sizes(const Py_ssize_t *a, const Py_ssize_t *b, int n)
+{
+    return n == 0 || memcmp(a, b, (size_t)n * sizeof *a) == 0;
+}
+
+/* The data that the view shows as they were received; NULL if it is another view. Borrowed. */
+static ot_ndata_t *
+ndata_of(const PyMemoryViewObject *v)
+{
+    ot_ndata_t *n = is_released(v) ? NULL : ot_array_data_of(v->mbuf->master.obj);
+    const Py_buffer *view = &v->view;
+    bool all = n != NULL && view->buf == n->data && view->ndim == n->ndim &&
+               view->format == n->format && view->readonly == n->readonly &&
+               same_sizes(view->shape, n->shape, n->ndim) &&
+               same_sizes(view->strides, n->strides, n->ndim);
+    return all ? n : NULL;
+}
+
+static bool
+is_ndata(PyObject *o)
+{
+    return ndata_of((PyMemoryViewObject *)o) != NULL;
+}
+
+/* Whether the view is the only way to the data. */
+static bool
+gives_data(PyObject *o)
+{
+    const PyMemoryViewObject *v = (PyMemoryViewObject *)o;
+    const _PyManagedBufferObject *buffer = v->mbuf;
+    return !(v->flags & _Py_MEMORYVIEW_RESTRICTED) && v->exports == 0 && v->weakreflist == NULL &&
+           Py_REFCNT(buffer) == 1 && buffer->exports == 1 && buffer->flags == 0 &&
+           Py_REFCNT(buffer->master.obj) == 1 && ot_ref_is_last(&ndata_of(v)->ref);
+}
+
+static ot_ndata_t *
+new_ndata(PyObject *o, bool copy)
+{
+    ot_ndata_t *n = ndata_of((PyMemoryViewObject *)o);
+    if (copy) {
+        return ot_ndata_copy(n);
+    }
+    ot_ndata_ref(n);
+    return n;
+}
+
+/* The view is as if it had been released. */
+static void
+give_data(PyObject *o, ot_ndata_t *n)
+{
+    PyMemoryViewObject *v = (PyMemoryViewObject *)o;
+    (void)n;
+    v->flags |= _Py_MEMORYVIEW_RELEASED;
+    v->mbuf->exports--;
+    ot_array_data_forget(v->mbuf->master.obj);
+}
+
+static const ot_ndata_row_t ndata_row = {
+    .is = is_ndata,
+    .gives = gives_data,
+    .make = new_ndata,
+    .give = give_data,
+};
+
 const ot_kind_t ot_kind_memoryview = {
     .name = "memoryview",
     .keeps_hash = true,
@@ -193,4 +261,5 @@ const ot_kind_t ot_kind_memoryview = {
     .visit = memoryview_visit,
     .clone = memoryview_clone,
     .fill = memoryview_fill,
+    .ndata = &ndata_row,
 };

@@ -242,3 +242,78 @@ def grow_arrays(there, back):
     gc.collect()
     back.send(got)
     return True
+
+
+def looks(a):
+    """What a worker says of what arrives for an array."""
+    kind = "array" if a.ndim == 1 and a.dtype.char in "bBhHiIlLqQfd" else "memoryview"
+    return kind, memoryview(a).format, a.shape, a.tolist()
+
+
+def look_at_array(there, back):
+    """In a worker: sends it back after use."""
+    tree = there.recv(timeout=60)
+    a = memoryview(tree[0])
+    look = type(tree[0]).__name__, a.format, a.shape, a.tolist()
+    a.release()
+    gc.collect()
+    back.send(tree)
+    return look
+
+
+def try_to_write(tunnel):
+    a, = tunnel.recv(timeout=60)
+    try:
+        a[0, 0] = 1
+    except TypeError as error:
+        return type(error).__name__
+
+
+def total(a):
+    return sum(memoryview(a).cast("B").cast(a.format))
+
+
+def mark_and_return(there, back):
+    tree = there.recv(timeout=60)
+    tree[0][0, 0, 0] = 7
+    return str(tuple(back.send(tree)))
+
+
+def send_parts(there, back):
+    view, = there.recv(timeout=60)
+    tree = [view, view.cast("B"), view.toreadonly()]
+    del view
+    return str(tuple(back.send(tree)))
+
+
+def receive_and_leave(tunnel):
+    """The tree goes with the worker's module."""
+    global left
+    left = tunnel.recv(timeout=60)
+
+
+def read_shared(d, items):
+    assert type(d["both"][0]) is memoryview and d["both"][2:] == ["text", 2**62, 2**62 + 1]
+    first, second = d["both"][:2]
+    assert first is second and items[0]["a"].tolist() == d["a"].tolist()
+    return d["a"].tolist()
+
+
+def open_box(box):
+    with box as tree:
+        assert tree[0][1, 1] == 5
+        tree[0][0, 0] = 2
+
+
+class Holder:
+    def __init__(self, a):
+        self.a = a
+
+
+def receive(tunnel):
+    return len(tunnel.recv(timeout=60))
+
+
+def call_it(tunnel):
+    call, = tunnel.recv(timeout=60)
+    return str(call())
