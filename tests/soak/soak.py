@@ -13,11 +13,17 @@ quiet, and these must be exact:
 - tunnels and shared objects in the process: back to what they were before;
 - exceptions that Python could only print: none.
 
-Resident memory must be flat. After the warm-up (a quarter of the time, a minute at least) the rest of the time is
-cut into ten parts, and each part has its least resident memory. The Theil-Sen slope over these ten, times nine, is
-the growth. It may be 8 MB and 5 % of the median, and beside that, for each interpreter that came and went, what one
-costs that only imports the same modules (a process of its own is asked; 3.13 frees an interpreter's memory in part
-only) and 64 kB: a block that stays behind keeps its page and its segment's header in the heap.
+Memory must be flat. After the warm-up (a quarter of the time, a minute at least) the rest of the time is cut into ten
+parts, and each part has its least memory. The Theil-Sen slope over these ten, times nine, is the growth. Which memory:
+
+- under PYTHONMALLOC=malloc the live bytes of malloc, which is exact: what nobody refers to any more and is not freed
+  would be in it. The growth may be 0.5 MB and 1 % of the median, and for each interpreter that came and went what
+  an idle one leaves live and 4 kB;
+- on objtunnel's heap resident memory, with the holes that a heap keeps: 8 MB and 5 % of the median, and for each
+  interpreter what an idle one costs and 64 kB (a block that stays behind keeps its page and its segment's header).
+
+An idle interpreter imports the same modules and does nothing; a process of its own is asked. 3.13 frees an interpreter's
+memory in part only.
 
 Any violation ends the run with exit status 1. A line a minute says how far it is. A round can be run again by its
 number; what the scheduler decides, a seed cannot repeat.
@@ -43,6 +49,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "python" / "helpers")]
 
 import acts  # noqa: E402
 import jobs  # noqa: E402
+import left_behind  # noqa: E402
 import objtunnel  # noqa: E402
 import stress  # noqa: E402
 from objtunnel import Interpreter, LockingDict, Tunnel, _core  # noqa: E402
@@ -52,13 +59,15 @@ ACTS_A_ROUND = 3  # of each thread
 RECIPES = 150
 HANG = 600  # seconds without the end of a round
 PARTS = 10  # of the time after the warm-up
-GROWTH = 8.0, 0.05  # MB, and a share of the median
-PINNED = 64e3  # bytes that an interpreter may leave beside what an idle one does
+EXACT = os.environ.get("PYTHONMALLOC") == "malloc"
+MEASURE = "live" if EXACT else "resident"
+GROWTH = (0.5, 0.01) if EXACT else (8.0, 0.05)  # MB, and a share of the median
+MORE = 4e3 if EXACT else 64e3  # bytes that an interpreter may leave beside what an idle one does
 
 
-def resident():
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * 4096 / 1e6
+def memory():
+    """MB of it."""
+    return left_behind.live() / 1e6 if EXACT else left_behind.resident() / 1e6
 
 
 # ---- what an interpreter leaves behind that only came and went ----------------------------------------
@@ -66,10 +75,9 @@ def resident():
 
 LEFT_BY_IDLE = """
 import gc, sys
+import left_behind
 from objtunnel import Interpreter
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+measure = getattr(left_behind, sys.argv[2])
 modules = sys.argv[1].split(",")
 def come_and_go():
     interpreter = Interpreter()
@@ -80,36 +88,35 @@ def come_and_go():
             pass
     interpreter.close()
 for _ in range(15): come_and_go()
-before = resident()
+before = measure()
 for _ in range(60): come_and_go()
 gc.collect()
-print((resident() - before) / 60)
+print((measure() - before) / 60)
 """
 
 
 def left_by_idle(modules):
-    """Bytes by which resident memory grows for each interpreter that imports the same modules and does nothing else.
+    """Bytes by which memory grows for each interpreter that imports the same modules and does nothing else.
 
-    3.13 does not free all of an interpreter's memory, and what it leaves keeps pages of the heap. That objtunnel adds
-    nothing to it is counted exactly by tests/python/test_interpreter_leaves.py.
+    That objtunnel adds nothing to what stock Python leaves is counted by tests/python/test_interpreter_leaves.py.
     """
     folders = os.pathsep.join(folder for folder in sys.path if folder)
-    done = subprocess.run([sys.executable, "-c", LEFT_BY_IDLE, ",".join(modules)],
+    done = subprocess.run([sys.executable, "-c", LEFT_BY_IDLE, ",".join(modules), MEASURE],
                           env={**os.environ, "PYTHONPATH": folders}, stdout=subprocess.PIPE, text=True, check=True)
     return max(0.0, float(done.stdout))
 
 
-# ---- resident memory -----------------------------------------------------------------------------------
+# ---- memory --------------------------------------------------------------------------------------------
 
 
 class Memory:
-    """Resident memory at the end of each round, and what may be of its growth."""
+    """Memory at the end of each round, and what may be of its growth."""
 
     def __init__(self):
         self.samples = []  # (seconds, MB, interpreters made so far)
 
     def note(self, seconds, made):
-        self.samples.append((seconds, resident(), made))
+        self.samples.append((seconds, memory(), made))
 
     def verdict(self, seconds, idle):
         """(whether it is flat, a line that says why)."""
@@ -124,12 +131,12 @@ class Memory:
         growth = slope * (PARTS - 1)
         made = late[-1][2] - late[0][2]
         allowed = GROWTH[0] + GROWTH[1] * median(lows)
-        of_idle = made * (idle + PINNED) / 1e6
+        of_idle = made * (idle + MORE) / 1e6
         per_hour = slope / width * 3600
-        line = (f"memory: after {warm:.0f} s of warm-up it grew by {growth:.1f} MB in {seconds - warm:.0f} s "
+        line = (f"{MEASURE} memory: after {warm:.0f} s of warm-up it grew by {growth:.1f} MB in {seconds - warm:.0f} s "
                 f"({per_hour:.1f} MB an hour; lows {' '.join(f'{mb:.0f}' for mb in lows)}); allowed: {allowed:.1f} MB, "
                 f"and {of_idle:.1f} MB for {made} interpreters that came and went (one that only imports leaves "
-                f"{idle / 1e3:.0f} kB; {PINNED / 1e3:.0f} kB more may be kept by blocks that stay behind)")
+                f"{idle / 1e3:.1f} kB; {MORE / 1e3:.0f} kB more are allowed)")
         return growth <= allowed + of_idle, line
 
 
@@ -267,7 +274,7 @@ class Soak:
                 print(f"soak: {(now - began) / 60:5.1f} min, {done} rounds, {self.messages} messages, "
                       f"{self.made[0]} interpreters came and went, {self.alarms_sent} signals, "
                       f"{self.received} from callbacks, {self.counts['send timeouts']} + "
-                      f"{self.counts['recv timeouts']} timeouts, {resident():.0f} MB", flush=True)
+                      f"{self.counts['recv timeouts']} timeouts, {memory():.1f} MB", flush=True)
         faulthandler.cancel_dump_traceback_later()
         return good, time.monotonic() - began
 
@@ -298,7 +305,7 @@ def main():
     flat, line = soak.memory.verdict(seconds, idle)
     print(f"soak: {line}")
     if not flat:
-        print("soak: VIOLATION: resident memory is not flat")
+        print(f"soak: VIOLATION: {MEASURE} memory is not flat")
     print(f"soak: {'no violation' if good and flat else 'FAILED'} in {seconds / 60:.1f} minutes, seed {seed}")
     return 0 if good and flat else 1
 

@@ -29,6 +29,11 @@ def live():
     return info.uordblks + info.hblkhd
 
 
+def resident():
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096
+
+
 def ours():
     from objtunnel import Interpreter
     interpreter = Interpreter()
