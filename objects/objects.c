@@ -26,11 +26,11 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     return ot_import_into("objtunnel._errors", "LockAbandonedError", &home->lock_abandoned) < 0 ||
                    ot_array_type_add(home) < 0 || ot_lock_types_add(home) < 0 ||
                    ot_semaphore_types_add(home) < 0 || ot_barrier_type_add(home) < 0 ||
-                   ot_box_type_add(home) < 0 || ot_frozen_types_add(home) < 0 ||
-                   ot_ldict_type_add(home) < 0 || ot_file_type_add(home) < 0 ||
-                   ot_list_type_add(home) < 0 || ot_running_types_add(home) < 0 ||
-                   ot_behaviour_functions_add(home) < 0 || ot_opaque_watch(home) < 0 ||
-                   ot_live_objects_add(home) < 0
+                   ot_global_lock_type_add(home) < 0 || ot_box_type_add(home) < 0 ||
+                   ot_frozen_types_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
+                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0 ||
+                   ot_running_types_add(home) < 0 || ot_behaviour_functions_add(home) < 0 ||
+                   ot_opaque_watch(home) < 0 || ot_live_objects_add(home) < 0
                ? -1
                : 0;
 }

@@ -1,8 +1,8 @@
 /* globals.c: process-wide state seen from Python: process_globals(), and what process_global() needs.
  *
- * Main invariant: a process_global is a resource by key in a registry: a channel that holds one
- * message, [value], but for the moments in which somebody takes a copy. An interpreter that asked
- * for it has one use, until its _core module goes.
+ * Main invariant: a process_global is a shared object with its key as name, and holds a value (value.h), which
+ * is never changed: each interpreter gets a copy. A registry sees to it that one factory makes it while others
+ * wait, and counts its users: an interpreter that asked for it has one use, until its _core module goes.
  * Threading: the caller's GIL; the registry's own lock and waiting, include/objtunnel_global.h.
  */
 #include "objtunnel/state.h"
@@ -10,51 +10,75 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "objects/core/value.h"
+
 #include "runtime/checks.h" /* first: it decides whether the header below checks */
 
 #include "include/objtunnel_global.h"
 
 /* ---- process_global --------------------------------------------------------------------------- */
 
-/* The state of the module that puts its values right now; a message is disposed of by it. */
-static _Thread_local ot_state_t *leaving;
+typedef struct {
+    ot_shared_t head;
+    ot_value_t *value; /* owned */
+} process_value_t;
+
+static void
+process_value_free(ot_shared_t *self)
+{
+    ot_value_unref(((process_value_t *)self)->value);
+    free(self);
+}
+
+static const ot_shared_kind_t process_value_kind = {"process_global", process_value_free, NULL,
+                                                    NULL};
 
 static void
 destroy_value(const char *key, void *value)
 {
     (void)key;
-    if (leaving != NULL) {
-        ot_tree_dispose_chain(&leaving->interp, ot_channel_unref(value));
-    }
-    /* Otherwise the interpreter ended with its _core module leaked, and nobody is left who could
-     * free objects: the channel and its message stay. */
+    ot_shared_unref(value);
 }
 
 static ot_registry_t values = OT_REGISTRY_INIT("objtunnel.process_global", destroy_value);
 
+/* Refs: steals the value, also on failure. */
+static ot_shared_t *
+new_process_value(const char *key, ot_value_t *value)
+{
+    process_value_t *made = calloc(1, sizeof *made);
+    ot_shared_t *entered = NULL;
+    if (made != NULL) {
+        made->value = value;
+        entered = ot_shared_init_named(&made->head, &process_value_kind, key);
+    }
+    if (entered != NULL && entered == &made->head) {
+        return entered;
+    }
+    if (entered != NULL) { /* the registry has one at a time */
+        PyErr_Format(PyExc_SystemError, "objtunnel: process_global '%s' is there already", key);
+        ot_shared_unref(entered);
+    } else {
+        PyErr_NoMemory();
+    }
+    free(made);
+    ot_value_unref(value);
+    return NULL;
+}
+
 static int
 create_value(const char *key, void *factory, void **value)
 {
-    (void)key;
-    PyObject *tunnel = PyObject_CallNoArgs(factory);
-    if (tunnel == NULL) {
-        return -1;
-    }
-    ot_state_t *state = ot_state_current();
-    int rc = -1;
-    if (state != NULL && !Py_IS_TYPE(tunnel, state->tunnel_type)) {
-        PyErr_SetString(PyExc_TypeError, "a Tunnel is wanted");
-    } else if (state != NULL) {
-        *value = ot_tunnel_channel(tunnel);
-        ot_channel_ref(*value);
-        rc = 0;
-    }
-    Py_DECREF(tunnel);
-    return rc;
+    ot_objects_t *home = ot_objects_current();
+    PyObject *made = home == NULL ? NULL : PyObject_CallNoArgs(factory);
+    ot_value_t *v = made == NULL ? NULL : ot_value_new_own(home, made);
+    Py_XDECREF(made);
+    *value = v == NULL ? NULL : new_process_value(key, v);
+    return *value == NULL ? -1 : 0;
 }
 
-/* A forked child has no messages (tunnel/channel.c) and maybe not the interpreters that made them:
- * its values are its own. */
+/* A forked child has maybe not the interpreters that made the values, and tunnels in them are empty there: its
+ * values are its own. */
 static PyObject *
 key_in_this_process(PyObject *key)
 {
@@ -66,79 +90,41 @@ key_in_this_process(PyObject *key)
     return PyUnicode_FromFormat("%U (child %d)", key, pid);
 }
 
-static void
-put_value(ot_state_t *state, const char *key)
-{
-    ot_state_t *outer = leaving;
-    leaving = state;
-    (void)ot_registry_put_for(&values, key, state);
-    leaving = outer;
-}
-
 void
 ot_globals_leave(ot_state_t *state)
 {
     PyObject *keys = state->process_keys;
     for (Py_ssize_t i = 0; keys != NULL && i < PyList_GET_SIZE(keys); i++) {
-        put_value(state, PyUnicode_AsUTF8(PyList_GET_ITEM(keys, i)));
+        (void)ot_registry_put_for(&values, PyUnicode_AsUTF8(PyList_GET_ITEM(keys, i)), state);
     }
     Py_CLEAR(state->process_keys);
 }
 
-/* Takes the message [value], puts [copy of value] in its place, and returns value. In C, so that
- * no Ctrl-C comes between. If there can be no copy the original goes back. */
-static PyObject *
-copy_message(PyObject *tunnel)
-{
-    PyObject *box = PyObject_CallMethod(tunnel, "recv", NULL);
-    if (box == NULL) {
-        return NULL;
-    }
-    PyObject *value = Py_NewRef(PyList_GET_ITEM(box, 0));
-    PyObject *receipt = PyObject_CallMethod(tunnel, "send", "O", box); /* value is ours: copied */
-    if (receipt == NULL) {
-        PyObject *error = PyErr_GetRaisedException();
-        Py_CLEAR(value);
-        receipt = PyObject_CallMethod(tunnel, "send", "O", box); /* moved */
-        if (receipt == NULL) { /* nobody shall wait for what will not come */
-            PyErr_Clear();
-            Py_XDECREF(PyObject_CallMethod(tunnel, "close", NULL));
-        }
-        PyErr_SetRaisedException(error);
-    }
-    Py_XDECREF(receipt);
-    Py_DECREF(box);
-    return value;
-}
-
-/* _process_value(key, factory): a copy of the value in the tunnel that the process has for key, and
- * that the first one's factory makes. */
+/* _process_value(key, factory): a copy of the value that the process has for key, and that the first one's
+ * factory makes. */
 static PyObject *
 process_value(PyObject *module, PyObject *args)
 {
     ot_state_t *state = ot_state_of_module(module);
-    PyObject *key, *factory, *tunnel = NULL, *value = NULL;
-    void *channel;
+    PyObject *key, *factory, *value;
+    void *shared;
     if (!PyArg_ParseTuple(args, "UO:_process_value", &key, &factory)) {
         return NULL;
     }
     key = key_in_this_process(key);
     const char *text = key == NULL ? NULL : PyUnicode_AsUTF8(key);
     if (text == NULL ||
-        ot_registry_get_for(&values, text, state, create_value, factory, &channel) < 0) {
+        ot_registry_get_for(&values, text, state, create_value, factory, &shared) < 0) {
         Py_XDECREF(key);
         return NULL;
     }
-    ot_channel_ref(channel);
-    tunnel = ot_tunnel_steal(state, channel);
-    value = tunnel == NULL ? NULL : copy_message(tunnel);
+    value = ot_value_copy(&state->objects, ((process_value_t *)shared)->value);
     if (value == NULL || PyList_Append(state->process_keys, key) < 0) {
         PyObject *error = PyErr_GetRaisedException();
         Py_CLEAR(value);
-        put_value(state, text);
+        (void)ot_registry_put_for(&values, text, state);
         PyErr_SetRaisedException(error);
     }
-    Py_XDECREF(tunnel);
     Py_DECREF(key);
     return value;
 }
@@ -250,7 +236,7 @@ static PyMethodDef functions[] = {
      "What process-wide state is in use, by extensions that have objtunnel.h, and by objtunnel\n"
      "itself: a list of ProcessGlobal(name, key, state, users, inits, age,\n"
      "needed_by). Extensions with the header-only variant are on their own and not listed.\n\n"
-     ">>> lock = GlobalLock('doc'); [g.key for g in process_globals() if g.key == 'doc']\n['doc']"},
+     ">>> v = process_global('doc', list); [g.key for g in process_globals() if g.key == 'doc']\n['doc']"},
     {"_process_value", process_value, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

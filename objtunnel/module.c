@@ -241,8 +241,8 @@ module_exec(PyObject *module)
                    ot_objects_add(module, &state->objects) < 0 ||
                    ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
                    ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||
-                   ot_lock_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
-                   ot_dump_add(module) < 0 || ot_explain_add(module, state) < 0
+                   ot_globals_add(module, state) < 0 || ot_dump_add(module) < 0 ||
+                   ot_explain_add(module, state) < 0
                ? -1
                : 0;
 }
@@ -268,7 +268,6 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->tunnel_closed);
     Py_VISIT(state->tunnel_timeout);
     Py_VISIT(state->tunnel_send_timeout);
-    Py_VISIT(state->lock_type);
     Py_VISIT(state->process_global_type);
     Py_VISIT(state->process_keys);
     int rc = ot_consumers_traverse(&state->consumers, visit, arg);
@@ -292,7 +291,10 @@ module_free(void *self)
     ot_tree_drop_spare(&state->interp);
     ot_class_cache_clear(&state->classes);
     ot_consumers_clear(&state->consumers);
+    ot_objects_set_leaving(
+        &state->objects); /* values are disposed of, and nothing can be imported any more */
     ot_globals_leave(state);
+    ot_objects_set_leaving(NULL);
     ot_objects_clear(&state->objects);
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
@@ -313,7 +315,6 @@ module_free(void *self)
     Py_CLEAR(state->tunnel_closed);
     Py_CLEAR(state->tunnel_timeout);
     Py_CLEAR(state->tunnel_send_timeout);
-    Py_CLEAR(state->lock_type);
     Py_CLEAR(state->process_global_type);
 }
 

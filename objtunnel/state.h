@@ -16,7 +16,7 @@ typedef struct {
     struct ot_proof *spare; /* owned */
     PyObject *module;       /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
-    PyTypeObject *lock_type, *process_global_type;
+    PyTypeObject *process_global_type;
     PyObject *blank_receipt,
         *last_receipt; /* owned or NULL: one to be filled, and send's last, of last_counts */
     ot_receipt_t last_counts;
@@ -53,7 +53,6 @@ int ot_tunnel_add(PyObject *module, ot_state_t *state);
 int ot_gil_add(PyObject *module, ot_state_t *state);
 int ot_worker_type_add(PyObject *module, ot_state_t *state);
 int ot_capi_add(PyObject *module, ot_state_t *state);
-int ot_lock_add(PyObject *module, ot_state_t *state);
 int ot_globals_add(PyObject *module, ot_state_t *state);
 int ot_dump_add(PyObject *module);
 int ot_explain_add(PyObject *module, ot_state_t *state);

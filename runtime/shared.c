@@ -10,14 +10,23 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/checks.h"
 #include "runtime/waitlist.h"
+
+/* An object's name, in the list of all: they are few, and asked for seldom. Under registry_lock, but for `text`. */
+struct ot_name {
+    struct ot_name *next, *prev;
+    ot_shared_t *owner;
+    char text[];
+};
 
 enum { BUCKETS = 1024 }; /* ids are consecutive, so they spread evenly */
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static ot_shared_t *buckets[BUCKETS];
+static struct ot_name *names; /* of live objects */
 static uint64_t last_id;
 static size_t live;
 static ot_holder_t *holders;
@@ -82,6 +91,7 @@ check_object_locked(const ot_shared_t *o)
     OT_MUST(o->kind != NULL && 0 < o->id && o->id <= last_id);
     OT_MUST(o->prev != NULL ? o->prev->next == o : buckets[o->id % BUCKETS] == o);
     OT_MUST(o->next == NULL || o->next->prev == o);
+    OT_MUST(o->name == NULL || o->name->owner == o);
 }
 
 static void
@@ -109,14 +119,9 @@ ot_shared_check(void)
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
-void
-ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind)
+static void
+enter_locked(ot_shared_t *self)
 {
-    pthread_once(&fork_once, install_fork_handlers);
-    ot_ref_init(&self->ref);
-    self->kind = kind;
-    self->prev = NULL;
-    pthread_mutex_lock(&registry_lock);
     self->id = ++last_id;
     ot_shared_t **bucket = &buckets[self->id % BUCKETS];
     self->next = *bucket;
@@ -126,7 +131,91 @@ ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind)
     *bucket = self;
     live++;
     OT_CHECK(check_object_locked(self));
+}
+
+static void
+prepare(ot_shared_t *self, const ot_shared_kind_t *kind)
+{
+    pthread_once(&fork_once, install_fork_handlers);
+    ot_ref_init(&self->ref);
+    self->kind = kind;
+    self->name = NULL;
+    self->prev = NULL;
+}
+
+void
+ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind)
+{
+    prepare(self, kind);
+    pthread_mutex_lock(&registry_lock);
+    enter_locked(self);
     pthread_mutex_unlock(&registry_lock);
+}
+
+static ot_shared_t *
+find_named_locked(const ot_shared_kind_t *kind, const char *name)
+{
+    for (struct ot_name *n = names; n != NULL; n = n->next) {
+        /* One on its way out (count zero, waiting for registry_lock) is gone already. */
+        if (n->owner->kind == kind && strcmp(n->text, name) == 0 &&
+            ot_ref_inc_unless_zero(&n->owner->ref)) {
+            return n->owner;
+        }
+    }
+    return NULL;
+}
+
+ot_shared_t *
+ot_shared_find_named(const ot_shared_kind_t *kind, const char *name)
+{
+    pthread_mutex_lock(&registry_lock);
+    ot_shared_t *found = find_named_locked(kind, name);
+    pthread_mutex_unlock(&registry_lock);
+    return found;
+}
+
+ot_shared_t *
+ot_shared_init_named(ot_shared_t *self, const ot_shared_kind_t *kind, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct ot_name *made = malloc(sizeof *made + size);
+    if (made == NULL) {
+        return NULL;
+    }
+    memcpy(made->text, name, size);
+    made->owner = self;
+    made->prev = NULL;
+    prepare(self, kind);
+    pthread_mutex_lock(&registry_lock);
+    ot_shared_t *found = find_named_locked(kind, name);
+    if (found == NULL) {
+        made->next = names;
+        if (names != NULL) {
+            names->prev = made;
+        }
+        names = self->name = made;
+        enter_locked(self);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    if (found != NULL) {
+        free(made);
+    }
+    return found != NULL ? found : self;
+}
+
+const char *
+ot_shared_name(const ot_shared_t *self)
+{
+    return self->name == NULL ? NULL : self->name->text;
+}
+
+static void
+forget_name_locked(struct ot_name *name)
+{
+    *(name->prev ? &name->prev->next : &names) = name->next;
+    if (name->next != NULL) {
+        name->next->prev = name->prev;
+    }
 }
 
 void
@@ -163,11 +252,16 @@ ot_shared_unref(ot_shared_t *self)
         self->next->prev = self->prev;
     }
     live--;
+    if (self->name != NULL) {
+        forget_name_locked(self->name);
+    }
     pthread_mutex_unlock(&registry_lock);
     if (self->kind->close != NULL) {
         closer(self);
     }
+    struct ot_name *name = self->name;
     self->kind->free(self);
+    free(name);
 }
 
 ot_shared_t *
@@ -297,12 +391,26 @@ list_objects_locked(list_t *list, ot_shared_t *o)
 {
     for (; o != NULL; o = o->next) {
         uint64_t references = ot_ref_get(&o->ref); /* 0: on its way out */
-        ot_shared_row_t row = {o->kind, o->id, references, -1};
-        if (references > 0 && !push_row(list, row)) {
+        if (references == 0) {
+            continue;
+        }
+        char *name = o->name == NULL ? NULL : strdup(o->name->text);
+        ot_shared_row_t row = {o->kind, o->id, name, references, -1};
+        if ((o->name != NULL && name == NULL) || !push_row(list, row)) {
+            free(name);
             return false;
         }
     }
     return true;
+}
+
+void
+ot_shared_free_list(ot_shared_row_t *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(rows[i].name);
+    }
+    free(rows);
 }
 
 int
@@ -319,7 +427,7 @@ ot_shared_list(ot_shared_row_t **rows, size_t *n)
     }
     pthread_mutex_unlock(&registry_lock);
     if (!good) {
-        free(list.rows);
+        ot_shared_free_list(list.rows, list.n);
         return -1;
     }
     *rows = list.rows;

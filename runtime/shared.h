@@ -3,7 +3,7 @@
  * Purpose: the head of every such object: a count of its handles and messages, an id by which it is
  * found when a handle travels as a pickle, and what its kind does at its end and around fork().
  * Invariant: an object is in the registry from ot_shared_init until its last reference is dropped;
- * ids are never used twice in a process. A holder (an interpreter) lists the references that its handles
+ * ids are never used twice in a process. Of the live objects of one kind at most one has a given name. A holder (an interpreter) lists the references that its handles
  * own, so that a person can be told who holds what.
  * Threading: any thread, any interpreter or none. No Python.
  *
@@ -44,11 +44,23 @@ struct ot_shared {
     ot_ref_t ref;
     const ot_shared_kind_t *kind;
     uint64_t id;
+    struct ot_name *name;     /* owned; NULL: it has none */
     ot_shared_t *next, *prev; /* in its bucket of the registry, under the registry's lock */
 };
 
 /* Enters a new object, whose own fields are ready, with one reference: the caller's. */
 void ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind);
+
+/* The same of an object by name. Returns it, or a new reference to the live one of that kind and name, or NULL
+ * without memory: then `self` was not entered. */
+ot_shared_t *ot_shared_init_named(ot_shared_t *self, const ot_shared_kind_t *kind,
+                                  const char *name);
+
+/* New reference to the live object of that kind and name, NULL if there is none. */
+ot_shared_t *ot_shared_find_named(const ot_shared_kind_t *kind, const char *name);
+
+/* Borrowed; NULL: it has none. */
+const char *ot_shared_name(const ot_shared_t *self);
 
 void ot_shared_ref(ot_shared_t *self);
 
@@ -99,13 +111,15 @@ void ot_holder_remove(ot_holder_t *holder, ot_grip_t *grip);
 typedef struct {
     const ot_shared_kind_t *kind;
     uint64_t id;
+    char *name;          /* of an object; NULL: it has none */
     uint64_t references; /* of an object: all of them, those of handles included */
     int64_t interp;      /* whose handle; -1: the object */
 } ot_shared_row_t;
 
-/* All live objects and handles, in no order; free() the rows. 0, or -1 without memory. Each object's rows
+/* All live objects and handles, in no order; for ot_shared_free_list. 0, or -1 without memory. Each object's rows
  * are of one moment, but for what comes and goes meanwhile. */
 int ot_shared_list(ot_shared_row_t **rows, size_t *n);
+void ot_shared_free_list(ot_shared_row_t *rows, size_t n);
 
 /* ---- counting ---------------------------------------------------------------------------------- */
 

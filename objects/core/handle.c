@@ -27,9 +27,21 @@ home_of(PyObject *module)
     return home;
 }
 
+static _Thread_local ot_objects_t *leaving;
+
+void
+ot_objects_set_leaving(ot_objects_t *home)
+{
+    leaving = home;
+}
+
 ot_objects_t *
 ot_objects_current(void)
 {
+    if (leaving != NULL &&
+        leaving->interp_id == PyInterpreterState_GetID(PyInterpreterState_Get())) {
+        return leaving;
+    }
     PyObject *module = PyImport_ImportModule("objtunnel._core");
     ot_objects_t *home = module == NULL ? NULL : home_of(module);
     Py_XDECREF(module); /* sys.modules keeps it */

@@ -87,6 +87,9 @@ int ot_live_objects_add(ot_objects_t *home);
  * Borrowed; NULL with an exception set. Runs: e. */
 ot_objects_t *ot_objects_current(void);
 
+/* What ot_objects_current returns in this thread, as the module that has it goes; NULL: as ever. */
+void ot_objects_set_leaving(ot_objects_t *home);
+
 /* Makes the type from its spec, adds it to the module, and declares it to be the handle of `kind`.
  * Returns a borrowed type, NULL with an exception set. */
 PyTypeObject *ot_handle_add_type(ot_objects_t *home, const ot_shared_kind_t *kind,

@@ -12,12 +12,13 @@ static PyStructSequence_Desc live_object_desc = {
         (PyStructSequence_Field[]){
             {"kind", "the name of its type"},
             {"id", "its number, unique in the process: the handles' id"},
+            {"name", "what it was made with; None if its kind has no names"},
             {"handles", "dict: interpreter id -> how many handles it has"},
             {"elsewhere",
              "references that no handle has: of messages, containers, calls under way"},
             {NULL, NULL},
         },
-    .n_in_sequence = 4,
+    .n_in_sequence = 5,
 };
 
 static int
@@ -55,9 +56,10 @@ live_object(const ot_objects_t *home, const ot_shared_row_t *rows, size_t n)
     }
     uint64_t elsewhere = rows->references > n - 1 ? rows->references - (n - 1) : 0;
     PyObject *object = PyStructSequence_New(home->live_object);
-    PyObject *fields[] = {PyUnicode_FromString(rows->kind->name),
-                          PyLong_FromUnsignedLongLong(rows->id), handles,
-                          PyLong_FromUnsignedLongLong(elsewhere)};
+    PyObject *fields[] = {
+        PyUnicode_FromString(rows->kind->name), PyLong_FromUnsignedLongLong(rows->id),
+        rows->name == NULL ? Py_NewRef(Py_None) : PyUnicode_FromString(rows->name), handles,
+        PyLong_FromUnsignedLongLong(elsewhere)};
     bool good = object != NULL;
     for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
         good = good && fields[i] != NULL;
@@ -101,15 +103,15 @@ live_objects(PyObject *module, PyObject *unused)
         }
         Py_XDECREF(object);
     }
-    free(rows);
+    ot_shared_free_list(rows, n);
     return list;
 }
 
 static PyMethodDef functions[] = {
     {"live_objects", live_objects, METH_NOARGS,
      "live_objects($module)\n--\n\n"
-     "What lives in this process that interpreters share: a list of LiveObject(kind, id, handles,\n"
-     "elsewhere), in the order of their ids. Tunnels, locks and the like, arrays, containers, files,\n"
+     "What lives in this process that interpreters share: a list of LiveObject(kind, id, name,\n"
+     "handles, elsewhere), in the order of their ids. Tunnels, locks and the like, arrays, containers, files,\n"
      "boxes and frozen trees.\n\n"
      "handles: how many Python objects stand for it, by interpreter id. elsewhere: references of\n"
      "messages, containers, and calls under way. What has no handles but is referred to elsewhere\n"

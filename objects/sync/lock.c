@@ -233,10 +233,16 @@ abandon(ot_shared_t *self, void *interp)
 }
 
 void
+ot_locks_abandon_kind(const ot_shared_kind_t *kind, int64_t interp)
+{
+    ot_shared_visit(kind, abandon, &interp);
+}
+
+void
 ot_locks_abandon(int64_t interp)
 {
-    ot_shared_visit(&ot_lock_kind, abandon, &interp);
-    ot_shared_visit(&ot_rlock_kind, abandon, &interp);
+    ot_locks_abandon_kind(&ot_lock_kind, interp);
+    ot_locks_abandon_kind(&ot_rlock_kind, interp);
 }
 
 bool

@@ -429,6 +429,7 @@ interpreter_ends(PyObject *capsule)
     int64_t *interp = PyCapsule_GetPointer(capsule, NULL);
     ot_locks_abandon(*interp);
     ot_cowns_abandon(&ot_box_kind, *interp);
+    ot_locks_abandon_kind(&ot_global_lock_kind, *interp);
     PyMem_RawFree(interp);
 }
 

@@ -88,8 +88,10 @@ void ot_lock_reset(ot_lock_t *lock);
 
 ot_lock_state_t ot_lock_state(ot_lock_t *lock);
 
-/* An interpreter has ended: the locks that it holds are abandoned. */
+/* An interpreter has ended: the locks that it holds are abandoned; or those of another kind that begins with a
+ * lock. */
 void ot_locks_abandon(int64_t interp);
+void ot_locks_abandon_kind(const ot_shared_kind_t *kind, int64_t interp);
 
 /* For objects that begin with a lock, zeroed but for their own fields, and have a kind of their own:
  * its `fork` is ot_lock_fork, its `free` calls ot_lock_destroy. */

@@ -64,5 +64,8 @@ int ot_watch_interpreter(int64_t interp, const char *what, PyCapsule_Destructor 
 int ot_lock_types_add(ot_objects_t *home);
 int ot_semaphore_types_add(ot_objects_t *home);
 int ot_barrier_type_add(ot_objects_t *home);
+int ot_global_lock_type_add(ot_objects_t *home);
+
+extern const ot_shared_kind_t ot_global_lock_kind; /* begins with a lock, as a box does */
 
 #endif

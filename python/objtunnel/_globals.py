@@ -2,7 +2,7 @@
 
 import threading
 
-from objtunnel._core import Tunnel, _process_value
+from objtunnel._core import _process_value
 
 _values = {}  # key -> this interpreter's copy
 _lock = threading.Lock()  # guards _values; never held while anything runs or waits
@@ -19,7 +19,7 @@ def process_global(key, factory, /):
 
     Raises what factory() raises, TypeError for what cannot be sent, and RuntimeError for a factory
     that asks for its own key. What is pickled in its place is pickled again for each interpreter; if
-    that fails once the value is lost, and TunnelClosed is raised until nobody uses it any more.
+    that fails the one who asked gets the exception, and the value stays for others.
 
     >>> process_global("limits", lambda: {"rows": 1000})
     {'rows': 1000}
@@ -28,11 +28,6 @@ def process_global(key, factory, /):
         if key in _values:
             return _values[key]
 
-    def make():
-        tunnel = Tunnel()
-        tunnel.send([factory()])
-        return tunnel
-
-    value = _process_value(key, make)
+    value = _process_value(key, factory)
     with _lock:
         return _values.setdefault(key, value)  # another thread may have been first

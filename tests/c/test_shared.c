@@ -130,7 +130,7 @@ held_by(uint64_t id)
             by.handles[rows[i].interp]++;
         }
     }
-    free(rows);
+    ot_shared_free_list(rows, n);
     return by;
 }
 
@@ -171,6 +171,79 @@ Test(shared, holders_list_their_handles)
     }
     ot_shared_unref(a);
     cr_assert_eq(freed, 2);
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static ot_shared_t *
+named_new(const ot_shared_kind_t *kind, const char *name, int *freed)
+{
+    thing_t *thing = calloc(1, sizeof *thing);
+    CHECK(thing != NULL);
+    thing->freed = freed;
+    ot_shared_t *entered = ot_shared_init_named(&thing->head, kind, name);
+    CHECK(entered != NULL);
+    if (entered != &thing->head) {
+        free(thing);
+    }
+    return entered;
+}
+
+Test(shared, a_name_is_of_one_object_of_a_kind)
+{
+    int freed = 0;
+    ot_shared_t *a = named_new(&thing_kind, "a", &freed), *b = named_new(&thing_kind, "b", &freed);
+    ot_shared_t *other = named_new(&other_kind, "a", &freed);
+    cr_assert(a != b && other != a);
+    cr_assert_str_eq(ot_shared_name(a), "a");
+    cr_assert_eq(named_new(&thing_kind, "a", &freed), a); /* a reference more */
+    cr_assert_eq(ot_shared_find_named(&thing_kind, "b"), b);
+    cr_assert_null(ot_shared_find_named(&thing_kind, "c"));
+    cr_assert_eq(ot_shared_count(), 3);
+    ot_shared_check();
+    ot_shared_unref(a);
+    cr_assert_eq(freed, 0);
+    ot_shared_unref(a);
+    cr_assert_eq(freed, 1);
+    cr_assert_null(ot_shared_find_named(&thing_kind, "a"));
+    ot_shared_t *again = named_new(&thing_kind, "a", &freed);
+    cr_assert_gt(again->id, other->id);
+    thing_t *plain = thing_new(&thing_kind, &freed);
+    cr_assert_null(ot_shared_name(&plain->head));
+    ot_shared_t *all[] = {again, b, b, other, &plain->head};
+    for (int i = 0; i < 5; i++) {
+        ot_shared_unref(all[i]);
+    }
+    cr_assert_eq(freed, 5);
+    cr_assert_eq(ot_shared_count(), 0);
+}
+
+static void *
+find_or_make_often(void *freed)
+{
+    for (int i = 0; i < 20000; i++) {
+        ot_shared_t *found = ot_shared_find_named(&thing_kind, "raced");
+        if (found == NULL) {
+            found = named_new(&thing_kind, "raced", freed);
+        }
+        CHECK(strcmp(ot_shared_name(found), "raced") == 0);
+        ot_shared_unref(found);
+    }
+    return NULL;
+}
+
+Test(shared, threads_that_make_an_object_of_one_name, .timeout = 60)
+{
+    int freed = 0;
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        threads[i] = test_thread(find_or_make_often, &freed);
+    }
+    for (int i = 0; i < 3; i++) {
+        test_join(threads[i]);
+    }
+    cr_assert_gt(freed, 0);
+    cr_assert_eq(ot_shared_count(), 0);
 }
 
 /* ---- fork ---------------------------------------------------------------------------------- */

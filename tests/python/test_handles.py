@@ -1,6 +1,7 @@
 """Handles in trees travel as references of the message's own; live_objects() says who holds what."""
 
 import gc
+import itertools
 import os
 import pickle
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 import objtunnel
-from objtunnel import (Barrier, Box, Interpreter, Lock, LockingDict, LockingList, SharedArray, SharedFile, Tunnel, _core,
+from objtunnel import (Barrier, Box, GlobalLock, Interpreter, Lock, LockingDict, LockingList, SharedArray, SharedFile, Tunnel, _core,
                        freeze, live_objects)
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -22,8 +23,10 @@ def part(array):
     return array[1::2]
 
 
+numbers = itertools.count()
+
 MAKERS = {
-    "Tunnel": Tunnel, "Lock": Lock, "Box": lambda: Box([1]), "SharedArray": lambda: SharedArray("q", 4),
+    "Tunnel": Tunnel, "Lock": Lock, "GlobalLock": lambda: GlobalLock(f"lock {next(numbers)}"), "Box": lambda: Box([1]), "SharedArray": lambda: SharedArray("q", 4),
     "a part of a SharedArray": lambda: part(SharedArray("q", 4)), "LockingDict": lambda: LockingDict(k=[1]),
     "LockingList": lambda: LockingList([[1]]), "Barrier": lambda: Barrier(2),
     "SharedFile": lambda: SharedFile(os.devnull, "w"), "binary SharedFile": lambda: SharedFile(os.devnull, "wb"),
@@ -256,7 +259,7 @@ def forget():
 def test_live_objects_says_who_has_handles(worker):
     lock = Lock()
     again = pickle.loads(pickle.dumps(lock))
-    assert about(lock) == ("Lock", lock.id, {0: 2}, 0)
+    assert about(lock) == ("Lock", lock.id, None, {0: 2}, 0)
     worker.call(keep, lock)
     worker.call(keep, again)
     assert about(lock).handles == {0: 2, worker.id: 2}
@@ -268,7 +271,7 @@ def test_live_objects_says_that_something_else_holds_it(tunnel):
     lock, d = Lock(), LockingDict()
     tunnel.send([lock, lock])  # one reference a message
     d["a"], d["b"] = lock, [lock]
-    assert about(lock) == ("Lock", lock.id, {0: 1}, 3)
+    assert about(lock) == ("Lock", lock.id, None, {0: 1}, 3)
     number = lock.id
     del lock
     assert [(o.handles, o.elsewhere) for o in live_objects() if o.id == number] == [({}, 3)]

@@ -7,11 +7,15 @@ import threading
 import pytest
 
 import objtunnel
-from objtunnel import GlobalLock, Interpreter, Tunnel, process_global, process_globals
+from objtunnel import GlobalLock, Interpreter, Tunnel, live_objects, process_global, process_globals
 
 
 def find(key):
     return [g for g in process_globals() if g.key == key]
+
+
+def find_live(kind, name):
+    return [o for o in live_objects() if (o.kind, o.name) == (kind, name)]
 
 
 # ---- process_global -----------------------------------------------------------------------------
@@ -43,6 +47,8 @@ def test_one_factory_call_and_a_copy_for_each_interpreter(run_script):
                 (entry,) = [g for g in process_globals() if g.key == "k"]
                 assert entry.name == "objtunnel.process_global" and entry.state == "ready"
                 assert entry.users == {0: 1, a.id: 1, b.id: 1} and entry.inits == 1
+                (live,) = [o for o in objtunnel.live_objects() if o.name == "k"]
+                assert (live.kind, live.handles, live.elsewhere) == ("process_global", {}, 1)
                 assert 0 <= entry.age < 3600
             (entry,) = [g for g in process_globals() if g.key == "k"]
             assert entry.users == {0: 1}
@@ -87,7 +93,7 @@ def test_failures_leave_nothing_behind(run_script):
                     raise ValueError("no more pickling")
                 return Picklable, ()
 
-        # Into the tunnel it gets, but no copy can be made of it, and not even back in.
+        # It becomes a value, but no copy can be made of that.
         assert "no more pickling" in refused(TypeError, "k", lambda: [Picklable()])
         Picklable.times = 10
         assert isinstance(process_global("k", lambda: [Picklable()])[0], Picklable)
@@ -142,9 +148,10 @@ def test_lock_is_one_by_name(worker):
     with pytest.raises(RuntimeError, match="'one' is not held"):
         lock.release()
     worker.run("l.release(); del l")
-    assert find("one")[0].users == {0: 1}
+    assert GlobalLock("one") == lock != other and len({GlobalLock("one"), lock, other}) == 2
+    assert [(o.id, o.handles, o.elsewhere) for o in find_live("GlobalLock", "one")] == [(lock.id, {0: 1}, 0)]
     del lock, entered
-    assert not find("one")
+    assert not find_live("GlobalLock", "one") and find_live("GlobalLock", "other")
 
 
 def test_lock_bad_arguments():
@@ -156,13 +163,47 @@ def test_lock_bad_arguments():
         lock.acquire(timeout=-1)
 
 
-def test_lock_pickles_by_name():
+def test_lock_pickles_by_number():
     lock = GlobalLock("pickled")
     with lock:
         copy = pickle.loads(pickle.dumps(lock))
         assert copy.name == "pickled" and copy.locked()
         with pytest.raises(RuntimeError):
             copy.release()
+
+
+def test_a_lock_that_is_sent_is_not_held_there(tunnel):
+    lock = GlobalLock("sent")
+    with lock:
+        assert tunnel.send([lock]).pickled == 0
+        copy = tunnel.recv()[0]
+        assert copy == lock and "held" not in repr(copy) and not copy.acquire(False)
+    with copy:
+        assert not lock.acquire(timeout=0)
+
+
+def test_lock_names():
+    for name in ("", "two words", "\N{GREEK SMALL LETTER ALPHA}'\"", "x" * 10_000):
+        with GlobalLock(name) as lock:
+            assert lock.name == name and repr(name) in repr(lock) and GlobalLock(name).locked()
+    with pytest.raises(ValueError):
+        GlobalLock("with a\0 in it")  # C code would see another name
+    assert not [o for o in live_objects() if o.kind == "GlobalLock" and o.name == "two words"]
+
+
+@pytest.fixture(scope="module")
+def other_worker(open_worker):
+    yield from open_worker("other")
+
+
+def test_interpreters_that_make_the_same_lock_at_once(worker, other_worker):
+    source = "from objtunnel import GlobalLock\nfor _ in range(500): assert GlobalLock('raced').acquire(timeout=60)"
+    for _ in range(3):
+        jobs = [i.submit(exec, source) for i in (worker, other_worker)]
+        exec(source)
+        for job in jobs:
+            job.result()
+    assert not find_live("GlobalLock", "raced")
 
 
 def test_lock_of_a_handle_that_goes_is_free(worker):
