@@ -84,6 +84,23 @@ Test(cown, a_behaviour_is_ready_once_it_has_all)
     drop(b);
 }
 
+Test(cown, a_behaviour_that_has_some_is_not_ready)
+{
+    ot_cown_t *a = new_cown(), *b = new_cown();
+    act_t first, second, both;
+    enqueue(&first, a, NULL, is_ready);
+    enqueue(&second, b, NULL, is_ready);
+    enqueue(&both, a, b, is_ready);
+    ot_cown_release(b);
+    cr_assert_eq(both.ready, 0, "it has b and misses a");
+    ot_cown_release(a);
+    cr_assert_eq(both.ready, 1);
+    ot_cown_release(a);
+    ot_cown_release(b);
+    drop(a);
+    drop(b);
+}
+
 Test(cown, a_behaviour_without_cowns_is_ready_at_once)
 {
     act_t act = {.ready = 0};

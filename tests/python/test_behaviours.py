@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from test_box import build, check, make_box, work
 
 import objtunnel
 from objtunnel import (
@@ -729,3 +730,56 @@ def test_statistics():
     wait(WAIT)
     last = behaviour_statistics()
     assert last.stayed - copied.stayed == 9 and last.moved - copied.moved >= 20
+
+
+# ---- trees of every kind, whose makers have ended --------------------------------------------------
+
+
+def work_on(held):
+    work(held.value)
+
+
+def test_every_kind_of_tree_outlives_its_maker_and_is_changed_by_behaviours():
+    """Moved at each hand-over (strict), and staying for the next behaviour; looked at where it was not made, after a collection."""
+    with Interpreter() as a:
+        boxes = [a.call(make_box, 5) for _ in range(2)]
+    gc.collect()
+    for box, strict in zip(boxes, (True, False)):
+        with box:
+            for i in range(6):
+                when(box, strict=strict)(work_on)
+                if i % 3 == 2:
+                    when(box)(lambda held: None)
+        for _ in range(4):
+            when(box)(work_on)
+            wait(WAIT)
+        with Interpreter() as b:
+            b.call(work_on_box, box, 1)
+        gc.collect()
+        with box as tree:
+            check(tree, 5, 11)
+            work(tree)
+            check(tree, 5, 12)
+
+
+def work_on_box(box, times):
+    for _ in range(times):
+        with box as tree:
+            work(tree)
+
+
+def test_results_of_every_kind_outlive_the_worker_s_objects():
+    with when()(functools.partial(build, 4)) as tree:
+        check(tree, 4, 0)
+        work(tree)
+        check(tree, 4, 1)
+
+
+@pytest.mark.slow
+def test_a_million_behaviours():
+    boxes, n = [Box([0]) for _ in range(10)], 1_000_000
+    for i in range(n):
+        when(boxes[i % 10])(bump)
+        if i % 100_000 == 99_999:
+            wait(600)
+    assert [value_of(box) for box in boxes] == [[n // 10]] * 10
