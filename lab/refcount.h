@@ -56,6 +56,23 @@
 #define OT_LAB_SKIPS(op) _Py_IsImmortal(op)
 #endif
 
+/* The references of None, True, small ints, one-character strings and empty things that 2.5 counted and
+ * 3.12 and later do not: given with what a function returns or pushes, taken where it is used up, or both
+ * at once where an instruction does without the object. */
+#ifdef OT_LAB_2006
+#define OT_LAB_GIVE(op) Py_NewRef(op)
+#define OT_LAB_TAKE(op) Py_DECREF(op)
+#define OT_LAB_PAIR(op)                                                                            \
+    do {                                                                                           \
+        Py_INCREF(op);                                                                             \
+        Py_DECREF(op);                                                                             \
+    } while (0)
+#else
+#define OT_LAB_GIVE(op) ((PyObject *)(op))
+#define OT_LAB_TAKE(op) ((void)0)
+#define OT_LAB_PAIR(op) ((void)0)
+#endif
+
 #if OT_LAB_VARIANT == OT_LAB_HISTOGRAM || OT_LAB_VARIANT == OT_LAB_HISTOGRAM_2006
 #define OT_LAB_RECORDS 1
 /* Of libpython: see histogram.h. */

@@ -7,6 +7,9 @@
 #undef OT_LAB_2006
 #undef OT_LAB_IMMORTAL
 #undef OT_LAB_SKIPS
+#undef OT_LAB_GIVE
+#undef OT_LAB_TAKE
+#undef OT_LAB_PAIR
 #undef OT_LAB_RECORDS
 #undef OT_LAB_RECORD
 #undef OT_LAB_IS_IMMORTAL
