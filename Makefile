@@ -538,7 +538,7 @@ help:
 	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
 	@echo "  make lab-test         some of CPython's own tests on them, stale pointers; VARIANT=..."
 	@echo "  make lab-bench        what refcounts cost in CPython, 15 minutes; VARIANT=... BENCH_ARGS=... (--quick)"
-	@echo "  make lab-counts       who is counted, by workload; BENCH_ARGS=..."
+	@echo "  make lab-counts       who is counted, by workload; RECORDER=histogram-2006 BENCH_ARGS=..."
 	@echo "  make lab-report-from-here  measures this machine, pages and plots into $(HERE); HERE=FOLDER"
 	@echo "Documentation:"
 	@echo "  make check-docs       the programs in the documents run, and the site has no warning"

@@ -7,6 +7,7 @@ from lab_results import BadResults
 SCHEMA = 1
 VARIANTS = {"OT_LAB_HISTOGRAM": "histogram", "OT_LAB_HISTOGRAM_2006": "histogram-2006"}
 BALANCED = 0.01  # of its counts: more than that up or down, and an object's count drifts
+NOTHING = 0.001  # of the counts of a run: a drift that is less than that costs nothing
 
 
 class Counts:
@@ -14,11 +15,11 @@ class Counts:
         if not isinstance(record, dict) or record.get("kind") != "counts" or record.get("schema") != SCHEMA:
             raise BadResults(f"not a results file of make lab-counts with schema {SCHEMA}")
         try:
-            self.commit, self.version, self.date = record["commit"], record["version"], record["date"]
+            self.lab_tree, self.version, self.date = record["lab_tree"], record["version"], record["date"]
             self.variant, self.workloads = VARIANTS[record["variant"]], record["workloads"]
             self.runs = record["runs"]
             for counted in self.workloads.values():
-                for part in ("immortal", "mortal", "objects", "types", "lines"):
+                for part in ("immortal", "mortal", "objects", "types", "lines", "turns"):
                     counted[part]
         except (KeyError, TypeError) as error:
             raise BadResults(f"the results file lacks something: {error!r}") from error
@@ -48,10 +49,21 @@ class Counts:
     def drift(self, workload, who):
         """(counts up less counts down) by all of them; None if it is not among the hottest."""
         for row in self.workloads[workload]["objects"]:
-            if row["who"] == who:
+            if row["who"] == who and row["up"] + row["down"]:
                 return (row["up"] - row["down"]) / (row["up"] + row["down"])
         return None
 
     def balanced(self, workload, who):
-        drift = self.drift(workload, who)
-        return drift is None or abs(drift) <= BALANCED
+        """Whether its counts up and down are the same but for BALANCED of them, or for next to nothing."""
+        row = next((row for row in self.workloads[workload]["objects"] if row["who"] == who), None)
+        if row is None:
+            return True
+        drift = abs(row["up"] - row["down"])
+        every = self.total(workload, "immortal") + self.total(workload, "mortal")
+        return drift <= max(BALANCED * (row["up"] + row["down"]), NOTHING * every)
+
+    def unbalanced(self):
+        """[(workload, who)] of None and ints."""
+        return [(workload, row["who"]) for workload, counted in self.workloads.items()
+                for row in counted["objects"] if row["type"] in ("NoneType", "int")
+                and not self.balanced(workload, row["who"])]

@@ -14,16 +14,19 @@
 
 #include <string.h>
 
+#define OT_LAB_LINE 64
 #define OT_LAB_ROWS 16384 /* a power of two; a workload has some hundreds */
 
 typedef struct {
     const void *who; /* an immortal object, or a type; NULL: a free row */
     long up, down;
+    long turns; /* of an immortal object: the count before was on another cache line */
 } ot_lab_row_t;
 
 typedef struct {
     long on;
-    long lost; /* counts that found no row */
+    long lost;      /* counts that found no row */
+    uintptr_t line; /* of the last immortal object that was counted */
     ot_lab_row_t immortal[OT_LAB_ROWS], mortal[OT_LAB_ROWS];
 } ot_lab_histogram_t;
 
@@ -64,6 +67,11 @@ ot_lab_record(const Py_ssize_t *count, int immortal, long up, long down)
     }
     row->up += up;
     row->down += down;
+    uintptr_t line = (uintptr_t)count / OT_LAB_LINE;
+    if (immortal && line != ot_lab_histogram.line) {
+        row->turns++;
+        ot_lab_histogram.line = line;
+    }
 }
 
 void

@@ -2,10 +2,13 @@
 
     make lab-counts                                   # builds VARIANT=histogram and shows it
     make lab-counts BENCH_ARGS="--json docs/results/counts-cp313.json"
+    make lab-counts RECORDER=histogram-2006 BENCH_ARGS="--json docs/results/counts-2006-cp313.json"
 
-Runs in a Python that records (VARIANT=histogram). Counts are no times: they are the same
+Runs in a Python that records (VARIANT=histogram, histogram-2006). Counts are no times: they are the same
 on a busy machine, and on another one. An immortal object has a row of its own, named by its repr; mortal
 ones one for each type. Cache lines have 64 bytes, so neighbours wander together: `lines` adds them up.
+A turn begins when the count of an immortal object is on another line than the one before: that is how
+often a run comes to a line. `turns` has those of all lines.
 
 Balance: counts up less counts down. In a world that counts everything it is nothing for None and the
 small ints; where CPython leaves counts out because the object is immortal, it is not.
@@ -32,11 +35,12 @@ MOST = 12  # objects, lines and types of a workload that are kept
 
 
 class Row(ctypes.Structure):
-    _fields_ = [("who", ctypes.c_void_p), ("up", ctypes.c_long), ("down", ctypes.c_long)]
+    _fields_ = [("who", ctypes.c_void_p), ("up", ctypes.c_long), ("down", ctypes.c_long),
+                ("turns", ctypes.c_long)]
 
 
 class Table(ctypes.Structure):
-    _fields_ = [("on", ctypes.c_long), ("lost", ctypes.c_long), ("immortal", Row * ROWS),
+    _fields_ = [("on", ctypes.c_long), ("lost", ctypes.c_long), ("line", ctypes.c_void_p), ("immortal", Row * ROWS),
                 ("mortal", Row * ROWS)]
 
 
@@ -48,7 +52,7 @@ def name_of(address):
 
 
 def record(run, runs):
-    """{"immortal": {address: (up, down)}, "mortal": ...} of so many runs."""
+    """{"immortal": {address: (up, down, turns)}, "mortal": ...} of so many runs."""
     library = ctypes.pythonapi
     table = Table.in_dll(library, "ot_lab_histogram")
     library.ot_lab_histogram_begin()
@@ -57,31 +61,34 @@ def record(run, runs):
     library.ot_lab_histogram_end()
     if table.lost:
         raise SystemExit(f"histogram: {table.lost} counts found no row: OT_LAB_ROWS is too small")
-    return {kind: {row.who: (row.up, row.down) for row in getattr(table, kind) if row.who}
+    return {kind: {row.who: (row.up, row.down, row.turns) for row in getattr(table, kind) if row.who}
             for kind in ("immortal", "mortal")}
 
 
 def summary(found, runs):
     """What a run counts, as it goes into the results file."""
     def total(rows):
-        return {"up": sum(up for up, _ in rows.values()) / runs,
-                "down": sum(down for _, down in rows.values()) / runs}
+        return {"up": sum(row[0] for row in rows.values()) / runs,
+                "down": sum(row[1] for row in rows.values()) / runs}
 
     def top(rows):
-        hottest = sorted(rows.items(), key=lambda row: -sum(row[1]))[:MOST]
+        hottest = sorted(rows.items(), key=lambda row: -sum(row[1][:2]))[:MOST]
         return [dict(zip(("who", "type"), name_of(address)), up=up / runs, down=down / runs)
-                for address, (up, down) in hottest]
+                for address, (up, down, _) in hottest]
 
-    lines = collections.defaultdict(lambda: [0, []])
-    for address, counted in found["immortal"].items():
+    lines = collections.defaultdict(lambda: [0, 0, []])
+    for address, (up, down, turns) in found["immortal"].items():
         line = lines[address // LINE]
-        line[0] += sum(counted) / runs
-        line[1].append((-sum(counted), address))
+        line[0] += (up + down) / runs
+        line[1] += turns / runs
+        line[2].append((-up - down, address))
     hottest = sorted(lines.values(), key=lambda line: -line[0])[:MOST]
+    turns = sorted((line[1] for line in lines.values() if line[1] >= 1), reverse=True)
     return {"immortal": total(found["immortal"]), "mortal": total(found["mortal"]),
             "objects": top(found["immortal"]), "types": top(found["mortal"]),
-            "lines": [{"counts": counts, "who": [name_of(address)[0] for _, address in sorted(who)]}
-                      for counts, who in hottest]}
+            "lines": [{"counts": counts, "turns": times, "who": [name_of(a)[0] for _, a in sorted(who)]}
+                      for counts, times, who in hottest],
+            "turns": turns}
 
 
 def measure(make, runs):
@@ -91,9 +98,9 @@ def measure(make, runs):
     nothing = record(lambda: None, runs)  # the loop itself
     found = record(run, runs)
     for kind, rows in nothing.items():
-        for who, (up, down) in rows.items():
-            before = found[kind].get(who, (0, 0))
-            found[kind][who] = max(0, before[0] - up), max(0, before[1] - down)
+        for who, loops in rows.items():
+            before = found[kind].get(who, (0, 0, 0))
+            found[kind][who] = tuple(max(0, all_ - own) for all_, own in zip(before, loops))
     return summary(found, runs)
 
 
@@ -107,12 +114,13 @@ def show(name, counted, out):
                   f"down {row['down']:,.0f}\n")
 
 
-def commit():
-    """The commit, with a + if the tree differs from it; None without git."""
+def lab_tree():
+    """git's name of the folder lab/, on which counts depend, in whatever commit; with a + if something has
+    changed since; None without git. `git log --find-object=NAME` finds the commits."""
     def git(*command):
         done = subprocess.run(["git", "-C", HERE, *command], capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else None
-    here = git("rev-parse", "--short=12", "HEAD")
+    here = git("rev-parse", "--short=12", "HEAD:lab")
     return here and here + ("+" if git("status", "--porcelain") else "")
 
 
@@ -126,7 +134,7 @@ def main(arguments=None):
     if not hasattr(ctypes.pythonapi, "ot_lab_record"):
         print("histogram: this Python does not record; make lab-counts runs one that does", file=sys.stderr)
         return 2
-    tree = commit()
+    tree = lab_tree()
     if options.json and (tree or "+").endswith("+"):
         print("histogram: --json wants a git checkout without changes: commit them, or leave it out",
               file=sys.stderr)
@@ -137,7 +145,7 @@ def main(arguments=None):
             counted[name] = measure(make, options.runs)
             show(name, counted[name], sys.stdout)
     if options.json:
-        whole = {"schema": SCHEMA, "kind": "counts", "variant": variant, "commit": tree,
+        whole = {"schema": SCHEMA, "kind": "counts", "variant": variant, "lab_tree": tree,
                  "version": sys.version.split()[0], "runs": options.runs,
                  "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
                  "workloads": counted}

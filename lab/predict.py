@@ -1,7 +1,7 @@
 """From two cores to many: what N interpreters get done that count on the same lines.
 
-The histogram says how often a run counts on which cache line; one workload's two interpreters say how
-long one count keeps a line from the other (CALIBRATION). The queueing model (queueing.py) then says what
+The histogram says how often a run comes to which cache line; one workload's two interpreters say how
+long it takes to get a line from the other core (CALIBRATION). The queueing model (queueing.py) then says what
 two do on the other workloads, which was measured as well, and what more would do, which was not.
 """
 
@@ -27,19 +27,14 @@ class Prediction:
     end: float
 
 
-def visits_of(counted):
-    """Counts on each of the hottest lines, in a run."""
-    return [line["counts"] for line in counted["lines"]]
-
-
 def service_time(results, counts, variant):
-    """(low, mid, high) nanoseconds that a count keeps a line from the other; None if not measured."""
+    """(low, mid, high) nanoseconds to get a line from the other core; None if not measured."""
     case = results.case("parallel", CALIBRATION, variant, 1)
     two = results.scaling(CALIBRATION, variant, 2)
     rate = results.rate(case)
     if rate is None or two is None or CALIBRATION not in counts:
         return None
-    visits = visits_of(counts[CALIBRATION])
+    visits = counts[CALIBRATION]["turns"]
     return tuple(fit_service(1e9 / rate.mid, visits, times) for times in (two.high, two.mid, two.low))
 
 
@@ -55,11 +50,13 @@ def predictions(results, counts, variant):
         measured = results.scaling(workload, variant, 2)
         if rate is None or measured is None or workload not in counts:
             continue
-        visits, alone = visits_of(counts[workload]), 1e9 / rate.mid
-        by_service = [scaling(alone, [Station(v, s) for v in visits], max(CORES))
-                      for s in (low, mid, FAR * high)]
+        visits, alone = counts[workload]["turns"], 1e9 / rate.mid
+
+        def by(service, n):
+            return scaling(alone, [Station(v, service) for v in visits], n)
+
         found.append(Prediction(
-            workload, variant, measured, by_service[1][1], workload == CALIBRATION,
-            {n: tuple(sorted(curve[n - 1] for curve in by_service)) for n in CORES},
+            workload, variant, measured, by(mid, 2), workload == CALIBRATION,
+            {n: tuple(sorted(by(s, n) for s in (low, mid, FAR * high))) for n in CORES},
             limit(alone, [Station(v, mid) for v in visits])))
     return found

@@ -1,19 +1,20 @@
 """What N interpreters get done that count on common lines: a closed queueing network.
 
-Each interpreter is a customer that goes round: it works on its own (think time), and it visits the
-lines, each of which serves one at a time. Exact mean value analysis (Reiser and Lavenberg 1980) gives
-the throughput of N from that of one:
+Each interpreter is a customer that goes round: it works on its own, and it comes to lines, each of which
+moves to one core at a time. Exact mean value analysis (Reiser and Lavenberg 1980) gives the throughput of
+N from that of N - 1:
 
-    R_k(n) = S_k (1 + Q_k(n-1))        what one visit of line k takes
+    R_k(n) = S_k (1 + Q_k(n-1))        to get line k, with the wait for those before
     X(n)   = n / (Z + sum V_k R_k(n))  runs a nanosecond of all together
-    Q_k(n) = X(n) V_k R_k(n)           how many are at line k
+    Q_k(n) = X(n) V_k R_k(n)           how many wait for line k or get it
 
-V_k: visits of line k in a run; S_k: how long a visit keeps the line from others; Z: the rest of a run.
-A visit alone costs less than S_k, because the line is still there. So Z is such that one interpreter
-takes the time that was measured alone, and S_k counts from the second on.
+Z: a run alone, in which each line is at home. S_k: getting line k from another core. V_k: how often a run
+must: it comes to the line so many times, and finds that another was there last with the probability
+(N - 1) / N.
 
-Assumptions, which a prediction inherits: a line is as far from each core as it was with two; requests
-are served in the order of arrival; think times vary as an exponential law does; nothing else is shared.
+Assumptions, which a prediction inherits: a line is as far from each core as it was with two; it stays
+until the core turns to another line; requests are served in the order of arrival; times vary as an
+exponential law does; nothing else is shared.
 """
 
 from dataclasses import dataclass
@@ -21,36 +22,39 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Station:
-    """A line: visits in a run, and what one keeps it from others (ns)."""
+    """A line: how often a run comes to it, and what getting it from another core takes (ns)."""
 
     visits: float
     service: float
 
 
-def throughput(alone, stations, most):
-    """[X(1), ..., X(most)] in runs a nanosecond, for a run that takes `alone` ns by itself."""
-    found = [1 / alone]
-    # One customer's queue: the share of its run in which a line is in use, at most all of it.
-    busy = sum(s.visits * s.service for s in stations)
-    scale = min(1.0, alone / busy) if busy else 1.0
-    queues = [s.visits * s.service * scale / alone for s in stations]
-    think = alone - busy * scale
-    for n in range(2, most + 1):
+def mean_value(think, stations, n):
+    """Throughput of n customers, for ever. visits: of each round."""
+    queues, rate = [0.0] * len(stations), 0.0
+    for k in range(1, n + 1):
         waits = [s.service * (1 + queue) for s, queue in zip(stations, queues)]
-        cycle = think + sum(s.visits * wait for s, wait in zip(stations, waits))
-        found.append(n / cycle)
-        queues = [n / cycle * s.visits * wait for s, wait in zip(stations, waits)]
-    return found
+        rate = k / (think + sum(s.visits * wait for s, wait in zip(stations, waits)))
+        queues = [rate * s.visits * wait for s, wait in zip(stations, waits)]
+    return rate
 
 
-def scaling(alone, stations, most):
-    """[1, X(2)/X(1), ...]: how many times the runs of one so many do."""
-    rates = throughput(alone, stations, most)
-    return [rate / rates[0] for rate in rates]
+def away(n):
+    """How likely another of n was at a line last."""
+    return (n - 1) / n
+
+
+def throughput(alone, stations, n):
+    """Runs a nanosecond of n interpreters together, for a run that takes `alone` ns by itself."""
+    return mean_value(alone, [Station(s.visits * away(n), s.service) for s in stations], n)
+
+
+def scaling(alone, stations, n):
+    """How many times the runs of one n do."""
+    return throughput(alone, stations, n) * alone
 
 
 def limit(alone, stations):
-    """What scaling comes to with ever more interpreters: the line that is busiest is always in use."""
+    """What scaling comes to with ever more interpreters: the line that is busiest always moves."""
     busiest = max((s.visits * s.service for s in stations), default=0)
     return alone / busiest if busiest else float("inf")
 
@@ -58,9 +62,9 @@ def limit(alone, stations):
 def fit_service(alone, visits, times_two, low=1e-3, high=1e6):
     """The service time for which two do `times_two` times the runs of one. visits: of each line."""
     def two(service):
-        return scaling(alone, [Station(v, service) for v in visits], 2)[1]
+        return scaling(alone, [Station(v, service) for v in visits], 2)
 
-    for _ in range(100):
+    for _ in range(60):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if two(middle) > times_two else (low, middle)
     return (low * high) ** 0.5

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 
 # Oldest question last: what is built first is what everything else is compared with.
-LAB_VARIANTS=(stock lock lock-all c11-relaxed c11-acq-rel free-threaded)
+LAB_VARIANTS=(stock lock lock-all lock-2006 plain-all c11-relaxed c11-acq-rel free-threaded)
 # They record who is counted, and are not measured: built only when they are named.
-LAB_RECORDERS=(histogram)
+LAB_RECORDERS=(histogram histogram-2006)
 
 # The OT_LAB_VARIANT of refcount.h; nothing for the one that is upstream's own.
 lab_refcount() {
@@ -12,7 +12,10 @@ lab_refcount() {
     stock) echo OT_LAB_STOCK ;;
     lock) echo OT_LAB_LOCK ;;
     lock-all) echo OT_LAB_LOCK_ALL ;;
+    lock-2006) echo OT_LAB_LOCK_2006 ;;
+    plain-all) echo OT_LAB_PLAIN_ALL ;;
     histogram) echo OT_LAB_HISTOGRAM ;;
+    histogram-2006) echo OT_LAB_HISTOGRAM_2006 ;;
     c11-relaxed) echo OT_LAB_C11_RELAXED ;;
     c11-acq-rel) echo OT_LAB_C11_ACQ_REL ;;
     free-threaded) ;;
@@ -34,4 +37,4 @@ lab_choose() {
 }
 
 # The atomic variants with a GIL: objtunnel runs on these and on stock.
-lab_is_atomic() { [[ $1 == lock || $1 == lock-all || $1 == c11-* ]]; }
+lab_is_atomic() { [[ $1 == lock || $1 == lock-all || $1 == lock-2006 || $1 == c11-* ]]; }

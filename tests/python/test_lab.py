@@ -421,6 +421,9 @@ def test_the_workers_failure_is_a_failure(way):
 
 # ---- the patch -----------------------------------------------------------------------------------
 
+GIVEN, TAKEN, PAIRS = 28, 14, 3
+
+
 @pytest.mark.slow
 def test_the_patch_fits_debians_source(tmp_path):
     if os.getuid() != 0 or shutil.which("apt-get") is None:
@@ -435,6 +438,9 @@ def test_the_patch_fits_debians_source(tmp_path):
         text = (source / file).read_text()
         assert text.count("ot_refcnt_") + text.count("ot_immortal_") == calls, file
     assert "ob_refcnt == 0" not in (source / "Python/ceval.c").read_text()
+    # The world of 2006: what the loop gives, takes, and does without.
+    loop = (source / "Python/generated_cases.c.h").read_text()
+    assert [loop.count(f"OT_LAB_{what}(") for what in ("GIVE", "TAKE", "PAIR")] == [GIVEN, TAKEN, PAIRS]
     left = subprocess.run(["grep", "-rnE", r"(--|\+\+)[a-z]+->ob_refcnt|ob_refcnt *(--|\+\+|[-+]=)",
                            source / "Include", source / "Objects", source / "Python",
                            "--include=*.h", "--include=*.c"], capture_output=True, text=True)

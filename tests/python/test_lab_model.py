@@ -109,38 +109,42 @@ def machine_repairman(think, service, n):
 @pytest.mark.parametrize("think", [10.0, 100.0, 1000.0])
 def test_one_line_is_the_machine_repairman(n, think):
     service = 50.0
-    found = queueing.throughput(think + service, [Station(1, service)], n)[n - 1]
+    found = queueing.mean_value(think, [Station(1, service)], n)
     assert found == pytest.approx(machine_repairman(think, service, n), rel=1e-9)
 
 
 def test_without_common_lines_all_scale():
-    assert queueing.scaling(1000, [], 8) == pytest.approx(list(range(1, 9)))
+    assert [queueing.scaling(1000, [], n) for n in (1, 2, 8)] == pytest.approx([1, 2, 8])
     assert queueing.limit(1000, []) == float("inf")
+
+
+def test_alone_each_line_is_at_home():
+    assert queueing.scaling(1000, [Station(30, 50)], 1) == pytest.approx(1)
 
 
 def test_many_come_to_the_busiest_lines_limit():
     stations = [Station(3, 50), Station(1, 50)]
-    alone = 1000.0
-    assert queueing.scaling(alone, stations, 400)[-1] == pytest.approx(queueing.limit(alone, stations), rel=0.01)
-    assert queueing.limit(alone, stations) == pytest.approx(1000 / 150)
+    assert queueing.scaling(1000, stations, 400) == pytest.approx(queueing.limit(1000, stations), rel=0.01)
+    assert queueing.limit(1000, stations) == pytest.approx(1000 / 150)
 
 
-def test_a_line_that_costs_more_with_company_makes_two_slower_than_one():
-    """Alone a run takes less than its visits would keep the line from others."""
-    scaling = queueing.scaling(100, [Station(10, 30)], 4)
-    assert scaling[1] < 1 and scaling[-1] == pytest.approx(100 / 300, rel=0.1)
+def test_lines_that_must_be_fetched_make_two_slower_than_one():
+    """Many lines, so that nobody waits: two pay for half of their visits."""
+    stations = [Station(1, 70)] * 100
+    assert queueing.scaling(2000, stations, 2) == pytest.approx(2 * 2000 / (2000 + 50 * 70), rel=0.02)
+    assert queueing.scaling(2000, stations, 2) < 1
 
 
 @pytest.mark.parametrize("service", [3.0, 26.0, 71.0])
 def test_the_service_time_is_found_again(service):
     visits = [40, 25, 9]
-    times_two = queueing.scaling(5000, [Station(v, service) for v in visits], 2)[1]
+    times_two = queueing.scaling(5000, [Station(v, service) for v in visits], 2)
     assert queueing.fit_service(5000, visits, times_two) == pytest.approx(service, rel=1e-6)
 
 
 @pytest.mark.parametrize("cores", [2, 4, 12])
 def test_simulator_and_model_agree_where_their_assumptions_do(cores):
-    """Exponential think and service times, no hits: the line always comes from another core."""
+    """Exponential think times and ways of a line; who finds it at home, goes on."""
     rng = random.Random(cores)
     think, service = 300.0, 60.0
     machine = Machine(hit=0.0, reach=0.0, carry=lambda: rng.expovariate(1 / service), fetch=0.0)
@@ -150,12 +154,8 @@ def test_simulator_and_model_agree_where_their_assumptions_do(cores):
             yield "think", rng.expovariate(1 / think)
             yield "count", "line"
 
-    simulation = Simulation(machine, [program() for _ in range(cores)])
-    found = simulation.run(3e6)
-    # Who counted last finds the line at home: with few cores, often. Then there is no service.
-    away = simulation.transactions() / sum(simulation.done)
-    expected = queueing.throughput(think + service * away, [Station(away, service)], cores)[-1]
-    assert found == pytest.approx(expected, rel=0.05)
+    found = Simulation(machine, [program() for _ in range(cores)]).run(3e6)
+    assert found == pytest.approx(queueing.throughput(think, [Station(1, service)], cores), rel=0.07)
 
 
 # ---- the universal scalability law ---------------------------------------------------------------
