@@ -144,7 +144,8 @@ def test_the_service_time_is_found_again(service):
 
 @pytest.mark.parametrize("cores", [2, 4, 12])
 def test_simulator_and_model_agree_where_their_assumptions_do(cores):
-    """Exponential think times and ways of a line; who finds it at home, goes on."""
+    """Exponential think times and ways of a line; who finds it at home, goes on. Where all wait, the line comes
+    from another core each time, and not with the model's (N - 1) / N: hence the tenth."""
     rng = random.Random(cores)
     think, service = 300.0, 60.0
     machine = Machine(hit=0.0, reach=0.0, carry=lambda: rng.expovariate(1 / service), fetch=0.0)
@@ -155,7 +156,7 @@ def test_simulator_and_model_agree_where_their_assumptions_do(cores):
             yield "count", "line"
 
     found = Simulation(machine, [program() for _ in range(cores)]).run(3e6)
-    assert found == pytest.approx(queueing.throughput(think, [Station(1, service)], cores), rel=0.07)
+    assert found == pytest.approx(queueing.throughput(think, [Station(1, service)], cores), rel=0.1)
 
 
 # ---- the universal scalability law ---------------------------------------------------------------
