@@ -20,7 +20,7 @@ endif
 
 # config.mk is remade, by a bootstrap that is quick when all is there, before every target that
 # needs an interpreter; make reads it again only if it changed.
-NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-matrix nightly lab lab-test lab-counts
+NEEDS_NO_PYTHON := help clean distclean format lint check-arm64 check-tsan check-nogil test-ft bench-ft bench-ft-smoke test-matrix nightly lab lab-test lab-counts
 ifneq ($(filter-out $(NEEDS_NO_PYTHON),$(or $(MAKECMDGOALS),all)),)
 $(BUILD)/config.mk: FORCE
 	@PYTHON="$(REQUESTED_PYTHON)" CC="$(CC)" tools/bootstrap $(BUILD)
@@ -30,11 +30,16 @@ include $(BUILD)/config.mk
 endif
 
 VENV_PYTHON := $(BUILD)/venv/bin/python
+FT_BUILD ?= build/ft$(if $(DEBUG),-debug)
 OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib/objtunnel
 CORE := $(LIB)/_core$(EXT_SUFFIX)
 
 include sources.mk
+ifdef PY_FREE_THREADED
+  CORE_SOURCES := $(THREADS_SOURCES)
+  CORE_DEFINES := $(THREADS_DEFINES)
+endif
 # LAB_PARTS=1 builds in what only the laboratory wants: the heaps of lab/heap/ and send(share='unsafe').
 C_SOURCES := $(wildcard $(CORE_SOURCES) $(if $(LAB_PARTS),$(LAB_SOURCES)))
 OBJECTS := $(C_SOURCES:%.c=$(OBJ)/%.o)
@@ -85,7 +90,7 @@ TEST_LIBS = $(PY_LIBS) -lcriterion -lpthread -lm
 .PHONY: all
 all: $(CORE) $(PY_COPIES) $(HEADER_COPIES) $(BUILD_MODULE) drop-stale-copies
 
-$(CORE): $(OBJECTS) $(MIMALLOC_OBJECT)
+$(CORE): $(OBJECTS) $(if $(PY_FREE_THREADED),,$(MIMALLOC_OBJECT))
 	@mkdir -p $(@D)
 	@echo "link  $@"
 	@$(CC) -shared $(SANITIZE_FLAGS) -Wl,-z,now $(LDFLAGS) -o $@ $^ -lpthread
@@ -251,6 +256,12 @@ report-peers: all
 	@$(BENCH_PEERS)/peer_tables.py $(REPORT_ARGS)
 export FREE_THREADED
 
+# Trees of one's own, of another thread and received ones, on a free-threaded CPython (make test-ft builds it).
+.PHONY: bench-ft bench-ft-smoke
+bench-ft bench-ft-smoke:
+	@tools/test_ft --build-only $(FT_BUILD) "$(FT_PYTHON)"
+	@PYTHONPATH=$(abspath benchmarks/tunnel) $(FT_BUILD)/venv/bin/python benchmarks/threads/bench_ft.py $(if $(filter %-smoke,$@),--smoke) $(BENCH_ARGS)
+
 # What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
 .PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
 BENCH_HEAP = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/heap
@@ -402,6 +413,11 @@ check-lab:
 	@for module in heap heap_lives lockinc_heap share lab; do \
 		MODULE=$$module tools/run_tests $(BUILD)/lab-parts c python || exit 1; done
 
+# objtunnel between the threads of a free-threaded CPython; DEBUG=1: a debug build of it, FT_PYTHON=program: another one.
+.PHONY: test-ft
+test-ft:
+	@tools/test_ft $(FT_BUILD) "$(FT_PYTHON)" $(if $(DEBUG),--nogil-debug,--nogil)
+
 # An sdist, a wheel, and what a stranger does with it; from PyPI come the tools.
 .PHONY: check-wheel
 check-wheel: all
@@ -509,6 +525,7 @@ help:
 	@echo "  make check-asan       under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "  make check-tsan       the parts without Python under ThreadSanitizer"
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
+	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 FT_PYTHON=program"
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
 	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"
 	@echo "  make get-dask         dask and distributed into $(BUILD)/dask-venv, for the tests of docs/dask.md"
@@ -523,6 +540,7 @@ help:
 	@echo "  make bench-pool       InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
 	@echo "  make bench-behaviours @when beside bocpy's; -smoke: some seconds"
 	@echo "  make bench-peers      ten workloads beside processes, threads and 3.14's interpreters; -smoke; FREE_THREADED=PROGRAM"
+	@echo "  make bench-ft         own, foreign and received trees on a free-threaded CPython; -smoke: a second"
 	@echo "  make bench-heap       what importing objtunnel costs other programs; -smoke: some seconds"
 	@echo "  make bench-mimalloc   which mimalloc to link; MIMALLOCS=\"NAME=FOLDER\" for more"
 	@echo "  make bench-refcount   refcounts and locks, two minutes; BENCH_ARGS=...; -smoke: a second"

@@ -1,6 +1,7 @@
 """The extension module and the package's files, for pip. sources.mk says what they are; make reads it, too."""
 
 import os
+import sysconfig
 from glob import glob
 
 from setuptools import Extension, find_packages, setup
@@ -18,6 +19,7 @@ def read_variables(path):
 
 
 VARIABLES = read_variables(SOURCES_MK)
+CORE = "THREADS" if sysconfig.get_config_var("Py_GIL_DISABLED") else "CORE"
 
 
 def files(name):
@@ -44,6 +46,8 @@ class BuildExt(build_ext):
     """mimalloc has flags of its own, which an Extension cannot say of one of its sources."""
 
     def build_extension(self, ext):
+        if CORE == "THREADS":  # which have no heap of ours
+            return super().build_extension(ext)
         ext.extra_objects += self.compiler.compile(
             [os.path.join(MIMALLOC, *VARIABLES["MIMALLOC_SOURCE"])],
             output_dir=self.build_temp,
@@ -63,10 +67,11 @@ setup(
     ext_modules=[
         Extension(
             "objtunnel._core",
-            sources=files("CORE_SOURCES"),
-            depends=[SOURCES_MK, *files("CORE_HEADERS"), *files("MIMALLOC_FILES")],
+            sources=files(f"{CORE}_SOURCES"),
+            # The sources of both kinds of builds, so that an sdist has them.
+            depends=[SOURCES_MK, *files("CORE_HEADERS"), *files("CORE_SOURCES"), *files("THREADS_SOURCES"), *files("MIMALLOC_FILES")],
             include_dirs=[".", f"{MIMALLOC}/include"],
-            define_macros=macros("CORE_DEFINES"),
+            define_macros=macros(f"{CORE}_DEFINES"),
             extra_compile_args=VARIABLES["CORE_CFLAGS"],
             libraries=["pthread"],
             extra_link_args=["-Wl,-z,now"],  # a symbol that a micro version has not is missed at the import

@@ -2,12 +2,16 @@
 # so that `make` and `pip install .` build the same. One variable a line; words with a * are globs.
 
 CORE_SOURCES := runtime/*.c runtime/*/*.c tunnel/*.c tunnel/*/*.c objects/*.c objects/*/*.c objtunnel/*.c
-CORE_HEADERS := runtime/*.h runtime/*/*.h tunnel/*.h tunnel/*/*.h objects/*.h objects/*/*.h objtunnel/*.h atomics/*.h atomics/*/*.h include/*.h
+CORE_HEADERS := threads/*.h runtime/*.h runtime/*/*.h tunnel/*.h tunnel/*/*.h objects/*.h objects/*/*.h objtunnel/*.h atomics/*.h atomics/*/*.h include/*.h
 CORE_DEFINES := _GNU_SOURCE
 # In addition in builds by LAB_PARTS=1, which pip never makes.
 LAB_SOURCES := lab/heap/*.c
 LAB_DEFINES := OT_LAB
 CORE_CFLAGS := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -pthread
+
+# The same module of free-threaded builds (PY_FREE_THREADED): what needs no GIL, and threads/ for what differs.
+THREADS_SOURCES := threads/*.c runtime/awaited.c runtime/control.c runtime/park.c runtime/signals.c runtime/sleepers.c runtime/spin.c runtime/timeout.c runtime/waitlist.c runtime/worker.c tunnel/channel.c tunnel/stuck.c tunnel/temporary.c objtunnel/state.c objtunnel/tunnel_*.c objects/core/handle.c objects/core/live.c runtime/shared.c runtime/import.c objects/array/*.c objects/file/*.c objects/sync/*.c
+THREADS_DEFINES := _GNU_SOURCE OT_FREE_THREADED
 
 # The heap, linked statically. Hidden, and without MI_MALLOC_OVERRIDE: it exports nothing and takes no call of
 # malloc or free from the C library. MI_SKIP_COLLECT_ON_EXIT: a process that ends need not tidy up first.

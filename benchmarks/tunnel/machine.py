@@ -12,7 +12,11 @@ import objtunnel
 
 def describe():
     """A dictionary of what may change the figures; goes to stderr and into the JSON."""
-    heap = objtunnel.heap_info()
+    try:
+        heap = objtunnel.heap_info()
+        allocator = " ".join(filter(None, [heap.allocator, heap.version]))
+    except NotImplementedError:  # a free-threaded build
+        allocator = "CPython's mimalloc"
     return {
         "cpu": _read_field("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
@@ -24,7 +28,7 @@ def describe():
         "objtunnel": objtunnel.__version__,
         "objtunnel_flags": _own_flags(),
         "commit": _commit(),
-        "allocator": " ".join(filter(None, [heap.allocator, heap.version])),
+        "allocator": allocator,
         "PYTHONMALLOC": os.environ.get("PYTHONMALLOC"),
     }
 

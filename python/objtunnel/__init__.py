@@ -60,7 +60,10 @@ from objtunnel._errors import (
 )
 from objtunnel._modules import module_namespace, shared_module
 
-_modules.install()
+_FREE_THREADED = hasattr(_core, "rebias")  # what is offered there: docs/free-threading.md
+
+if not _FREE_THREADED:
+    _modules.install()
 _processes.install()
 
 MutableMapping.register(LockingDict)
@@ -72,9 +75,11 @@ if TYPE_CHECKING:
     from objtunnel._dump import dump, register_dump, unregister_dump
     from objtunnel._explain import Explanation, Finding
     from objtunnel._executor import BrokenInterpreterPool, InterpreterPoolExecutor
+    from objtunnel._free_threaded import Owner, owner, rebias
     from objtunnel._frozen import frozen_default
     from objtunnel._globals import process_global
     from objtunnel._interpreter import Interpreter
+    from objtunnel._thread_pool import ThreadPoolExecutor
 
 __version__ = "0.2.0"
 
@@ -82,10 +87,10 @@ __all__ = [
     "Barrier", "BehaviourStatistics", "BoundedSemaphore", "Box", "BrokenInterpreterPool", "Condition", "Event", "Explanation", "Finding", "FrozenArray", "FrozenBytes", "FrozenDict",
     "FrozenList", "FrozenSet", "FrozenTuple", "Gil", "GlobalLock", "HeapInfo", "Held",
     "Interpreter", "InterpreterClosed", "InterpreterPoolExecutor", "LiveObject", "Lock", "LockAbandonedError", "LockingDict",
-    "LockingList", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
-    "SharedFile", "SharedReferenceError", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
+    "LockingList", "Owner", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
+    "SharedFile", "SharedReferenceError", "ThreadPoolExecutor", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "TunnelSendTimeout", "TunnelTimeout", "behaviour_statistics", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
-    "pin", "process_global", "process_globals", "pump", "pump_fileno", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
+    "owner", "pin", "process_global", "process_globals", "pump", "pump_fileno", "rebias", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
     "wait", "when",
 ]
 
@@ -109,19 +114,28 @@ _LAZY = {
     "Finding": "_explain",
     "Interpreter": "_interpreter",
     "InterpreterPoolExecutor": "_executor",
+    "Owner": "_free_threaded",
+    "ThreadPoolExecutor": "_thread_pool",
     "behaviour_statistics": "_behaviours",
     "dump": "_dump",
     "frozen_default": "_frozen",
+    "owner": "_free_threaded",
     "pin": "_behaviours",
     "process_global": "_globals",
     "pump": "_behaviours",
     "pump_fileno": "_behaviours",
+    "rebias": "_free_threaded",
     "register_dump": "_dump",
     "start": "_behaviours",
     "unregister_dump": "_dump",
     "wait": "_behaviours",
     "when": "_behaviours",
 }
+
+
+if _FREE_THREADED:
+    from objtunnel import _absent
+    globals().update(_absent.classes(_LAZY))
 
 
 def _import_lazily(name):

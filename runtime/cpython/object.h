@@ -23,12 +23,12 @@ ot_py_immortal(PyObject *o)
     return _Py_IsImmortal(o);
 }
 
-/* Whether reference counts are atomic, as in the variants of CPython that lab/ builds: then
- * references to one object may be taken and given back under several GILs at once. */
+/* Whether reference counts are atomic, as in the variants of CPython that lab/ builds and on free-threaded
+ * builds: then references to one object may be taken and given back by several threads at once. */
 static inline bool
 ot_py_counts_atomically(void)
 {
-#ifdef OT_ATOMIC_REFCOUNTS
+#if defined(OT_ATOMIC_REFCOUNTS) || defined(Py_GIL_DISABLED)
     return true;
 #else
     return false;

@@ -22,8 +22,9 @@
 #if PY_VERSION_HEX < 0x030d0000
 #error "objtunnel needs CPython 3.13 or newer"
 #endif
-#ifdef Py_GIL_DISABLED
-#error "objtunnel does not support free-threaded builds yet: use a build with a GIL"
+#if defined(Py_GIL_DISABLED) != defined(OT_FREE_THREADED)
+#error                                                                                             \
+    "sources.mk lists the sources for free-threaded builds, and those for builds with a GIL: these are the others"
 #endif
 
 #include <internal/pycore_pymem.h>

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("atomics", "runtime", "tunnel", "objects", "objtunnel", "include", "python", "benchmarks", "lab", "examples",
+FOLDERS = ("atomics", "threads", "runtime", "tunnel", "objects", "objtunnel", "include", "python", "benchmarks", "lab", "examples",
            "tests", "tools")
 SOURCES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*")
                  if p.is_file() and (p.suffix in {".c", ".h", ".cc", ".hpp", ".py", ".pyi"} or p.parent == ROOT / "tools"))
@@ -32,7 +32,7 @@ def test_no_program_or_core_dump_lies_among_the_sources():
             if p.is_file() and p.suffix != ".so" and p.open("rb").read(4) == b"\x7fELF"] == []
 
 
-@pytest.mark.parametrize("folder", ["objtunnel", "tunnel", "runtime"] + [
+@pytest.mark.parametrize("folder", ["objtunnel", "threads", "tunnel", "runtime"] + [
     p.name for p in sorted((ROOT / "objects").iterdir()) if p.is_dir()])
 def test_the_drawing_has_each_c_file(folder):
     home = ROOT / folder if (ROOT / folder).is_dir() else ROOT / "objects" / folder

@@ -1,0 +1,3 @@
+import concurrent.futures
+
+class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor): ...
