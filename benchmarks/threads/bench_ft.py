@@ -145,6 +145,19 @@ HANDOVER = ["floats_handover", "rows_handover"]
 PIPES = ["pipeline_queue", "pipeline_share", "pipeline_rebiased"]
 
 
+def in_new_thread(function, *args):
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function(*args)))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def walk(tree):
+    """Each tree is as warm in the caches as a received one, and its owner stays: ids need no reference."""
+    sum(map(id, tree))
+
+
 def timed(function, *args):
     """Seconds of this thread's own processor time: the machine may be shared."""
     begin = time.thread_time()
@@ -188,15 +201,22 @@ class Run:
     def touch(self, tree_name, op):
         """{state: seconds of each repetition}, each on a fresh tree: the first touch."""
         times = {state: [] for state in STATES}
-        make, n, function = MAKERS[tree_name], self.sizes[tree_name], OPS[tree_name][op]
         for state in self.alternate(STATES):
-            tree = BUILD[state](self.builder, make, n)
-            check(state, tree)
-            gc.disable()
-            times[state].append(timed(function, tree))
-            gc.enable()
-            del tree
+            times[state].append(in_new_thread(self.touch_once, state, tree_name, op))
         return times
+
+    def touch_once(self, state, tree_name, op):
+        """Builder and toucher are new threads, so that no state finds the memory of an earlier one."""
+        builder = Builder()
+        tree = BUILD[state](builder, MAKERS[tree_name], self.sizes[tree_name])
+        check(state, tree)
+        walk(tree)
+        gc.disable()
+        seconds = timed(OPS[tree_name][op], tree)
+        gc.enable()
+        del tree
+        builder.close()
+        return seconds
 
     def hand_over(self, tree_name):
         """Seconds of send, of recv, and of rebias() of a foreign tree."""
