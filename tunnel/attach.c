@@ -241,7 +241,7 @@ check_fixes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject *objects, PyObjec
     return 0;
 }
 
-/* Cannot fail. The tree is the current interpreter's afterwards. Most fixes are filled already: some
+/* Makes the tree the current interpreter's; cannot fail. Most fixes are filled already: some
  * of their slots are attributes, which may be put elsewhere here. */
 static void
 make_whole(ot_tree_t *tree, ot_arrivals_t *arrivals, here_t *here, bool intern)

@@ -74,7 +74,7 @@ ot_shared_t *ot_channel_shared(ot_channel_t *ch);
 /* Waits until the queue has a place and reserves it: OK, or nothing reserved. */
 ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
 
-/* The same, until `stop` says so; NULL: never. */
+/* ot_channel_reserve, which `stop` can end as well (NULL: nothing does). */
 ot_channel_result_t ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop);
 
 /* Looks for a place, for some microseconds at most (spin.h), without a lock or a system call.
@@ -90,7 +90,7 @@ void ot_channel_cancel(ot_channel_t *ch);
 /* Takes the oldest message. CLOSED only once the queue is closed and drained. */
 ot_channel_result_t ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node);
 
-/* The same, until `stop` says so; NULL: never. */
+/* ot_channel_recv, which `stop` can end as well (NULL: nothing does). */
 ot_channel_result_t ot_channel_recv_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop,
                                           ot_node_t **node);
 
@@ -103,7 +103,8 @@ void ot_channel_stop_after_last(ot_channel_t *ch, ot_stop_t *stop);
 /* Ends what waits in the channel with this stop. */
 void ot_channel_give_up(ot_channel_t *ch, ot_stop_t *stop);
 
-/* As ot_channel_watch_place, for a message. */
+/* Looks for a message, for some microseconds at most, without a lock or a system call; as ot_channel_watch_place does
+ * for a place. */
 ot_watch_result_t ot_channel_watch_message(ot_channel_t *ch, int64_t deadline);
 
 /* Puts a message that could not be rebuilt back to the head, though the queue be full. */

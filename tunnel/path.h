@@ -9,8 +9,9 @@
  * NULL with an exception set. Runs: e (repr of keys). */
 PyObject *ot_path_to(PyObject *root, PyObject *target);
 
-/* The same for n targets at once, which may occur more than once, and no deeper than `depth` steps (SIZE_MAX: all).
- * A new list of strs, None for what is not found or was listed before; NULL with an exception set. */
+/* The paths to n targets at once, as ot_path_to gives one. A target may be listed more than once. The search goes no deeper
+ * than `depth` steps (SIZE_MAX: to the end). A new list of strs, None for what is not found or was listed before; NULL with an
+ * exception set. */
 PyObject *ot_paths_to(PyObject *root, PyObject *const *targets, size_t n, size_t depth);
 
 #endif

@@ -113,10 +113,11 @@ ot_handles_t ot_handles_for_trees(ot_objects_t *home);
  * interpreter can still import what that takes, else elsewhere. */
 void ot_handle_drop(ot_shared_t *shared);
 
-/* The same for the messages alone. NULL is fine. Keeps the current exception. */
+/* Frees messages here if this interpreter can still import what that takes, else elsewhere. NULL is fine. Keeps the
+ * current exception. */
 void ot_dispose_chain(ot_node_t *chain);
 
-/* The same, of that very type. */
+/* A handle of that very type around `shared`. Refs: steals the reference, also on failure. */
 PyObject *ot_handle_alloc_steal(ot_objects_t *home, PyTypeObject *type, ot_shared_t *shared);
 
 /* ---- slots and methods that all handle types have ------------------------------------------- */

@@ -198,7 +198,7 @@ fill_tree(ot_value_t *v, ot_tree_t *tree)
     return 0;
 }
 
-/* Of a value that could not be made: a copy, or what a temporary held that nobody can look at. */
+/* Drops the tree of a value that could not be made: a copy, or what a temporary held that nobody can look at. */
 static void
 drop_tree(ot_objects_t *home, ot_tree_t *tree)
 {

@@ -55,11 +55,11 @@ struct ot_value {
  * Returns: one reference; NULL with what Tunnel.send raises, and then nothing has changed. */
 ot_value_t *ot_value_new(ot_objects_t *home, PyObject *o);
 
-/* The same of an object that the caller owns: if its reference is the only one the root is moved, and
+/* ot_value_new of an object that the caller owns: if its reference is the only one the root is moved, and
  * the caller's is an empty one then. A failure loses nothing. */
 ot_value_t *ot_value_new_own(ot_objects_t *home, PyObject *o);
 
-/* The same of what is stored by container[...] = o. */
+/* ot_value_new of what is stored by container[...] = o: a temporary is recognised by that instruction. */
 ot_value_t *ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObject *o);
 
 /* A value that is never copied, only taken (a Box's): cheaper, and the rule for the root is the
@@ -82,11 +82,11 @@ ot_value_t *ot_value_new_float(double d);
  * Returns: NULL with MemoryError, or what rebuilding raised; v is as it was. */
 PyObject *ot_value_copy(ot_objects_t *home, ot_value_t *v);
 
-/* The same, but NULL without an exception if another thread is copying v and would have to be waited
+/* ot_value_copy, but NULL without an exception if another thread is copying v and would have to be waited
  * for. */
 PyObject *ot_value_copy_at_once(ot_objects_t *home, ot_value_t *v);
 
-/* The same for who has a reference and gives it up: the last one gets the object itself, without a
+/* For a caller that gives up its reference: the last one gets the object itself, without a
  * copy; any other a copy.
  * Refs: steals a reference on success. On failure the caller keeps it, v as it was.
  * Needs, runs: as ot_value_copy. */

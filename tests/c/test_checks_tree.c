@@ -232,7 +232,7 @@ static void
 out_of_a_box_that_is_free(void)
 {
     PyObject *handle = NULL;
-    ot_lock_reset(&acquired_box(&handle)->lock);
+    ot_lock_reset(&acquired_box(&handle)->cown.lock);
     BY(python_run("box.release()"), ot_box_check(handle));
 }
 
