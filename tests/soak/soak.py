@@ -78,14 +78,10 @@ import gc, sys
 import left_behind
 from objtunnel import Interpreter
 measure = getattr(left_behind, sys.argv[2])
-modules = sys.argv[1].split(",")
+code = "for name in %r:\\n    try: __import__(name)\\n    except ImportError: pass" % sys.argv[1].split(",")
 def come_and_go():
     interpreter = Interpreter()
-    for name in modules:
-        try:
-            interpreter.call(__import__, name)
-        except ImportError:
-            pass
+    interpreter.call(exec, code)
     interpreter.close()
 for _ in range(15): come_and_go()
 before = measure()
