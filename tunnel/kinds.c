@@ -4,6 +4,7 @@
  * Threading: the GIL of the type's interpreter. an ot_c_type_t's `mark` is atomic, for all interpreters.
  */
 #include "tunnel/class.h"
+#include "tunnel/constant.h"
 
 #include "runtime/cpython/instance.h"
 
@@ -30,6 +31,10 @@ ot_kind_static(PyTypeObject *t)
         {&PyODict_Type, &ot_kind_odict},
         {&PyDictProxy_Type, &ot_kind_mappingproxy},
         {&PyMemoryView_Type, &ot_kind_memoryview},
+        {&ot_constant_type, &ot_kind_constant},
+#if OT_HAS_FROZENDICT
+        {&PyFrozenDict_Type, &ot_kind_frozendict},
+#endif
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(rows); i++) {
         if (t == rows[i].type) {

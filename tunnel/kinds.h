@@ -155,10 +155,10 @@ ot_keys_t *ot_empty_keys(void);
 bool ot_key_is_composite(PyObject *key);
 
 extern const ot_kind_t ot_kind_list, ot_kind_tuple, ot_kind_dict, ot_kind_set, ot_kind_str,
-    ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes, ot_kind_bytearray, ot_kind_range,
-    ot_kind_slice, ot_kind_array, ot_kind_deque, ot_kind_defaultdict, ot_kind_odict,
-    ot_kind_decimal, ot_kind_mappingproxy, ot_kind_memoryview, ot_kind_plain_instance,
-    ot_kind_container_instance, ot_kind_other_instance, ot_kind_extension;
+    ot_kind_frozendict, ot_kind_int, ot_kind_float, ot_kind_complex, ot_kind_bytes,
+    ot_kind_bytearray, ot_kind_range, ot_kind_slice, ot_kind_array, ot_kind_deque,
+    ot_kind_defaultdict, ot_kind_odict, ot_kind_decimal, ot_kind_mappingproxy, ot_kind_memoryview,
+    ot_kind_plain_instance, ot_kind_container_instance, ot_kind_other_instance, ot_kind_extension;
 
 /* The row for a built-in type that every interpreter shares, NULL if it has none. */
 const ot_kind_t *ot_kind_static(PyTypeObject *type);

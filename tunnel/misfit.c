@@ -160,7 +160,7 @@ spell_known_place(const search_t *s, PyObject *o, PyObject **slot)
         name = spell_item(((PyListObject *)o)->ob_item, PyList_GET_SIZE(o), slot);
     } else if (PyTuple_Check(o)) {
         name = spell_item(((PyTupleObject *)o)->ob_item, PyTuple_GET_SIZE(o), slot);
-    } else if (PyDict_Check(o)) {
+    } else if (ot_is_any_dict(o)) {
         name = spell_entry(o, slot);
     } else if (PyAnySet_Check(o)) {
         setentry *table = ((PySetObject *)o)->table;
@@ -180,7 +180,7 @@ spell_place(const search_t *s, PyObject *o, PyObject **slot)
     PyObject *name = spell_known_place(s, o, slot);
     if (name == NULL && !PyErr_Occurred()) {
         bool dict = PyODict_Check(o) && slot == &((ot_odict_t *)o)->inst_dict;
-        name = PyUnicode_FromString(dict ? ".__dict__" : PyDict_Check(o) ? ".<key>" : ".<item>");
+        name = PyUnicode_FromString(dict ? ".__dict__" : ot_is_any_dict(o) ? ".<key>" : ".<item>");
     }
     return name;
 }
@@ -192,7 +192,7 @@ spell_step(const search_t *s, const step_t *step, size_t *next)
 {
     const step_t *holder = &s->steps.items[step->parent];
     *next = step->parent;
-    if (holder->slot != NULL && PyDict_Check(holder->o)) {
+    if (holder->slot != NULL && ot_is_any_dict(holder->o)) {
         const step_t *above = &s->steps.items[holder->parent];
         PyTypeObject *type = Py_TYPE(above->o);
         bool own = ot_type_is_python(type) && ot_type_manages_dict(type) &&

@@ -132,7 +132,7 @@ add_fields(frame_t *f, PyObject *o, PyTypeObject *base)
 static int
 add_items(frame_t *f, PyObject *o, PyTypeObject *base)
 {
-    if (PyDict_Check(o)) {
+    if (ot_is_any_dict(o)) {
         f->format = "[%R]";
         f->children = PyDict_Values(o);
         f->keys = PyDict_Keys(o);

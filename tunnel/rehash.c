@@ -306,8 +306,9 @@ step(order_t *order)
         }
     }
     *bits |= shallow ? SHALLOW : DEEP;
-    return shallow && PyDict_Check(o) ? push_keys(order, o)
-                                      : visit(order, o, shallow, shallow ? push_hashed : push_edge);
+    return shallow && ot_is_any_dict(o)
+               ? push_keys(order, o)
+               : visit(order, o, shallow, shallow ? push_hashed : push_edge);
 }
 
 /* Takes note of what is to be rehashed, and of what is not to be looked into. */
@@ -444,7 +445,7 @@ refill_dict(PyObject *o, size_t *keys)
 static int
 rehash_one(PyObject *o, size_t *keys)
 {
-    bool ordered = PyODict_Check(o), is_dict = PyDict_Check(o);
+    bool ordered = PyODict_Check(o), is_dict = ot_is_any_dict(o);
     PyObject *fresh = ordered   ? refill_odict(o, keys)
                       : is_dict ? refill_dict(o, keys)
                                 : refill_set(o, keys);
@@ -453,6 +454,9 @@ rehash_one(PyObject *o, size_t *keys)
     }
     if (is_dict) {
         (ordered ? ot_odict_swap : ot_dict_swap)(o, fresh);
+        if (ot_is_frozendict(o)) {
+            ot_frozendict_forget_hash(o);
+        }
     } else {
         swap_sets((PySetObject *)o, (PySetObject *)fresh);
         ((PySetObject *)o)->hash = -1;

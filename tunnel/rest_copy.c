@@ -8,6 +8,7 @@
 #include "tunnel/rest_copy.h"
 
 #include "tunnel/copying.h"
+#include "tunnel/constant.h"
 #include "tunnel/kinds.h"
 #include "tunnel/ndarray.h"
 #include "tunnel/ptrmap.h"
@@ -236,6 +237,9 @@ clone_object(copying_t *c, PyObject *o)
     const ot_ndata_t *n = array_at(c->rest, o);
     if (n != NULL) {
         return copy_array(c->interp, n);
+    }
+    if (ot_is_constant(o)) {
+        return ot_constant_read(c->interp, o);
     }
     if (ot_rest_is_array(o)) {
         PyObject *array = ot_array_clone(c->array_type, o);

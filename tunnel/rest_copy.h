@@ -36,7 +36,7 @@ bool ot_rest_suits(const ot_tree_t *tree);
 ot_rest_t *ot_rest_new(ot_tree_t *tree);
 
 /* A new object of the caller's interpreter, equal to the root; shared references and cycles inside
- * the tree are kept. NULL with an exception. Runs: m; if there are arrays in it, e. */
+ * the tree are kept. NULL with an exception. Runs: m; if there are arrays or constants in it, e. */
 PyObject *ot_rest_copy(const ot_interp_t *interp, const ot_rest_t *rest);
 
 /* ot_rest_copy of a part of the tree: an object that the root reaches. */

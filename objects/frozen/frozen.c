@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "tunnel/constant.h"
 #include "tunnel/kinds.h"
 #include "tunnel/rest_copy.h"
 #include "runtime/cpython/stdlib.h"
@@ -21,7 +22,7 @@ ot_frozen_type_of(PyObject *node)
     if (t == &PyList_Type) {
         return OT_FROZEN_LIST;
     }
-    if (t == &PyDict_Type || t == &PyODict_Type) {
+    if (t == &PyDict_Type || t == &PyODict_Type || ot_is_frozendict(node)) {
         return OT_FROZEN_DICT;
     }
     if (t == &PyTuple_Type) {
@@ -107,6 +108,9 @@ ot_frozen_read(ot_frozen_view_t *from, PyObject *o)
     if (ot_py_immortal(o) && ot_is_process_static(o)) {
         return Py_NewRef(o);
     }
+    if (t == &ot_constant_type) {
+        return ot_constant_read(from->handle.home->interp, o);
+    }
     if (t == &PyUnicode_Type) {
         return ot_str_copy(o);
     }
@@ -164,7 +168,7 @@ remember(ot_frozen_view_t *view, PyObject *node, PyObject *object)
         }
         view->recent = PyMem_Calloc(RECENT, sizeof *view->recent);
     }
-    if (view->recent == NULL || !is_worth_keeping(view, object)) {
+    if (view->recent == NULL || !(is_worth_keeping(view, object) || ot_is_constant(node))) {
         return; /* it is only for speed */
     }
     ot_frozen_recent_t *at = recent_at(view, node);
@@ -312,8 +316,17 @@ enum { NAN_DEPTH = 50 }; /* of tuples in tuples */
 static bool
 is_nan(PyObject *o)
 {
+    if (PyUnicode_CheckExact(o) || PyLong_CheckExact(o)) {
+        return false; /* most keys */
+    }
     if (PyFloat_CheckExact(o)) {
         return isnan(PyFloat_AS_DOUBLE(o));
+    }
+    if (ot_is_constant(o)) {
+        return ot_constant_is_nan(o);
+    }
+    if (ot_kind_at_hand(Py_TYPE(o)) == &ot_kind_decimal) {
+        return ot_decimal_is_nan(o);
     }
     return PyComplex_CheckExact(o) &&
            (isnan(((PyComplexObject *)o)->cval.real) || isnan(((PyComplexObject *)o)->cval.imag));
@@ -338,7 +351,8 @@ static int
 equals_but_for_nans(ot_frozen_view_t *in, PyObject *o, PyObject *key, int depth)
 {
     if (is_nan(o) && is_nan(key)) {
-        return Py_IS_TYPE(o, Py_TYPE(key));
+        bool decimal = !PyFloat_CheckExact(key) && !PyComplex_CheckExact(key);
+        return ot_is_constant(o) ? decimal : Py_IS_TYPE(o, Py_TYPE(key));
     }
     if (!PyTuple_CheckExact(o) || !PyTuple_CheckExact(key) || depth == 0) {
         return equals(in, o, key);

@@ -109,7 +109,7 @@ same_entries(PyObject *self, PyObject *other)
 static PyObject *
 dict_compare(PyObject *self, PyObject *other, int op)
 {
-    bool alike = Py_IS_TYPE(other, Py_TYPE(self)) || PyDict_Check(other);
+    bool alike = Py_IS_TYPE(other, Py_TYPE(self)) || ot_is_any_dict(other);
     if (!alike || (op != Py_EQ && op != Py_NE)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
@@ -201,7 +201,7 @@ set_isdisjoint(PyObject *self, PyObject *other)
 static bool
 is_mapping(PyObject *o)
 {
-    return PyDict_Check(o) || Py_TYPE(o)->tp_richcompare == dict_compare;
+    return ot_is_any_dict(o) || Py_TYPE(o)->tp_richcompare == dict_compare;
 }
 
 /* A dict of both, with views of what the view has in it; as dict's |. */

@@ -10,6 +10,7 @@
 
 #include "runtime/checks.h"
 #include "runtime/import.h"
+#include "tunnel/constant.h"
 #include "tunnel/kinds.h"
 #include "tunnel/path.h"
 #include "tunnel/ptrmap.h"
@@ -126,11 +127,21 @@ note(PyObject *o, void *arg)
     return 0;
 }
 
-/* Nobody else's type is called so: a subclass has a name of its own. */
+/* Nobody else's type is called so: a subclass has a name of its own. What else can be frozen,
+ * _constants.py makes constants of. */
 static bool
-is_array(PyObject *o)
+is_array_or_constant(PyObject *o)
 {
-    return strcmp(Py_TYPE(o)->tp_name, "array.array") == 0;
+    static const char *const names[] = {
+        "array.array",        "datetime.date",   "datetime.time", "datetime.datetime",
+        "datetime.timedelta", "decimal.Decimal", "Fraction",      "UUID",
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        if (strcmp(Py_TYPE(o)->tp_name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return ot_is_frozen_view(o);
 }
 
 /* The first object that cannot be frozen. Borrowed; NULL with MemoryError, or without if none. */
@@ -145,7 +156,7 @@ find_culprit(PyObject *root)
         if (ot_is_process_static(o)) {
             continue;
         }
-        if (ot_kind_static(Py_TYPE(o)) == NULL && !is_array(o)) {
+        if (ot_kind_static(Py_TYPE(o)) == NULL && !is_array_or_constant(o)) {
             culprit = o;
         } else if (Py_TYPE(o)->tp_traverse != NULL) {
             (void)Py_TYPE(o)->tp_traverse(o, note, &s);
@@ -172,7 +183,7 @@ raise_unfit(PyObject *root)
     if (path != NULL) {
         PyErr_Format(PyExc_TypeError,
                      "%U: a %s cannot be frozen: only built-in types (list, tuple, dict, set, str, "
-                     "bytes, numbers, ...) and array.array can",
+                     "bytes, numbers, ...), array.array, dates, Decimal, Fraction and UUID can",
                      path, Py_TYPE(culprit)->tp_name);
         Py_DECREF(path);
     }
@@ -214,6 +225,33 @@ new_region(ot_objects_t *home, ot_value_t *content)
     return make(home, &region->head, NULL);
 }
 
+/* The value of an equal tree that has constants (tunnel/constant.h) where this one has dates, Decimals and the like.
+ * NULL with an exception; or without, and then the tree is such an object itself, *same. */
+static ot_value_t *
+with_constants(ot_objects_t *home, PyObject *tree, PyObject **same)
+{
+    *same = NULL;
+    PyObject *simplified = ot_import_attr("objtunnel._constants", "simplified");
+    PyObject *simple = simplified == NULL ? NULL : PyObject_CallOneArg(simplified, tree);
+    Py_XDECREF(simplified);
+    if (simple == NULL) {
+        return NULL;
+    }
+    if (simple == Py_None || ot_is_constant(simple)) {
+        *same = simple == Py_None ? raise_unfit(tree) : Py_NewRef(tree);
+        Py_DECREF(simple);
+        return NULL;
+    }
+    ot_value_t *v = ot_value_new(home, simple);
+    if (v != NULL && !can_be_frozen(v)) {
+        ot_value_unref(v);
+        v = NULL;
+        raise_unfit(tree);
+    }
+    Py_DECREF(simple);
+    return v;
+}
+
 static PyObject *
 freeze(PyObject *module, PyObject *tree)
 {
@@ -235,9 +273,12 @@ freeze(PyObject *module, PyObject *tree)
             ot_value_unref(v);
             return NULL;
         }
-        raise_unfit(back);
+        PyObject *same;
+        v = with_constants(home, back, &same);
         Py_DECREF(back);
-        return NULL;
+        if (v == NULL) {
+            return same;
+        }
     }
     if (has_views(v)) {
         return new_region(home, v);
@@ -284,14 +325,28 @@ static struct {
      NULL},
 };
 
+/* For _constants.py: constant(hash, nan, pickle). */
+static PyObject *
+make_constant(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_ssize_t hash, n;
+    int nan;
+    const char *pickle;
+    return PyArg_ParseTuple(args, "npy#:_constant", &hash, &nan, &pickle, &n)
+               ? ot_constant_new(hash, nan, pickle, n)
+               : NULL;
+}
+
 static PyMethodDef functions[] = {
+    {"_constant", make_constant, METH_VARARGS, NULL},
     {"freeze", freeze, METH_O,
      "freeze($module, tree, /)\n--\n\n"
      "A constant copy of a tree that all interpreters read at once, without locks.\n\n"
      "Goes in by the rule of all containers: a temporary is moved, anything else copied. What\n"
      "comes back is a FrozenList, FrozenDict, ...: reading it gives numbers, str and short bytes\n"
      "as ordinary objects, and views of its parts. Raises TypeError, naming the place, for\n"
-     "anything but built-in types.\n\n"
+     "anything but built-in types, array.array, dates and times, Decimal, Fraction and UUID.\n\n"
      ">>> f = freeze({'a': [1, 2]}); f['a'][1], f == {'a': [1, 2]}\n(2, True)"},
     {NULL, NULL, 0, NULL},
 };

@@ -189,6 +189,45 @@ ot_dict_swap(PyObject *a, PyObject *b)
     y->ma_used = used;
 }
 
+/* frozendict came with 3.15: a dict's struct, but no subclass of dict. */
+#if PY_VERSION_HEX >= 0x030f0000
+#define OT_HAS_FROZENDICT 1
+
+static inline bool
+ot_is_frozendict(PyObject *o)
+{
+    return PyFrozenDict_Check(o);
+}
+
+static inline void
+ot_frozendict_forget_hash(PyObject *o)
+{
+    ((PyFrozenDictObject *)o)->ma_hash = -1;
+}
+#else
+#define OT_HAS_FROZENDICT 0
+
+static inline bool
+ot_is_frozendict(PyObject *o)
+{
+    (void)o;
+    return false;
+}
+
+static inline void
+ot_frozendict_forget_hash(PyObject *o)
+{
+    (void)o;
+}
+#endif
+
+/* A dict, a frozendict, or an instance of a subclass of either. */
+static inline bool
+ot_is_any_dict(PyObject *o)
+{
+    return PyDict_Check(o) || ot_is_frozendict(o);
+}
+
 static inline void
 ot_dict_set_keys(PyObject *d, ot_keys_t *keys, Py_ssize_t used)
 {

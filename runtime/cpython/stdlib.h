@@ -92,6 +92,14 @@ typedef struct {
     size_t word[OT_DECIMAL_INLINE];
 } ot_decimal_t;
 
+/* libmpdec's MPD_NAN and MPD_SNAN. */
+static inline bool
+ot_decimal_is_nan(PyObject *o)
+{
+    enum { NAN_FLAGS = 4 | 8 };
+    return (((ot_decimal_t *)o)->flags & NAN_FLAGS) != 0;
+}
+
 /* ---- datetime.timezone (Modules/_datetimemodule.c; the others are public, in datetime.h) ---- */
 
 typedef struct {
