@@ -11,6 +11,7 @@ _USAGE = """\
 python -m objtunnel demo [--quick] [--repeat N] [--json FILE] [PATH...]
        python -m objtunnel bench [--quick] [--repeat N] [--json FILE]
        python -m objtunnel info [--json]
+       python -m objtunnel check [--markdown] PACKAGE...
        python -m objtunnel explain [--strict] [--limit N] [--json] FILE.py:EXPRESSION
        python -m objtunnel [run] SCRIPT [ARG...]
        python -m objtunnel [run] -m MODULE [ARG...]
@@ -25,6 +26,9 @@ bench   Half a minute: what handing a tree over costs here, beside pickle and, o
         concurrent.interpreters.Queue. --json -: figures to stdout instead of the table.
 info    What a bug report needs: versions, builds and settings, the processor, the allocator that
         serves Python objects, the GIL that this thread holds.
+check   Which packages can be used in a worker: imports each in interpreters with their own GIL, in a
+        process of its own, and names the first extension that refuses. PACKAGE: a module, or what
+        pip calls it.
 explain What Tunnel.send would do with a value: what moves, what is copied, pickled or refused, how
         much that is, and who refers to what is held. FILE.py is run without what stands under
         `if __name__ == "__main__":`, and EXPRESSION is evaluated there: main.py:load(), or
@@ -37,10 +41,11 @@ run SCRIPT, run -m MODULE (run may be left out)
         before -m objtunnel, those for the program after it. To run a script that is called demo
         or info, write ./demo or ./info. Child processes inherit PYTHONMALLOC.
 
-Exit status: 0; 1 if a result is wrong, a file cannot be read or written, or the value of `explain` cannot be
-sent (--strict: or not without copying or pickling); 2 for a wrong command line. A program's own otherwise."""
+Exit status: 0; 1 if a result is wrong, a file cannot be read or written, the value of `explain` cannot be
+sent (--strict: or not without copying or pickling), or a package of `check` does not load; 2 for a wrong command
+line or a package that is not installed. A program's own otherwise."""
 
-_COMMANDS = ("demo", "bench", "info", "explain", "run")
+_COMMANDS = ("demo", "bench", "info", "check", "explain", "run")
 
 # Values of PYTHONMALLOC under which interpreters share one allocator already.
 _SHARED_ALLOCATORS = {"malloc", "malloc_debug", "mimalloc", "mimalloc_debug"}
@@ -53,7 +58,7 @@ def main(argv):
         return _run_program(command, len(argv))
     if command and not command[0].startswith("-") and (command is not argv or argv[0] not in _COMMANDS):
         return _run_program(command, len(argv))
-    return _run_command(_make_parser().parse_args(argv))
+    return _run_command(_make_parser().parse_args(argv), argv)
 
 
 def _make_parser():
@@ -61,7 +66,7 @@ def _make_parser():
         prog="python -m objtunnel", usage=_USAGE, description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action=_Version, nargs=0, help="objtunnel's and Python's version")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|bench|info|explain|run|SCRIPT|-m")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|bench|info|check|explain|run|SCRIPT|-m")
     demo = commands.add_parser("demo", help="run the demo",
                                usage="python -m objtunnel demo [--quick] [--repeat N] "
                                      "[--json FILE] [PATH...]")
@@ -78,6 +83,10 @@ def _make_parser():
     bench.add_argument("--json", metavar="FILE", help="write all figures, in seconds, to FILE; -: to stdout")
     info = commands.add_parser("info", help="versions, allocator, GIL", usage="python -m objtunnel info [--json]")
     info.add_argument("--json", action="store_true", help="as a JSON object")
+    check = commands.add_parser("check", help="which packages load in a worker",
+                                usage="python -m objtunnel check [--markdown] PACKAGE...")
+    check.add_argument("--markdown", action="store_true", help="print a table in Markdown")
+    check.add_argument("packages", nargs="+", metavar="PACKAGE", help="a module, or what pip calls it")
     explain = commands.add_parser("explain", help="what send would do with a value", usage="python -m objtunnel "
                                   "explain [--strict] [--limit N] [--json] FILE.py:EXPRESSION")
     explain.add_argument("--strict", action="store_true", help="status 1 if anything is copied or pickled")
@@ -107,11 +116,14 @@ def _positive(text):
     return value
 
 
-def _run_command(options):
+def _run_command(options, argv):
     if options.command == "info":
         return _print_info(options.json)
     if options.command == "explain":
         return _explain(options)
+    if options.command == "check":
+        from objtunnel import _check
+        return _check.run(options.packages, python_options(sys.orig_argv, len(argv)), options.markdown)
     if options.command == "bench":
         from objtunnel.demo import bench
         return bench.run(options.repeat, options.quick, options.json)
