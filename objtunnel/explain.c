@@ -43,7 +43,7 @@ explain(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *nam
     ot_report_t report = {0};
     PyObject *result = NULL;
     if (ot_state_take_old_blocks(state) == 0 &&
-        ot_tree_explain(&state->interp, args[0], OT_SHARE_NOTHING, &report) == 0) {
+        ot_tree_explain(&state->interp, args[0], OT_ROOT_AS_SENT, OT_SHARE_NOTHING, &report) == 0) {
         result = make(args[0], &report, limit);
     }
     ot_report_free(&report);
@@ -63,7 +63,17 @@ paths(PyObject *module, PyObject *args)
                        depth < 0 ? SIZE_MAX : (size_t)depth);
 }
 
+static PyObject *
+set_tracer(PyObject *module, PyObject *tracer)
+{
+    ot_interp_t *interp = &ot_state_of_module(module)->interp;
+    Py_XSETREF(interp->tracer, tracer == Py_None ? NULL : Py_NewRef(tracer));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"_set_tracer", set_tracer, METH_O,
+     "_set_tracer(tracer): what is called before each send as tracer(root, counts, found); None: nothing."},
     {"explain", (PyCFunction)(void (*)(void))explain, METH_FASTCALL | METH_KEYWORDS,
      "explain($module, obj, /, *, limit=20)\n--\n\n"
      "Say what Tunnel.send(obj) would do here: an Explanation. Nothing is sent, obj stays as it is.\n\n"

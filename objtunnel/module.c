@@ -254,6 +254,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->interp.dumps);
     Py_VISIT(state->interp.loads);
     Py_VISIT(state->interp.remedy);
+    Py_VISIT(state->interp.tracer);
     Py_VISIT(state->interp.ndarray);
     Py_VISIT(state->interp.array_data);
     Py_VISIT(state->interp.shared_reference_error);
@@ -299,6 +300,7 @@ module_free(void *self)
     Py_CLEAR(state->interp.dumps);
     Py_CLEAR(state->interp.loads);
     Py_CLEAR(state->interp.remedy);
+    Py_CLEAR(state->interp.tracer);
     Py_CLEAR(state->interp.ndarray);
     Py_CLEAR(state->interp.array_data);
     Py_CLEAR(state->interp.shared_reference_error);

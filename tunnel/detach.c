@@ -712,6 +712,9 @@ ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, o
     if (ot_is_process_static(root)) {
         return detach_leaf(root, NULL, receipt);
     }
+    if (ot_report_trace(interp, root, OT_ROOT_AS_SENT, share) < 0) {
+        return NULL;
+    }
     if (kind != NULL && kind->leaf && share == OT_SHARE_NOTHING) {
         return detach_leaf(root, kind, receipt);
     }
@@ -735,6 +738,9 @@ ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root, ot_root_r
     if (ot_is_process_static(root)) {
         return detach_leaf(root, NULL, receipt);
     }
+    if (ot_report_trace(interp, root, rule, OT_SHARE_NOTHING) < 0) {
+        return NULL;
+    }
     return detach_tree(interp, root, rule, strict, OT_SHARE_NOTHING, NULL, receipt, leftovers);
 }
 
@@ -748,13 +754,13 @@ ot_tree_settle(ot_leftovers_t *leftovers)
 }
 
 int
-ot_tree_explain(const ot_interp_t *interp, PyObject *root, ot_share_t share, ot_report_t *report)
+ot_tree_explain(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, ot_share_t share,
+                ot_report_t *report)
 {
     ot_receipt_t receipt;
     ot_leftovers_t unused = {0};
     *report = (ot_report_t){0};
-    ot_tree_t *tree =
-        detach_tree(interp, root, OT_ROOT_AS_SENT, false, share, report, &receipt, &unused);
+    ot_tree_t *tree = detach_tree(interp, root, rule, false, share, report, &receipt, &unused);
     if (tree == NULL) {
         return -1;
     }

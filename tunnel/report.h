@@ -56,8 +56,14 @@ typedef struct ot_report {
  * Refs: root is borrowed. Runs: e (pickling, which a send does as well).
  * 0; or -1 with MemoryError, RuntimeError, or a BaseException that pickling raised. What cannot be
  * pickled is in the report. In either case ot_report_free. */
-int ot_tree_explain(const ot_interp_t *interp, PyObject *root, ot_share_t share,
-                    ot_report_t *report);
+int ot_tree_explain(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                    ot_share_t share, ot_report_t *report);
+
+/* Tells interp's tracer, if there is one, what a send of root by that rule would do: tracer(root, (moved, copied,
+ * pickled), list), as the list below. Runs: e. 0, or -1 with MemoryError or what the tracer raised. What cannot be
+ * pickled is not told: the send says it. */
+int ot_report_trace(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                    ot_share_t share);
 
 /* The report as a list of (object, why, references from outside, copied or pickled objects, bytes of them,
  * exception or None). Runs: e (sys.getsizeof). A new list, or NULL with an exception. */

@@ -57,6 +57,8 @@ typedef struct {
     struct ot_proof **spare;   /* that of the last send, whose tables the next one uses again */
     PyObject *dumps, *loads; /* dumps(list of objects): bytes; loads(bytes): a list of equal ones */
     PyObject *remedy;        /* remedy(o): a str, what to do about what cannot be sent */
+    PyObject
+        *tracer; /* told of each send before it is done (report.h); NULL: nobody wants to know */
     PyObject *ndarray; /* ndarray(format, shape): an ndarray, or None where NumPy is not imported */
     PyTypeObject *array_data; /* ours, for memoryviews of arrays' data (ndata.h) */
     PyObject *shared_reference_error;
