@@ -79,7 +79,9 @@ if TYPE_CHECKING:
     from objtunnel._frozen import frozen_default
     from objtunnel._globals import process_global
     from objtunnel._interpreter import Interpreter
+    from objtunnel._pipeline import pipeline
     from objtunnel._thread_pool import ThreadPoolExecutor
+    from objtunnel._trace import trace_copies
 
 __version__ = "0.2.0"
 
@@ -90,7 +92,7 @@ __all__ = [
     "LockingList", "Owner", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "ThreadPoolExecutor", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "TunnelSendTimeout", "TunnelTimeout", "behaviour_statistics", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
-    "owner", "pin", "process_global", "process_globals", "pump", "pump_fileno", "rebias", "register_dump", "register_movable", "shared_module", "start", "unregister_dump",
+    "owner", "pin", "pipeline", "process_global", "process_globals", "pump", "pump_fileno", "rebias", "register_dump", "register_movable", "shared_module", "start", "trace_copies", "unregister_dump",
     "wait", "when",
 ]
 
@@ -121,12 +123,14 @@ _LAZY = {
     "frozen_default": "_frozen",
     "owner": "_free_threaded",
     "pin": "_behaviours",
+    "pipeline": "_pipeline",
     "process_global": "_globals",
     "pump": "_behaviours",
     "pump_fileno": "_behaviours",
     "rebias": "_free_threaded",
     "register_dump": "_dump",
     "start": "_behaviours",
+    "trace_copies": "_trace",
     "unregister_dump": "_dump",
     "wait": "_behaviours",
     "when": "_behaviours",
@@ -145,6 +149,13 @@ def _import_lazily(name):
     globals()[name] = value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
     return value
 
+
+from os import environ as _environ  # loaded already
+
+if _environ.get("OBJTUNNEL_TRACE_COPIES", "0") not in ("", "0"):
+    from objtunnel import _trace
+
+    _trace.start_by_environment()
 
 # Last: what the import itself has freed is among them.
 _core._take_old_blocks()

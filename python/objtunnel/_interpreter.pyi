@@ -1,9 +1,9 @@
 """Types of Interpreter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -20,6 +20,9 @@ class Interpreter:
     def call(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args,
                **kwargs: _P.kwargs) -> Future[_R]: ...
+    # Of the parameters only the common case is told: `buffer` is stream's own, all others are fn's.
+    def stream(self, fn: Callable[..., Iterable[_R]], /, *args: Any, buffer: int = 16,
+               **kwargs: Any) -> Generator[_R]: ...
     def interrupt(self) -> bool: ...
     def close(self, timeout: float | None = None) -> None: ...
     def __enter__(self) -> Self: ...
