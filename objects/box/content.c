@@ -34,13 +34,14 @@ report(ot_box_t *box)
     const char *text = box->report != NULL ? box->report : "(no memory to say what)\n";
     static const char title[] =
         "objtunnel: a behaviour has failed, and nobody has opened its result:\n";
+    const char *end = text[0] != '\0' && text[strlen(text) - 1] == '\n' ? "" : "\n";
     box->opened = true;
     if (PyThreadState_GetUnchecked() == NULL || Py_IsFinalizing()) {
-        fprintf(stderr, "%s%s", title, text);
+        fprintf(stderr, "%s%s%s", title, text, end);
         return;
     }
     PyObject *error = PyErr_GetRaisedException();
-    PySys_FormatStderr("%s%s", title, text);
+    PySys_FormatStderr("%s%s%s", title, text, end);
     PyErr_SetRaisedException(error);
 }
 

@@ -37,7 +37,7 @@ typedef struct {
     atomic_uint turn; /* whose queue is next for who has none of its own */
     atomic_bool stopping;
     _Atomic uint64_t scheduled, done, taken;
-    atomic_size_t present; /* members that have joined and not left */
+    atomic_size_t present; /* members that have not left; those that are still to join included */
     atomic_size_t waiting; /* threads in `waiters`, or about to be */
     pthread_mutex_t guard; /* guards waiters */
     ot_waitlist_t waiters;
@@ -204,6 +204,7 @@ ot_crew_start(size_t n)
         return false;
     }
     crew->n = n;
+    crew->present = n;
     pthread_mutex_init(&crew->guard, NULL);
     ot_spin_init(&crew->spin);
     crew->host_fd = -1;
@@ -252,7 +253,6 @@ void
 ot_crew_join(size_t index)
 {
     self = &((crew_t *)the_crew)->members[index];
-    atomic_fetch_add(&((crew_t *)the_crew)->present, 1);
     pthread_mutex_lock(&self->lock);
     self->joined = true;
     unlock(self);

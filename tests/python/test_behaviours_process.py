@@ -255,9 +255,9 @@ def test_a_failure_that_is_alive_at_the_end_is_reported(run_script):
 def test_a_worker_that_fails_gives_its_boxes_back(run_script):
     """Something in our own code fails, as for want of memory; the other worker goes on, and after the last one nothing hangs."""
     result = run_lines(run_script, """
-        import objtunnel
+        import objtunnel, time
         objtunnel.start(2)
-        box, n = objtunnel.Box([0]), objtunnel.Box(0)
+        box = objtunnel.Box([0])
 
         def fail(box):
             import objtunnel._behaviour_worker as own
@@ -281,7 +281,8 @@ def test_a_worker_that_fails_gives_its_boxes_back(run_script):
             print(tree)
             try:
                 while True:  # the last worker ends about now
-                    result = objtunnel.when(box)(work)
+                    objtunnel.when(box)(work)
+                    time.sleep(0.01)
             except RuntimeError as error:
                 print(error)
         """)
