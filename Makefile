@@ -434,6 +434,12 @@ release-check: all
 	@tools/release_check
 
 # Dask and distributed, for examples/dask and its test.
+# Arrays: their tests skip where NumPy is missing.
+.PHONY: check-numpy
+check-numpy: all extensions
+	@tools/get_numpy $(BUILD)
+	@PYTEST_ARGS='tests/python/test_numpy.py tests/python/test_shared_array.py $(PYTEST_ARGS)' tools/run_tests $(BUILD) python
+
 .PHONY: get-dask
 get-dask: all
 	@tools/get_dask $(BUILD)
@@ -528,6 +534,7 @@ help:
 	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 FT_PYTHON=program"
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
 	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"
+	@echo "  make check-numpy      the tests of arrays, with NumPy and pandas, which it installs"
 	@echo "  make get-dask         dask and distributed into $(BUILD)/dask-venv, for the tests of docs/dask.md"
 	@echo "  make check-micro      the tests of this build under another micro version: OTHER=/path/to/python3.13"
 	@echo "  make check-wheel      sdist and wheel are built, installed into a venv and used"

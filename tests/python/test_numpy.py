@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import sys
+import sysconfig
 import threading
 import tracemalloc
 import weakref
@@ -404,7 +405,8 @@ def test_data_frames(worker):
     pandas.testing.assert_frame_equal(t.recv()[0], frame)
 
 
-@pytest.mark.parametrize("malloc", ["debug", "malloc", "malloc_debug", "pymalloc"])
+@pytest.mark.parametrize("malloc", ["debug", "malloc", "malloc_debug", pytest.param(
+    "pymalloc", marks=pytest.mark.skipif(not sysconfig.get_config_var("WITH_PYMALLOC"), reason="no pymalloc here"))])
 def test_whatever_python_allocates_with(malloc, run_script):
     """A block from malloc is given to PyMem_Free only where that may be."""
     result = run_script("""
