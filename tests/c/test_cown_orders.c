@@ -1,10 +1,10 @@
-/* test_cown_orders.c: cown.c under every order of its steps that a few threads can take.
+/* test_cown_orders.c: cown.c under the orders of its steps that a few threads can take, preemptions bounded.
  *
  * The file itself is compiled here, with a mutex, a wait and a wake of ours. A "thread" is a context of its own that runs
  * until its next step: before it takes a mutex, after it lets go of one, where it waits. Which one goes on is a choice, and
  * so is whether a wait ends without being woken. An execution is a list of choices; the search goes through all lists, one
- * after the other, each from the beginning. Two threads get all orders; three get all with at most so many preemptions, by
- * which most faults of this kind are found (Musuvathi and Qadeer, 2007).
+ * after the other, each from the beginning. Two threads get all orders with at most six preemptions, more threads all with
+ * at most two, by which most faults of this kind are found (Musuvathi and Qadeer, 2007).
  *
  * What is checked in each: no cown is had twice; each behaviour runs once, after those that it must follow; nobody waits for
  * ever; the queues' invariants, at each change.
