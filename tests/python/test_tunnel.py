@@ -417,10 +417,11 @@ def leave_garbage():
 def test_receipts_that_are_kept_stay_as_they_are(tunnel):
     kept = [tunnel.send([float(i)] * n) for n in range(3) for i in range(3)]
     for n in (1, 2):
-        tunnel.send([[] for _ in range(n)])  # dropped: the next one may be the same object
+        tunnel.send([[] for _ in range(n)])
     last = tunnel.send([])
     assert [r.moved for r in kept] == [1] * 3 + [2] * 6 and last.moved == 1
-    assert len({id(r) for r in kept}) == 9
+    # Equal ones may be one object, which nothing changes (test_move.py).
+    assert len(set(kept)) == 2 and len({id(r) for r in kept}) >= 2
 
 
 # ---- signals and fork ----------------------------------------------------------------------------
