@@ -13,6 +13,7 @@
 #define PyDoc_STRVAR(name, text) static const char name[] = text
 #define PyDoc_STR(text) text
 #define Py_UNUSED(name) name
+#define Py_ALWAYS_INLINE
 #define Py_VISIT(object) visit((PyObject *)(object), arg)
 #define Py_CLEAR(object) ((object) = NULL)
 #define Py_SETREF(object, value) ((object) = (value))

@@ -78,7 +78,7 @@ add_to_claimed(PyObject *self, ot_look_t look, PyObject *n, PyObject **sum)
     if (result != OT_LDICT_DONE) {
         return result;
     }
-    ot_word_t new;
+    ot_word_t new = look.word;
     if (now != NULL && !is_number(now)) {
         raise_not_a_number(now);
         result = OT_LDICT_FAILED;
