@@ -335,9 +335,10 @@ def test_tunnels_in_tunnels_die_with_the_outermost():
         inner, t = t, Tunnel()
         t.send([inner, [1.5]])
     del inner
-    assert _core._live_tunnels() == before + 10_001
+    # Of those before, some may be an ended interpreter's that are about to go.
+    assert 10_001 <= _core._live_tunnels() <= before + 10_001
     del t
-    assert _core._live_tunnels() == before
+    assert _core._live_tunnels() <= before
 
 
 class Holder:
