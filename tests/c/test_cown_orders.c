@@ -311,6 +311,17 @@ fiber_main(int index)
     step();
 }
 
+/* Apart from its caller's loop, whose variable a returning getcontext could clobber. */
+static __attribute__((noinline)) void
+prepare(size_t i)
+{
+    char *stack = fibers[i].stack;
+    fibers[i] = (fiber_t){.stack = stack};
+    getcontext(&fibers[i].context);
+    fibers[i].context.uc_stack = (stack_t){.ss_sp = stack, .ss_size = STACK};
+    makecontext(&fibers[i].context, (void (*)(void))fiber_main, 1, (int)i);
+}
+
 static void
 execute_once(void)
 {
@@ -322,11 +333,7 @@ execute_once(void)
         cowns[i].lock.head.id = i + 1;
     }
     for (size_t i = 0; i < n_fibers; i++) {
-        char *stack = fibers[i].stack;
-        fibers[i] = (fiber_t){.stack = stack};
-        getcontext(&fibers[i].context);
-        fibers[i].context.uc_stack = (stack_t){.ss_sp = stack, .ss_size = STACK};
-        makecontext(&fibers[i].context, (void (*)(void))fiber_main, 1, (int)i);
+        prepare(i);
     }
     running = choose(n_fibers);
     swapcontext(&home, &fibers[running].context);
