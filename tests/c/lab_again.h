@@ -2,6 +2,9 @@
  *
  * The includer defines OT_LAB_VARIANT and V(name), the variant's prefix; the header's functions then
  * have that prefix. */
+#ifndef V /* the file alone, as cppcheck reads it */
+#define V(name) alone_##name
+#endif
 #undef OT_REFCOUNT_H
 #undef OT_LAB_COUNTS
 #undef OT_LAB_2006
