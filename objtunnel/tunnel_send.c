@@ -8,11 +8,22 @@
 
 /* Making a struct sequence costs a third of an empty message: CPython looks three sizes up in a dict. Most
  * receipts equal the one before, and they never change, so that one is returned again. A blank one is at hand
- * beforehand all the same: once the message is gone, nothing may fail. */
+ * beforehand all the same: once the message is gone, nothing may fail.
+ *
+ * The GIL guards both. Without one none is kept: two threads would take the same blank, or return a last one that
+ * a third is letting go of. */
+#ifdef OT_FREE_THREADED
+enum { KEEPS_RECEIPTS = false };
+#else
+enum { KEEPS_RECEIPTS = true };
+#endif
 
 static PyObject *
 take_blank_receipt(ot_state_t *state)
 {
+    if (!KEEPS_RECEIPTS) {
+        return PyStructSequence_New(state->receipt_type);
+    }
     PyObject *blank = state->blank_receipt;
     state->blank_receipt = NULL; /* a signal handler may send, too, while this one waits */
     return blank != NULL ? blank : PyStructSequence_New(state->receipt_type);
@@ -21,7 +32,7 @@ take_blank_receipt(ot_state_t *state)
 static void
 keep_blank_receipt(ot_state_t *state, PyObject *blank)
 {
-    if (state->blank_receipt == NULL) {
+    if (KEEPS_RECEIPTS && state->blank_receipt == NULL) {
         state->blank_receipt = blank;
     } else {
         Py_DECREF(blank);
@@ -33,8 +44,8 @@ static PyObject *
 receipt_of(ot_state_t *state, PyObject *blank, const ot_receipt_t *r)
 {
     const ot_receipt_t *last = &state->last_counts;
-    if (state->last_receipt != NULL && r->moved == last->moved && r->copied == last->copied &&
-        r->pickled == last->pickled) {
+    if (KEEPS_RECEIPTS && state->last_receipt != NULL && r->moved == last->moved &&
+        r->copied == last->copied && r->pickled == last->pickled) {
         keep_blank_receipt(state, blank);
         return Py_NewRef(state->last_receipt);
     }
@@ -49,7 +60,7 @@ receipt_of(ot_state_t *state, PyObject *blank, const ot_receipt_t *r)
         }
         PyStructSequence_SetItem(blank, i, n);
     }
-    if (whole) {
+    if (KEEPS_RECEIPTS && whole) {
         PyObject *before = state->last_receipt;
         state->last_receipt = Py_NewRef(blank);
         state->last_counts = *r;

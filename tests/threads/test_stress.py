@@ -255,3 +255,24 @@ def test_nothing_is_left_behind():
     run(100)
     few = run(100)
     assert run(1000) < few + 200
+
+
+def test_receipts_of_threads_that_send_at_once():
+    """Each thread gets the counts of its own messages, in a receipt that nobody changes or frees meanwhile."""
+    start = threading.Barrier(4)
+
+    def send(k):
+        tunnel, kept = Tunnel(), []
+        start.wait()
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for n in (k, k + 10):
+                kept.append((n, tunnel.send([[] for _ in range(n)])))
+            del kept[:-50]
+            while not tunnel.empty():
+                tunnel.recv_nowait()
+        assert [receipt.moved for _, receipt in kept] == [n + 1 for n, _ in kept]
+        return len(kept)
+
+    tasks = [Task(send, k) for k in range(1, 5)]
+    assert [task.done() for task in tasks] == [50] * 4
