@@ -63,13 +63,14 @@ apt_install() {
     Install them as root (apt-get install $*), or their equivalents, and run make again."
     fi
     export DEBIAN_FRONTEND=noninteractive
+    local patience=(-o DPkg::Lock::Timeout=600)  # for another apt-get, which holds dpkg's lock
     if ! apt-get install --simulate -qq "$@" >/dev/null 2>&1; then
         run_logged "apt-get update" "$log" apt-get update -q
     fi
-    if ! run_logged "installing $*" "$log" apt-get install -y -q --no-install-recommends "$@"; then
+    if ! run_logged "installing $*" "$log" apt-get "${patience[@]}" install -y -q --no-install-recommends "$@"; then
         # Lists that are too old name versions which the mirror no longer has.
         run_logged "apt-get update" "$log" apt-get update -q
-        run_logged "installing $*" "$log" apt-get install -y -q --no-install-recommends "$@"
+        run_logged "installing $*" "$log" apt-get "${patience[@]}" install -y -q --no-install-recommends "$@"
     fi
 }
 

@@ -90,11 +90,15 @@ def environment(way):
 # ---- one sample -----------------------------------------------------------------------------------
 
 
-def run_workload(program, way, smoke):
-    """{benchmark: {"values": [seconds, ...], "peak": bytes}} of one process."""
+def run_workload(program, way, smoke, loops=None):
+    """{benchmark: {"values": [seconds, ...], "peak": bytes, "loops": int}} of one process.
+
+    loops: how often a value runs the workload; pyperf finds out if it is None, which takes as long as the values."""
     with tempfile.TemporaryDirectory() as folder:
         result = os.path.join(folder, "result.json")
         size = ["--debug-single-value"] if smoke else ["--processes=1", "--values=3", "--warmups=1"]
+        if loops is not None and not smoke:
+            size.append(f"--loops={loops}")
         done = subprocess.run(
             [sys.executable, *program, *size, "--quiet", "--inherit-environ=OT_BENCH_HEAP,PYTHONPATH", "-o", result],
             env=environment(way), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -110,7 +114,8 @@ def read_benchmark(benchmark, common):
     runs = [run for run in benchmark["runs"] if "values" in run]
     peaks = [run.get("metadata", {}).get("mem_max_rss", common.get("mem_max_rss")) for run in runs]
     return name, {"values": [value for run in runs for value in run["values"]],
-                  "peak": max((peak for peak in peaks if peak is not None), default=None)}
+                  "peak": max((peak for peak in peaks if peak is not None), default=None),
+                  "loops": runs[-1].get("metadata", {}).get("loops", common.get("loops", 1))}
 
 
 def run_tree(way, smoke):
@@ -176,10 +181,16 @@ class Run:
         """{way: [a process's result, ...]}; the order turns round in each repetition."""
         samples = {way: [] for way in WAYS}
         order = list(WAYS)
+        loops = None
         for _ in range(self.repeat):
             for way in order:
-                samples[way].append(run_tree(way, self.options.smoke) if name == TREE else
-                                    run_workload(self.programs[name], way, self.options.smoke))
+                if name == TREE:
+                    samples[way].append(run_tree(way, self.options.smoke))
+                    continue
+                found = run_workload(self.programs[name], way, self.options.smoke, loops)
+                samples[way].append(found)
+                if len(found) == 1:  # several of one program may differ in their loops
+                    loops = next(iter(found.values()))["loops"]
             order.reverse()
         return samples
 

@@ -38,7 +38,8 @@ def count_interrupts():
 
 
 def pack_bare(error):
-    """As pack(), but runs no code of the exception's class."""
+    """As pack(), but runs no code of the exception's class. An interrupt that comes meanwhile is raised as
+    the KeyboardInterrupt that it is: whoever called describes that instead."""
     return [[_bare_record(error)], _name_of(type(error))]
 
 
@@ -57,6 +58,14 @@ def _quietly(fn, *args):
     return result
 
 
+def _attempt(fn, *args):
+    """The result, or None if there is none; for what runs no code of anybody's."""
+    try:
+        return fn(*args)
+    except Exception:
+        return None
+
+
 def _format(error, is_own_frame):
     import traceback  # slow to import, and most jobs succeed
 
@@ -72,8 +81,8 @@ def _format(error, is_own_frame):
 
 def _name_of(cls):
     """The class's name in full. The type's own descriptors are asked: a metaclass may say anything."""
-    name = _quietly(type.__dict__["__qualname__"].__get__, cls)
-    module = _quietly(type.__dict__["__module__"].__get__, cls)
+    name = _attempt(type.__dict__["__qualname__"].__get__, cls)
+    module = _attempt(type.__dict__["__module__"].__get__, cls)
     name = name if type(name) is str else "exception"
     return name if type(module) is not str or module == "builtins" else f"{module}.{name}"
 
@@ -87,7 +96,7 @@ def _bare_record(error):
     cls = type(error)
     record = {"name": _name_of(cls), "text": ""}
     if not cls.__flags__ & _HEAPTYPE:  # goes by name, and runs no code of anybody's
-        data = _quietly(_pickling.dumps, cls)
+        data = _attempt(_pickling.dumps, cls)
         if data is not None:
             record["class"], record["fields"] = data, []
     return record
@@ -201,8 +210,16 @@ _Member = type(_Slotted.slot)
 # ---- unpacking -----------------------------------------------------------------------------------
 
 def unpack(description):
-    """The exception. Its last cause is a RemoteTraceback with the traceback's text."""
-    records, text = description
+    """The exception. Its last cause is a RemoteTraceback with the traceback's text.
+
+    If the job that calls it is interrupted meanwhile it raises KeyboardInterrupt."""
+    try:
+        return _unpack(*description)
+    except _Interrupted:
+        raise KeyboardInterrupt from None
+
+
+def _unpack(records, text):
     errors = [None] * len(records)
     for place in range(len(records)):
         _rebuild(records, errors, place)

@@ -1,13 +1,14 @@
 """Every job is answered, whatever it does or raises; exceptions arrive as what they were."""
 
 import concurrent.futures
+import itertools
 import sys
 import time
 
 import pytest
 
 import failures
-from objtunnel import Interpreter, InterpreterClosed, InterpreterPoolExecutor, RemoteError, SharedReferenceError, Tunnel
+from objtunnel import Interpreter, InterpreterClosed, InterpreterPoolExecutor, RemoteError, SharedReferenceError, Tunnel, _failures
 
 WAIT = 60
 
@@ -215,6 +216,18 @@ def test_interrupts_while_an_interrupt_is_shown(worker):
         while not future.done():
             worker.interrupt()
         assert type(future.exception(WAIT)) is KeyboardInterrupt
+
+
+def test_interrupts_at_every_step_of_a_description(monkeypatch):
+    steps = itertools.count()
+    with monkeypatch.context() as patch:
+        patch.setattr(_failures, "count_interrupts", steps.__next__)
+        description = _failures.pack(KeyboardInterrupt(), lambda code: False)
+        assert next(steps) > 1
+        with pytest.raises(KeyboardInterrupt) as caught:
+            _failures.unpack(description)
+        assert caught.type is KeyboardInterrupt
+    assert type(_failures.unpack(description)) is KeyboardInterrupt
 
 
 def test_what_else_a_destructor_raises_is_shown(worker, capfd):
