@@ -90,13 +90,14 @@ def environment(way):
 # ---- one sample -----------------------------------------------------------------------------------
 
 
-def run_workload(program, way, smoke, loops=None):
+def run_workload(program, way, smoke, values=3, loops=None):
     """{benchmark: {"values": [seconds, ...], "peak": bytes, "loops": int}} of one process.
 
-    loops: how often a value runs the workload; pyperf finds out if it is None, which takes as long as the values."""
+    values: how many, after one that does not count. loops: how often a value runs the workload; pyperf finds out
+    if it is None, which takes as long as the values."""
     with tempfile.TemporaryDirectory() as folder:
         result = os.path.join(folder, "result.json")
-        size = ["--debug-single-value"] if smoke else ["--processes=1", "--values=3", "--warmups=1"]
+        size = ["--debug-single-value"] if smoke else ["--processes=1", f"--values={values}", "--warmups=1"]
         if loops is not None and not smoke:
             size.append(f"--loops={loops}")
         done = subprocess.run(
@@ -181,13 +182,13 @@ class Run:
         """{way: [a process's result, ...]}; the order turns round in each repetition."""
         samples = {way: [] for way in WAYS}
         order = list(WAYS)
-        loops = None
+        loops, values = None, 1 if self.options.quick else 3
         for _ in range(self.repeat):
             for way in order:
                 if name == TREE:
                     samples[way].append(run_tree(way, self.options.smoke))
                     continue
-                found = run_workload(self.programs[name], way, self.options.smoke, loops)
+                found = run_workload(self.programs[name], way, self.options.smoke, values, loops)
                 samples[way].append(found)
                 if len(found) == 1:  # several of one program may differ in their loops
                     loops = next(iter(found.values()))["loops"]
@@ -196,7 +197,7 @@ class Run:
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
+    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions of one value each",
                                 smoke="one value of two workloads, to see that it runs")
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S",
                         help="start no workload after so long; another call goes on")
