@@ -97,3 +97,28 @@ def test_workloads_have_the_arguments_that_pyperformance_gives_them(tmp_path):
     assert done.returncode == 0, done.stderr
     script = str(one / "run_benchmark.py")
     assert json.loads(done.stdout) == {"one": [script, "many"], "one_few": [script, "few", "--fast"]}
+
+
+def kept_beside(*controls):
+    """What a run keeps whose controls are these, each workload between two; how often it was measured."""
+    program = """
+import json, sys, types
+sys.path.insert(0, sys.argv[1])
+import bench_heap
+run, controls, measured = object.__new__(bench_heap.Run), iter(json.loads(sys.argv[2])), []
+run.options = types.SimpleNamespace(smoke=False)
+run.control = types.SimpleNamespace(threads=2, sample=controls.__next__)
+run.alternate = lambda name: measured.append(name) or "samples"
+print(json.dumps([*run.beside_a_good_control("w"), len(measured)]))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(FOLDER), json.dumps(controls)], capture_output=True,
+                          text=True, env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(
+                              [ENVIRONMENT["PYTHONPATH"], *sys.path])}, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_workload_beside_a_bad_control_is_measured_again():
+    assert kept_beside(1.9, 1.95) == ["samples", 1.9, 1]
+    assert kept_beside(2.0, 1.0, 1.2, 2.0, 1.9, 2.0) == ["samples", 1.9, 3]
+    assert kept_beside(2.0, 1.0, 1.2, 2.0, 1.7, 1.0) == [None, 1.0, 3]
