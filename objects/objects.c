@@ -45,6 +45,7 @@ ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
     Py_VISIT(home->checkout);
     Py_VISIT(home->held);
     Py_VISIT(home->running);
+    Py_VISIT(home->code);
     Py_VISIT(home->live_object);
     return ot_frozen_types_traverse(home->frozen, visit, arg);
 }
@@ -59,6 +60,7 @@ ot_objects_clear(ot_objects_t *home)
     Py_CLEAR(home->checkout);
     Py_CLEAR(home->held);
     Py_CLEAR(home->running);
+    Py_CLEAR(home->code);
     Py_CLEAR(home->live_object);
     ot_handles_end(home);
     ot_frozen_types_free(home->frozen);

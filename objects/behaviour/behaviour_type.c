@@ -1,15 +1,13 @@
 /* behaviour_type.c: the functions of _core that objtunnel._behaviours and its workers are made of.
  *
- * Main invariant: the crew's table (a LockingDict of the code that behaviours run) is set once, with the crew.
+ * Main invariant: a box that is pinned stays with the member whose thread has pinned it: a worker, or the host that its
+ * interpreter is.
  * Threading: the GIL of the caller's interpreter, which is let go of while waiting.
  */
 #include "objects/behaviour/behaviour_type.h"
 
 #include "objects/sync/sync_type.h"
 #include "runtime/timeout.h"
-
-static ot_shared_t *_Atomic the_table; /* owned */
-static _Atomic uint64_t last_code;
 
 static int
 check_crew(void)
@@ -56,13 +54,15 @@ boxes_of(const ot_objects_t *home, PyObject *handles, ot_box_t **few)
     return boxes;
 }
 
-/* schedule(boxes, work, strict): boxes is a tuple of different Boxes. A list that is given as work is emptied. */
+/* schedule(boxes, code, work, strict): boxes is a tuple of different Boxes; code is a _Code or None, and so may work be. A
+ * list that is given as work is emptied. */
 static PyObject *
 schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
-    if (nargs != 3 || !PyTuple_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "_schedule() takes a tuple of boxes, work, and a bool");
+    if (nargs != 4 || !PyTuple_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "_schedule() takes a tuple of boxes, a _Code, work, and a bool");
         return NULL;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(args[0]);
@@ -73,9 +73,12 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     ot_box_t *few[FEW], **boxes = boxes_of(home, args[0], few), *result = NULL;
-    ot_value_t *work = boxes == NULL ? NULL : ot_value_new_exclusive(home, args[1], OT_ROOT_TAKEN);
-    if (work != NULL) {
-        result = ot_job_schedule(boxes, (size_t)n, work, args[2] == Py_True);
+    bool works = args[2] != Py_None;
+    ot_value_t *work =
+        boxes == NULL || !works ? NULL : ot_value_new_exclusive(home, args[2], OT_ROOT_TAKEN);
+    if (boxes != NULL && !(works && work == NULL)) {
+        result = ot_job_schedule(boxes, (size_t)n, ot_code_ref(ot_code_of(home, args[1])), work,
+                                 args[3] == Py_True);
     }
     if (boxes != few) {
         PyMem_RawFree(boxes);
@@ -84,54 +87,31 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 }
 
 static PyObject *
-new_code_number(PyObject *module, PyObject *unused)
+code_count(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyLong_FromUnsignedLongLong(atomic_fetch_add(&last_code, 1) + 1);
+    return PyLong_FromSize_t(ot_code_count());
 }
 
 /* ---- the crew -------------------------------------------------------------------------------- */
 
 static PyObject *
-crew_start(PyObject *module, PyObject *args)
+crew_start(PyObject *module, PyObject *arg)
 {
-    Py_ssize_t n;
-    PyObject *table;
-    ot_objects_t *home = ot_objects_current();
     (void)module;
-    if (home == NULL || !PyArg_ParseTuple(args, "nO:_crew_start", &n, &table)) {
+    Py_ssize_t n = PyLong_AsSsize_t(arg);
+    if (n == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    ot_shared_t *shared = ot_handle_plain(home, table);
-    if (n < 1 || n > OT_CREW_MAX || shared == NULL) {
+    if (n < 1 || n > OT_CREW_MAX) {
         return PyErr_Format(PyExc_ValueError, "workers must be 1 to %d", OT_CREW_MAX);
     }
     if (!ot_crew_start((size_t)n)) {
         PyErr_SetString(PyExc_RuntimeError, "this process has workers for behaviours already");
         return NULL;
     }
-    ot_shared_ref(shared);
-    the_table = shared;
     Py_RETURN_NONE;
-}
-
-static PyObject *
-crew_table(PyObject *module, PyObject *unused)
-{
-    ot_objects_t *home = ot_objects_current();
-    ot_shared_t *shared = the_table;
-    (void)module;
-    (void)unused;
-    if (home == NULL) {
-        return NULL;
-    }
-    if (shared == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "there are no workers for behaviours");
-        return NULL;
-    }
-    ot_shared_ref(shared);
-    return ot_handle_steal(home, shared);
 }
 
 static PyObject *
@@ -153,7 +133,7 @@ crew_stop(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* All workers have ended: what was not begun is dropped; how many. The table goes, too. */
+/* All workers have ended: what was not begun is dropped; how many. */
 static PyObject *
 crew_drop(PyObject *module, PyObject *unused)
 {
@@ -178,7 +158,6 @@ crew_forget(PyObject *module, PyObject *unused)
     (void)unused;
     ot_crew_forget();
     ot_box_inside = NULL;
-    the_table = NULL;
     Py_RETURN_NONE;
 }
 
@@ -194,16 +173,14 @@ crew_counts(PyObject *module, PyObject *unused)
                          (number_t)counts.pickled, (number_t)counts.stayed);
 }
 
-/* Whether all were done in time; None: something is bound to the host, which the caller is. */
+/* Whether all were done in time; None: something is bound to the host that the calling thread is. */
 static PyObject *
-crew_wait(PyObject *module, PyObject *args)
+crew_wait(PyObject *module, PyObject *timeout)
 {
     int64_t deadline;
-    PyObject *timeout;
-    int hosting;
+    ot_objects_t *home = ot_objects_current();
     (void)module;
-    if (!PyArg_ParseTuple(args, "Op:_crew_wait", &timeout, &hosting) ||
-        ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
+    if (home == NULL || ot_deadline_from(timeout, OT_NEGATIVE_AT_ONCE, &deadline) < 0) {
         return NULL;
     }
     if (ot_box_inside != NULL) {
@@ -213,7 +190,7 @@ crew_wait(PyObject *module, PyObject *args)
     }
     ot_waiting_t waiting;
     ot_waiting_begin(&waiting, deadline, "wait", NULL);
-    ot_sync_result_t result = ot_crew_wait(&waiting.patience, hosting);
+    ot_sync_result_t result = ot_crew_wait(&waiting.patience, ot_crew_host_here(home->interp_id));
     ot_waiting_end(&waiting);
     if (result == OT_SYNC_INTERRUPTED) {
         return NULL;
@@ -221,7 +198,20 @@ crew_wait(PyObject *module, PyObject *args)
     return result == OT_SYNC_BROKEN ? Py_NewRef(Py_None) : PyBool_FromLong(result == OT_SYNC_OK);
 }
 
-/* ---- the host -------------------------------------------------------------------------------- */
+/* ---- hosts ----------------------------------------------------------------------------------- */
+
+/* The host that the calling interpreter is, made if need be; -1 with an exception. */
+static int
+host_of(const ot_objects_t *home)
+{
+    int host = check_crew() < 0 ? -1 : ot_crew_host_begin(home->interp_id);
+    if (host < 0 && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "%d interpreters have pinned trees already: no more than that can at once",
+                     OT_CREW_HOSTS);
+    }
+    return host;
+}
 
 static PyObject *
 pin(PyObject *module, PyObject *tree)
@@ -231,12 +221,24 @@ pin(PyObject *module, PyObject *tree)
     if (home == NULL || check_crew() < 0) {
         return NULL;
     }
-    ot_crew_host_begin();
-    ot_box_t *box = ot_box_new_pinned(home, tree, (int)ot_crew_size());
+    ot_box_free_strays(home->interp_id);
+    int member = ot_crew_is_worker() ? ot_crew_self() : host_of(home);
+    ot_box_t *box = member < 0 ? NULL : ot_box_new_pinned(home, tree, member);
     return box == NULL ? NULL : ot_handle_steal(home, &box->cown.lock.head);
 }
 
-/* host_take(timeout): the next behaviour that is bound to the host; None: none in time. The caller is the host until
+/* Until something is bound to the host, or the crew stops. False: not in time. -1 with an exception. */
+static int
+wait_for_bound(int host, int64_t deadline)
+{
+    ot_waiting_t waiting;
+    ot_waiting_begin(&waiting, deadline, "pump", NULL);
+    ot_sync_result_t result = ot_crew_host_wait(host, NULL, &waiting.patience);
+    ot_waiting_end(&waiting);
+    return result == OT_SYNC_INTERRUPTED ? -1 : result == OT_SYNC_BROKEN;
+}
+
+/* host_take(timeout): the next behaviour that is bound to the host; None: none in time. The calling thread is the host until
  * host_leave(). */
 static PyObject *
 host_take(PyObject *module, PyObject *timeout)
@@ -252,22 +254,36 @@ host_take(PyObject *module, PyObject *timeout)
                         "a behaviour may not pump: it is one of those that are run");
         return NULL;
     }
-    if (ot_crew_size() == 0) {
-        Py_RETURN_NONE;
+    if (ot_crew_is_worker()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a worker for behaviours runs what is bound to it by itself: pump() is for "
+                        "other interpreters");
+        return NULL;
     }
-    ot_box_free_strays(home);
-    ot_crew_host_drain();
-    if (deadline != OT_DONT_WAIT) {
-        ot_waiting_t waiting;
-        ot_waiting_begin(&waiting, deadline, "pump", NULL);
-        ot_sync_result_t result = ot_crew_host_wait(&waiting.patience);
-        ot_waiting_end(&waiting);
-        if (result == OT_SYNC_INTERRUPTED) {
-            return NULL;
+    ot_box_free_strays(home->interp_id);
+    int host = ot_crew_size() == 0 ? -1
+               : deadline == OT_DONT_WAIT || ot_crew_is_stopping()
+                   ? ot_crew_host_of(home->interp_id)
+                   : host_of(home);
+    if (host < 0) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    ot_crew_host_drain(host);
+    ot_behaviour_t *b = NULL;
+    int bound = 1;
+    while (b == NULL && bound > 0) {
+        ot_crew_host_enter(host);
+        b = ot_crew_is_stopping() ? NULL : ot_crew_take_bound();
+        bound = 0;
+        if (b == NULL) {
+            ot_crew_host_leave();
+            bool waits = deadline != OT_DONT_WAIT && !ot_crew_is_stopping();
+            bound = waits ? wait_for_bound(host, deadline) : 0;
         }
     }
-    ot_crew_host_enter();
-    ot_behaviour_t *b = ot_crew_is_stopping() ? NULL : ot_crew_take_bound();
+    if (bound < 0) {
+        return NULL;
+    }
     return b == NULL ? Py_NewRef(Py_None) : ot_running_steal(home, (ot_job_t *)b);
 }
 
@@ -276,13 +292,13 @@ host_leave(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    if (ot_box_inside == NULL) { /* else it is a pump() within a behaviour, which was refused */
+    if (ot_box_inside == NULL && !ot_crew_is_worker()) { /* else it is a pump() that was refused */
         ot_crew_host_leave();
     }
     Py_RETURN_NONE;
 }
 
-/* At the end of the process, in the host's interpreter. */
+/* At the end of the host's interpreter, while it can run Python code. */
 static PyObject *
 host_end(PyObject *module, PyObject *unused)
 {
@@ -292,10 +308,12 @@ host_end(PyObject *module, PyObject *unused)
     if (home == NULL) {
         return NULL;
     }
-    if (ot_crew_size() > 0) {
-        ot_box_keeper_ends((int)ot_crew_size());
-        ot_box_free_strays(home);
+    int host = ot_crew_host_of(home->interp_id);
+    if (host >= 0) {
+        ot_box_keeper_ends(host); /* first: what was bound finds the tree gone */
+        ot_crew_host_end(host);
     }
+    ot_box_free_strays(home->interp_id);
     Py_RETURN_NONE;
 }
 
@@ -304,10 +322,12 @@ host_fileno(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    if (check_crew() < 0) {
+    ot_objects_t *home = ot_objects_current();
+    int host = home == NULL ? -1 : host_of(home);
+    if (host < 0) {
         return NULL;
     }
-    int fd = ot_crew_host_fd();
+    int fd = ot_crew_host_fd(host);
     return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(fd);
 }
 
@@ -359,6 +379,7 @@ crew_leave(PyObject *module, PyObject *unused)
     if (member >= 0) {
         give_up_bound(home);
         ot_box_keeper_ends(member);
+        ot_box_free_strays(home->interp_id);
     }
     return PyBool_FromLong(member >= 0 && ot_crew_leave());
 }
@@ -378,6 +399,7 @@ crew_take(PyObject *module, PyObject *unused)
     bool interrupted;
     ot_behaviour_t *b = ot_crew_take(&now, &interrupted);
     if (b == NULL) {
+        ot_box_free_strays(home->interp_id);
         ot_waiting_t waiting;
         ot_waiting_begin(&waiting, OT_FOREVER, "wait", NULL);
         b = ot_crew_take(&waiting.patience, &interrupted);
@@ -391,11 +413,10 @@ crew_take(PyObject *module, PyObject *unused)
 
 static PyMethodDef functions[] = {
     {"_schedule", (PyCFunction)(void (*)(void))schedule, METH_FASTCALL,
-     "_schedule(boxes, work, strict): a behaviour on a tuple of different Boxes; the Box of its result."},
-    {"_new_code_number", new_code_number, METH_NOARGS, "A key for the crew's table."},
-    {"_crew_start", crew_start, METH_VARARGS,
-     "_crew_start(n, table): the process has n workers for behaviours."},
-    {"_crew_table", crew_table, METH_NOARGS, "The LockingDict of the code that behaviours run."},
+     "_schedule(boxes, code, work, strict): a behaviour on a tuple of different Boxes; the Box of its result."},
+    {"_code_count", code_count, METH_NOARGS, "How many different _Codes are alive in the process."},
+    {"_crew_start", crew_start, METH_O,
+     "_crew_start(n): the process has n workers for behaviours."},
     {"_crew_size", crew_size, METH_NOARGS, "How many workers there are; 0: none."},
     {"_crew_stop", crew_stop, METH_NOARGS, "Has no more behaviours begun."},
     {"_crew_drop", crew_drop, METH_NOARGS,
@@ -403,16 +424,17 @@ static PyMethodDef functions[] = {
     {"_crew_forget", crew_forget, METH_NOARGS, "In the child of a fork: there are no workers."},
     {"_crew_counts", crew_counts, METH_NOARGS,
      "(scheduled, done, running, moved, copied, pickled, stayed)"},
-    {"_crew_wait", crew_wait, METH_VARARGS,
-     "_crew_wait(timeout, hosting): until all are done; whether they are. hosting: None, once something is bound to the "
-     "host."},
-    {"_pin", pin, METH_O, "_pin(tree): a Box whose tree stays in this interpreter, the host."},
+    {"_crew_wait", crew_wait, METH_O,
+     "_crew_wait(timeout): until all are done; whether they are. None: something is bound to this interpreter, and this is "
+     "the thread that runs it."},
+    {"_pin", pin, METH_O,
+     "_pin(tree): a Box whose tree stays in this interpreter, which is a host from now on."},
     {"_host_take", host_take, METH_O,
-     "_host_take(timeout): the host's next behaviour, a _Running, or None."},
-    {"_host_leave", host_leave, METH_NOARGS, "This thread is the host no more."},
+     "_host_take(timeout): the next behaviour that is bound to this interpreter, a _Running, or None."},
+    {"_host_leave", host_leave, METH_NOARGS, "This thread runs behaviours no more."},
     {"_host_end", host_end, METH_NOARGS, "The trees that are pinned to this interpreter are lost."},
     {"_host_fileno", host_fileno, METH_NOARGS,
-     "Can be read from while something is bound to the host."},
+     "Can be read from while something is bound to this interpreter."},
     {"_crew_join", crew_join, METH_O, "_crew_join(index): this thread is a worker."},
     {"_crew_leave", crew_leave, METH_NOARGS,
      "It is none any more. Whether it was the last one, and nobody had stopped them. What it keeps is "
@@ -424,5 +446,5 @@ static PyMethodDef functions[] = {
 int
 ot_behaviour_functions_add(ot_objects_t *home)
 {
-    return PyModule_AddFunctions(home->module, functions);
+    return ot_code_type_add(home) < 0 ? -1 : PyModule_AddFunctions(home->module, functions);
 }

@@ -73,15 +73,17 @@ new_job(ot_box_t *const *boxes, size_t n)
 }
 
 ot_box_t *
-ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work, bool strict)
+ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_code_t *code, ot_value_t *work, bool strict)
 {
     ot_job_t *job = new_job(boxes, n);
     ot_box_t *result = job == NULL ? NULL : ot_box_new(NULL);
     if (result == NULL) {
+        ot_code_unref(code);
         ot_value_unref(work);
         free(job);
         return NULL;
     }
+    job->code = code;
     job->work = work;
     job->strict = strict;
     job->result = result;
@@ -112,6 +114,7 @@ ot_job_end(ot_job_t *job)
         ot_shared_unref(&job->requests[i].cown->lock.head);
     }
     ot_shared_unref(&job->result->cown.lock.head);
+    ot_code_unref(job->code);
     ot_value_unref(job->work);
     free(job);
     ot_crew_count_done(); /* last: who waits for the end finds nothing half freed */
@@ -133,7 +136,8 @@ ot_job_settle(ot_objects_t *home, const ot_job_t *job)
     int member = ot_crew_self();
     for (size_t i = 0; member >= 0 && i < job->behaviour.n; i++) {
         ot_box_t *box = (ot_box_t *)job->requests[i].cown;
-        if (atomic_load(&box->keeper) == member && ot_box_settle(home, box) < 0) {
+        if (atomic_load(&box->keeper) == member && box->kept_alive &&
+            ot_box_settle(home, box) < 0) {
             PyErr_WriteUnraisable(NULL);
         }
     }

@@ -8,13 +8,15 @@
 #ifndef OT_OBJECTS_JOB_H
 #define OT_OBJECTS_JOB_H
 
+#include "objects/behaviour/code.h"
 #include "objects/box/crew.h"
 #include "objects/box/box.h"
 
 typedef struct {
     ot_behaviour_t behaviour; /* first; its requests are ours */
     uint64_t number;          /* 1, 2, ... in the process */
-    ot_value_t *work;         /* owned; NULL once it was taken out */
+    ot_code_t *code;          /* owned; NULL: the work says it all */
+    ot_value_t *work;         /* owned; NULL: there is none, or it was taken out */
     ot_box_t *result;         /* owned; held by the behaviour until it ends */
     bool strict;              /* what would be copied on its way back is an error */
     uint32_t *places;         /* the i-th box as it was named is that of requests[places[i]] */
@@ -22,10 +24,11 @@ typedef struct {
 } ot_job_t;
 
 /* Makes a job and enters it into the queues of its boxes.
- * Needs: a crew; an attached thread state. Refs: boxes are borrowed, work is stolen, on failure too.
+ * Needs: a crew; an attached thread state. Refs: boxes are borrowed, code and work (NULL: none) are stolen, on failure too.
  * Returns a new reference to the result; NULL with MemoryError, or ValueError if a box is named twice: then nothing is
  * scheduled. */
-ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_value_t *work, bool strict);
+ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_code_t *code, ot_value_t *work,
+                          bool strict);
 
 /* The i-th box as it was named. */
 static inline ot_box_t *

@@ -18,9 +18,11 @@ typedef struct {
     PyObject *handles;  /* a tuple of Held, NULL once they are of no use */
     ot_value_t *result; /* owned: what the function returned, at rest */
     Py_ssize_t where;   /* the box whose tree cannot travel, -1: none */
-    bool returned;      /* the function has */
-    bool closed;        /* trees go back now: no Held gives any more */
-    bool stays;         /* a tree stays here for the next behaviour */
+    unsigned
+        stayed; /* behaviours in a row before this one that left this tree here, and may be to blame */
+    bool returned; /* the function has */
+    bool closed;   /* trees go back now: no Held gives any more */
+    bool stays;    /* a tree stays here for the next behaviour */
     ot_box_inside_t inside;
 } running_t;
 
@@ -269,14 +271,22 @@ running_work(PyObject *self, PyObject *unused)
     (void)unused;
     running_t *running = as_running(self);
     if (running->job == NULL || running->job->work == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the work was taken out before");
-        return NULL;
+        Py_RETURN_NONE;
     }
     PyObject *work = ot_value_take(running->home, running->job->work);
     if (work != NULL) {
         running->job->work = NULL;
     }
     return work;
+}
+
+static PyObject *
+running_code(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    running_t *running = as_running(self);
+    const ot_code_t *code = running->job == NULL ? NULL : running->job->code;
+    return code == NULL ? Py_NewRef(Py_None) : ot_value_copy(running->home, code->what);
 }
 
 /* ---- Running: the end ------------------------------------------------------------------------ */
@@ -360,22 +370,24 @@ put_back(held_t *held)
 {
     const ot_job_t *job = held->running->job;
     int member = ot_crew_self();
-    if (ot_crew_is_worker() && !job->strict && in_a_row < MOST_IN_A_ROW && !ot_crew_is_stopping() &&
-        goes_on_here(job, held, member)) {
-        ot_box_clear_failure(held->box);
-        ot_box_keep(held->box, member, held->out, NULL);
-        held->out = NULL;
-        held->running->stays = true;
-        ot_crew_count_objects(0, 0, 0, 1);
-        return 0;
-    }
-    if (held->box->pinned_to >= 0) {
+    if (held->box->pinned_to == held->running->home->interp_id) {
         ot_box_clear_failure(held->box);
         ot_box_set_pinned(held->box, held->out);
         held->out = NULL;
         return 0;
     }
+    if (ot_crew_is_worker() && !job->strict && in_a_row < MOST_IN_A_ROW && !ot_crew_is_stopping() &&
+        goes_on_here(job, held, member)) {
+        ot_box_clear_failure(held->box);
+        ot_box_keep(held->box, member, held->out, NULL);
+        held->box->stayed++;
+        held->out = NULL;
+        held->running->stays = true;
+        ot_crew_count_objects(0, 0, 0, 1);
+        return 0;
+    }
     ot_value_t *content = rest(held, job->strict);
+    held->box->stayed = 0;
     bool failed = content == NULL;
     if (failed) {
         content = rest_all_the_same(held);
@@ -414,10 +426,12 @@ put_all_back(running_t *running)
          i++) {
         held_t *held = as_held(PyTuple_GET_ITEM(running->handles, i));
         take_what_stayed(held);
+        unsigned stayed = held->box->stayed;
         if (held->out != NULL && put_back(held) < 0) {
             if (error == NULL && !held->was_kept) {
                 error = PyErr_GetRaisedException();
                 running->where = i;
+                running->stayed = stayed;
             }
             PyErr_Clear();
         }
@@ -531,6 +545,21 @@ running_number(PyObject *self, void *unused)
 }
 
 static PyObject *
+running_code_number(PyObject *self, void *unused)
+{
+    (void)unused;
+    const ot_job_t *job = as_running(self)->job;
+    return PyLong_FromUnsignedLongLong(job == NULL || job->code == NULL ? 0 : job->code->number);
+}
+
+static PyObject *
+running_stayed(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(as_running(self)->stayed);
+}
+
+static PyObject *
 running_where(PyObject *self, void *unused)
 {
     (void)unused;
@@ -584,7 +613,9 @@ running_dealloc(PyObject *self)
 #define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
 
 static PyMethodDef running_methods[] = {
-    {"work", running_work, METH_NOARGS, "What is to be done, as schedule() got it. Once."},
+    {"work", running_work, METH_NOARGS,
+     "What is to be done beside its code, as schedule() got it, once; None: nothing."},
+    {"code", running_code, METH_NOARGS, "What its _Code was made of; None: it has none."},
     {"run", FUNCTION(running_run), METH_FASTCALL,
      "run(fn, *args): call fn, put its result and all trees to rest, and end. If that raises, put_back() and end() are\n"
      "still to be called."},
@@ -599,6 +630,10 @@ static PyGetSetDef running_getset[] = {
     {"handles", running_handles, NULL, "A Held for each box.", NULL},
     {"number", running_number, NULL, "The behaviour's, from 1.", NULL},
     {"returned", running_returned, NULL, "Whether the function has returned.", NULL},
+    {"code_number", running_code_number, NULL, "Its _Code's, 0: it has none.", NULL},
+    {"stayed", running_stayed, NULL,
+     "After how many behaviours before this one the tree that cannot travel was not looked at.",
+     NULL},
     {"where", running_where, NULL, "Which box's tree could not travel; -1: none.", NULL},
     {"ended", running_ended, NULL, "Whether its boxes are free.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -9,10 +9,13 @@
  */
 #include "objects/box/box.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
+#include "objects/box/crew.h"
 #include "objects/sync/sync_type.h"
 #include "runtime/checks.h"
+#include "runtime/import.h"
 
 typedef struct {
     ot_handle_t handle; /* first */
@@ -78,6 +81,69 @@ box_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 /* ---- acquire --------------------------------------------------------------------------------- */
 
+/* The place of a thread in a box's queue that runs what is bound to its interpreter meanwhile: a behaviour without a job. */
+typedef struct {
+    ot_behaviour_t behaviour; /* first */
+    ot_request_t request;
+    int host;
+    bool granted; /* under the host's lock */
+} ticket_t;
+
+static void
+ticket_ready(ot_behaviour_t *b)
+{
+    ticket_t *ticket = (ticket_t *)b;
+    ot_crew_host_tell(ticket->host, &ticket->granted);
+}
+
+static int
+pump(void)
+{
+    PyObject *function = ot_import_attr("objtunnel._behaviours", "pump");
+    PyObject *count = function == NULL ? NULL : PyObject_CallNoArgs(function);
+    Py_XDECREF(function);
+    Py_XDECREF(count);
+    return count == NULL ? -1 : 0;
+}
+
+/* Waits in the queue in the thread that runs what is bound to the host: it may be that what it waits for. */
+static ot_sync_result_t
+acquire_pumping(PyObject *self, int host, int64_t deadline)
+{
+    ot_cown_t *cown = &box_of(self)->cown;
+    ticket_t ticket = {.request = {.cown = cown}, .host = host};
+    ot_behaviour_init(&ticket.behaviour, &ticket.request, 1, ticket_ready);
+    ot_behaviour_enqueue(&ticket.behaviour);
+    ot_sync_result_t result;
+    do {
+        ot_waiting_t waiting;
+        ot_waiting_begin(&waiting, deadline, "acquire", &cown->lock.head);
+        if (waiting.patience.awaited != NULL) {
+            waiting.patience.awaited->owner_at = &cown->lock.thread;
+        }
+        result = ot_crew_host_wait(host, &ticket.granted, &waiting.patience);
+        ot_waiting_end(&waiting);
+        if (result == OT_SYNC_BROKEN && pump() < 0) {
+            result = OT_SYNC_INTERRUPTED;
+        }
+    } while (result == OT_SYNC_BROKEN);
+    if (result != OT_SYNC_OK && ot_behaviour_withdraw(&ticket.behaviour)) {
+        return result;
+    }
+    /* It has the box; `ready`, which looks at the ticket, is about to be called or was. */
+    const ot_patience_t for_ever = {.deadline = OT_FOREVER};
+    while (result != OT_SYNC_OK &&
+           ot_crew_host_wait(host, &ticket.granted, &for_ever) == OT_SYNC_BROKEN) {
+        sched_yield(); /* something is bound, too */
+    }
+    ot_cown_run_by(cown, home_of(self)->interp_id);
+    if (result == OT_SYNC_INTERRUPTED) {
+        ot_cown_release(cown);
+        return result;
+    }
+    return OT_SYNC_OK;
+}
+
 /* OK: the calling thread has the box. TIMEOUT. Anything else: exception set. */
 static ot_sync_result_t
 acquire_cown(PyObject *self, int64_t deadline)
@@ -99,6 +165,10 @@ acquire_cown(PyObject *self, int64_t deadline)
         PyErr_SetString(PyExc_RuntimeError,
                         "this thread has acquired the box already: release it first");
         return OT_SYNC_INTERRUPTED;
+    }
+    int host = ot_crew_host_here(home_of(self)->interp_id);
+    if (host >= 0) {
+        return acquire_pumping(self, host, deadline);
     }
     ot_waiting_t waiting;
     ot_waiting_begin(&waiting, deadline, "acquire", &cown->lock.head);
@@ -181,7 +251,7 @@ put_back(PyObject *self, PyObject *tree)
     }
     OT_CHECK(ot_box_check(self));
     as_box(self)->out = NULL; /* another thread may call while this one is pickling */
-    if (box_of(self)->pinned_to >= 0) {
+    if (box_of(self)->pinned_to == home_of(self)->interp_id) {
         ot_box_set_pinned(box_of(self), Py_NewRef(tree == NULL ? out : tree));
         ot_cown_release(&box_of(self)->cown);
         Py_DECREF(out);

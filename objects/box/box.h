@@ -25,13 +25,16 @@ typedef struct {
     char *report;        /* owned: what is said of a failure that nobody opens */
     bool opened;         /* somebody was told of the failure */
     atomic_int
-        keeper;     /* a worker's index: the tree stays there; else OT_NOT_KEPT, OT_KEEPER_GONE */
-    PyObject *kept; /* owned by the keeper's interpreter, and touched by its thread only */
-    bool stuck;     /* it stays because it cannot travel, not because it is needed there next */
-    char *why;      /* owned: why it cannot travel */
+        keeper;      /* a worker's index: the tree stays there; else OT_NOT_KEPT, OT_KEEPER_GONE */
+    PyObject *kept;  /* owned by the keeper's interpreter, and touched by its thread only */
+    bool stuck;      /* it stays because it cannot travel, not because it is needed there next */
+    bool kept_alive; /* the keeper owns a reference to the box; not for a tree that is pinned */
+    char *why;       /* owned: why it cannot travel */
+    unsigned
+        stayed; /* behaviours in a row, the newest ones, after which the tree was not put to rest */
     int64_t
         pinned_to; /* -1; or the interpreter that the tree never leaves, whatever it is; constant */
-    int pinned_member; /* who keeps it then; constant */
+    int pinned_member; /* who keeps it then: a worker or a host; constant */
 } ot_box_t;
 
 extern const ot_shared_kind_t ot_box_kind;
@@ -45,10 +48,12 @@ ot_box_t *ot_box_new(ot_value_t *content);
 /* A box whose tree stays in the calling interpreter, which `member` is. Refs: tree is borrowed. NULL with MemoryError. */
 ot_box_t *ot_box_new_pinned(ot_objects_t *home, PyObject *tree, int member);
 
-/* Frees trees of pinned boxes that ended elsewhere. Needs: the interpreter that they were pinned to. Runs: e. */
-void ot_box_free_strays(ot_objects_t *home);
+/* Frees trees of pinned boxes that ended elsewhere. Needs: `interp`'s thread state, to which they were pinned. Costs a load
+ * if there are none. Runs: e. */
+void ot_box_free_strays(int64_t interp);
 
-/* For who has a pinned box and has taken the tree, to give it back, or another one. Refs: steals. */
+/* For who has a pinned box and has taken the tree, to give it back, or another one. If the keeper has ended the tree is
+ * lost. Refs: steals. Runs: e. */
 void ot_box_set_pinned(ot_box_t *box, PyObject *tree);
 
 /* Puts what goes in for the first time to rest: it is never emptied if the caller still has it. */

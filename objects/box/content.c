@@ -4,6 +4,7 @@
  * Threading: who has the box; the end of a keeper comes at any time, and changes `keeper` only.
  */
 #include "objects/box/box.h"
+#include "objects/box/crew.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,7 @@ typedef struct stray {
     PyObject *tree;
 } stray_t;
 
-static stray_t *strays; /* guarded by strays_lock */
+static stray_t *_Atomic strays; /* guarded by strays_lock; may be looked at without */
 static pthread_mutex_t strays_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Refs: steals. Without memory the tree is never freed. */
@@ -76,19 +77,20 @@ leave_stray(int64_t interp, PyObject *tree)
 }
 
 void
-ot_box_free_strays(ot_objects_t *home)
+ot_box_free_strays(int64_t interp)
 {
-    stray_t *mine = NULL;
-    pthread_mutex_lock(&strays_lock);
-    for (stray_t **at = &strays, *s; (s = *at) != NULL;) {
-        if (s->interp == home->interp_id) {
-            *at = s->next;
-            s->next = mine;
-            mine = s;
-        } else {
-            at = &s->next;
-        }
+    stray_t *mine = NULL, *others = NULL;
+    if (strays == NULL) {
+        return;
     }
+    pthread_mutex_lock(&strays_lock);
+    for (stray_t *s = strays, *next; s != NULL; s = next) {
+        next = s->next;
+        stray_t **list = s->interp == interp ? &mine : &others;
+        s->next = *list;
+        *list = s;
+    }
+    strays = others;
     pthread_mutex_unlock(&strays_lock);
     for (stray_t *next; mine != NULL; mine = next) {
         next = mine->next;
@@ -161,9 +163,15 @@ ot_box_new_pinned(ot_objects_t *home, PyObject *tree, int member)
 void
 ot_box_set_pinned(ot_box_t *box, PyObject *tree)
 {
-    OT_CHECK(OT_MUST(box->pinned_to >= 0 && box->kept == NULL));
+    OT_CHECK(OT_MUST(box->pinned_to >= 0 && box->kept == NULL && box->content == NULL));
+    if (!ot_crew_has(box->pinned_member, box->pinned_to)) {
+        atomic_store(&box->keeper, OT_KEEPER_GONE);
+        Py_DECREF(tree);
+        return;
+    }
     box->kept = tree;
     box->stuck = true;
+    box->kept_alive = false;
     atomic_store(&box->keeper, box->pinned_member);
 }
 
@@ -222,6 +230,7 @@ ot_box_keep(ot_box_t *box, int member, PyObject *tree, const char *why)
     ot_shared_ref(&box->cown.lock.head);
     box->kept = tree;
     box->stuck = why != NULL;
+    box->kept_alive = true;
     free(box->why);
     box->why = copy_text(why);
     atomic_store(&box->keeper, member);
@@ -235,7 +244,7 @@ unkeep(ot_box_t *box)
     box->kept = NULL;
     box->stuck = false;
     atomic_store(&box->keeper, OT_NOT_KEPT);
-    if (box->pinned_to < 0) {
+    if (box->kept_alive) {
         ot_shared_unref(&box->cown.lock.head);
     }
     return tree;
@@ -278,7 +287,7 @@ raise_failure(ot_objects_t *home, ot_box_t *box)
 static PyObject *
 raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who, int keeper)
 {
-    if (keeper >= 0 && box->pinned_to >= 0) {
+    if (keeper >= 0 && !box->kept_alive) {
         return PyErr_Format(PyExc_RuntimeError,
                             "the tree of %R is pinned to interpreter %lld: only behaviours on this "
                             "box can see it, which run there, in objtunnel.pump()",
@@ -307,7 +316,8 @@ ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member)
         box->content = out == NULL ? box->content : NULL;
     } else if (box->failure != NULL) {
         raise_failure(home, box);
-    } else if (keeper >= 0 && (keeper == member || box->pinned_to == home->interp_id)) {
+    } else if (keeper >= 0 &&
+               (keeper == member || (!box->kept_alive && box->pinned_to == home->interp_id))) {
         out = unkeep(box);
     } else {
         raise_absent(home, box, who, keeper);
@@ -331,7 +341,7 @@ find_kept(ot_shared_t *self, void *arg)
     if (atomic_load(&box->keeper) == gone->member) {
         /* Without memory the tree outlives its interpreter, and nobody touches it. */
         (void)ot_vec_push(&gone->trees, box->kept);
-        if (box->pinned_to < 0) {
+        if (box->kept_alive) {
             (void)ot_vec_push(&gone->boxes, box);
         }
         box->kept = NULL;

@@ -330,3 +330,21 @@ ot_behaviour_enqueue(ot_behaviour_t *self)
         self->ready(self);
     }
 }
+
+bool
+ot_behaviour_withdraw(ot_behaviour_t *self)
+{
+    ot_cown_t *cown = self->requests[0].cown;
+    ot_behaviour_t *complete = NULL;
+    OT_CHECK(OT_MUST(self->n == 1));
+    lock_guard(cown);
+    bool queued = atomic_load(&self->missing) > 0;
+    if (queued) {
+        remove_locked(&self->requests[0]);
+        if (cown->lock.depth == 0) {
+            complete = hand_on_locked(cown);
+        }
+    }
+    unlock_and_tell(cown, complete);
+    return queued;
+}

@@ -92,4 +92,7 @@ void ot_behaviour_init(ot_behaviour_t *self, ot_request_t *requests, size_t n,
 /* Enters the queues of all its cowns in one atomic step. May call its `ready`, after which it may be gone. */
 void ot_behaviour_enqueue(ot_behaviour_t *self);
 
+/* For one with a single request: leaves the queue. False: it has the cown, and its `ready` was called or will be. */
+bool ot_behaviour_withdraw(ot_behaviour_t *self);
+
 #endif

@@ -1,7 +1,8 @@
 /* crew.c: see crew.h.
  *
  * Main invariant: that of ot_member_t.
- * Threading: a member's lock guards its queues and its sleep; never two of them at once.
+ * Threading: a member's lock guards its queues and its sleep; never two of them at once. Hosts come and go under the
+ * crew's guard.
  */
 #include "objects/box/crew.h"
 
@@ -20,13 +21,17 @@ typedef struct {
  * before it does. */
 typedef struct ot_member {
     pthread_mutex_t lock;
-    line_t open;  /* any member may take from it */
+    line_t open;  /* any member may take from it; a host's is empty */
     line_t bound; /* only this one */
     atomic_size_t length, bound_length;
-    ot_waitlist_t sleeper; /* the member itself */
+    ot_waitlist_t sleeper; /* the member itself; of a host, threads that wait in host_wait */
     bool woken;
     bool joined;
     _Atomic uint64_t moved, copied, pickled, stayed; /* written by the member alone */
+    _Atomic int64_t interp; /* a host's; -1: this place is free, or no host's */
+    _Atomic uint64_t
+        thread;    /* a host's: the thread that runs what is bound to it, 0: whichever comes */
+    atomic_int fd; /* a host's; -1: nobody has asked for it */
 } ot_member_t;
 
 /* Never freed: who made a behaviour ready may be anywhere in here. */
@@ -42,25 +47,50 @@ typedef struct {
     pthread_mutex_t guard; /* guards waiters */
     ot_waitlist_t waiters;
     ot_spin_t spin;
-    atomic_int host_fd;    /* -1: nobody has asked for it */
-    ot_member_t members[]; /* n, and the host */
+    atomic_int hosts;      /* how many there are; raised and lowered under guard */
+    ot_member_t members[]; /* n, and places for hosts */
 } crew_t;
 
 static crew_t *_Atomic the_crew;
 
+/* The host that the calling thread has run for last, and the thread's token. */
+static pthread_key_t host_key;
+static pthread_once_t host_once = PTHREAD_ONCE_INIT;
+static __thread uint64_t host_token;
+
 static __thread ot_member_t *self; /* NULL: the thread is no member */
 static __thread bool finishes, kept;
 
-static ot_member_t *
-host_of(crew_t *crew)
+static size_t
+all_of(const crew_t *crew)
 {
-    return &crew->members[crew->n];
+    return crew->n + OT_CREW_HOSTS;
+}
+
+static bool
+is_host(crew_t *crew, const ot_member_t *member)
+{
+    return member >= &crew->members[crew->n];
 }
 
 bool
 ot_crew_is_worker(void)
 {
-    return self != NULL && self != host_of(the_crew);
+    return self != NULL && !is_host(the_crew, self);
+}
+
+bool
+ot_crew_has(int member, int64_t interp)
+{
+    crew_t *crew = the_crew;
+    ot_member_t *m = crew == NULL ? NULL : &crew->members[member];
+    if (m == NULL) {
+        return true; /* in a forked child, where nobody ends */
+    }
+    pthread_mutex_lock(&m->lock);
+    bool has = m->joined && (!is_host(crew, m) || atomic_load(&m->interp) == interp);
+    pthread_mutex_unlock(&m->lock);
+    return has;
 }
 
 /* ---- queues ---------------------------------------------------------------------------------- */
@@ -117,7 +147,7 @@ static void
 wake_locked(ot_member_t *member)
 {
     member->woken = true;
-    (void)ot_wake_one_locked(&member->sleeper, 1);
+    ot_wake_all_locked(&member->sleeper, 1); /* a host may have several threads */
 }
 
 static void
@@ -199,7 +229,8 @@ is_work(crew_t *crew)
 bool
 ot_crew_start(size_t n)
 {
-    crew_t *none = NULL, *crew = calloc(1, sizeof *crew + (n + 1) * sizeof *crew->members);
+    crew_t *none = NULL,
+           *crew = calloc(1, sizeof *crew + (n + OT_CREW_HOSTS) * sizeof *crew->members);
     if (crew == NULL) {
         return false;
     }
@@ -207,9 +238,9 @@ ot_crew_start(size_t n)
     crew->present = n;
     pthread_mutex_init(&crew->guard, NULL);
     ot_spin_init(&crew->spin);
-    crew->host_fd = -1;
-    for (size_t i = 0; i <= n; i++) {
+    for (size_t i = 0; i < all_of(crew); i++) {
         pthread_mutex_init(&crew->members[i].lock, NULL);
+        crew->members[i].interp = crew->members[i].fd = -1;
     }
     if (!atomic_compare_exchange_strong(&the_crew, &none, crew)) {
         free(crew);
@@ -230,7 +261,7 @@ ot_crew_stop(void)
 {
     crew_t *crew = the_crew;
     atomic_store(&crew->stopping, true);
-    for (size_t i = 0; i <= crew->n; i++) {
+    for (size_t i = 0; i < all_of(crew); i++) {
         wake(&crew->members[i]);
     }
 }
@@ -258,11 +289,10 @@ ot_crew_join(size_t index)
     unlock(self);
 }
 
-bool
-ot_crew_leave(void)
+/* What was bound to the member is anybody's. */
+static void
+unjoin(ot_member_t *member)
 {
-    crew_t *crew = the_crew;
-    ot_member_t *member = self;
     line_t left = {NULL, NULL};
     pthread_mutex_lock(&member->lock);
     member->joined = false;
@@ -271,10 +301,18 @@ ot_crew_leave(void)
         append(&left, b);
     }
     unlock(member);
-    self = NULL;
     for (ot_behaviour_t *b; (b = pop(&left)) != NULL;) {
         ot_crew_put(b, -1);
     }
+}
+
+bool
+ot_crew_leave(void)
+{
+    crew_t *crew = the_crew;
+    ot_member_t *member = self;
+    self = NULL;
+    unjoin(member);
     return atomic_fetch_sub(&crew->present, 1) == 1 && !atomic_exchange(&crew->stopping, true);
 }
 
@@ -323,7 +361,7 @@ ot_crew_counts(void)
     ot_crew_counts_t counts = {.scheduled = atomic_load(&crew->scheduled),
                                .done = done,
                                .running = taken > done ? taken - done : 0};
-    for (size_t i = 0; i <= crew->n; i++) {
+    for (size_t i = 0; i < all_of(crew); i++) {
         counts.moved += crew->members[i].moved;
         counts.copied += crew->members[i].copied;
         counts.pickled += crew->members[i].pickled;
@@ -344,7 +382,7 @@ ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_
 }
 
 ot_sync_result_t
-ot_crew_wait(const ot_patience_t *patience, bool hosting)
+ot_crew_wait(const ot_patience_t *patience, int host)
 {
     crew_t *crew = the_crew;
     ot_sync_result_t result = OT_SYNC_OK;
@@ -354,7 +392,8 @@ ot_crew_wait(const ot_patience_t *patience, bool hosting)
     pthread_mutex_lock(&crew->guard);
     atomic_fetch_add(&crew->waiting, 1);
     while (result == OT_SYNC_OK && !all_done(crew)) {
-        if (hosting && atomic_load(&host_of(crew)->bound_length) > 0) {
+        if (host >= 0 && atomic_load(&crew->members[host].bound_length) > 0 &&
+            !atomic_load(&crew->stopping)) {
             result = OT_SYNC_BROKEN;
             break;
         }
@@ -395,9 +434,9 @@ any_member(crew_t *crew)
 
 /* Something is bound to the host, wherever its threads wait. */
 static void
-tell_host(crew_t *crew)
+tell_host(crew_t *crew, ot_member_t *host)
 {
-    int fd = atomic_load(&crew->host_fd);
+    int fd = atomic_load(&host->fd);
     if (fd >= 0) {
         (void)!write(fd, &(uint64_t){1},
                      sizeof(uint64_t)); /* fails only if it can be read from anyway */
@@ -423,8 +462,8 @@ put_bound(ot_member_t *member, ot_behaviour_t *b)
         }
     }
     unlock(member);
-    if (joined && member == host_of(the_crew)) {
-        tell_host(the_crew);
+    if (joined && is_host(the_crew, member)) {
+        tell_host(the_crew, member);
     }
     if (!joined) {
         ot_crew_put(b, -1); /* it has ended, and what bound the behaviour with it */
@@ -461,7 +500,7 @@ ot_crew_take_back(void)
 {
     crew_t *crew = the_crew;
     ot_behaviour_t *b = NULL;
-    for (size_t i = 0; b == NULL && i <= crew->n; i++) {
+    for (size_t i = 0; b == NULL && i < all_of(crew); i++) {
         ot_member_t *member = &crew->members[i];
         pthread_mutex_lock(&member->lock);
         if ((b = pop(&member->open)) != NULL) {
@@ -550,21 +589,113 @@ ot_crew_take(const ot_patience_t *patience, bool *interrupted)
     return NULL;
 }
 
-/* ---- the host -------------------------------------------------------------------------------- */
+/* ---- hosts ----------------------------------------------------------------------------------- */
 
-void
-ot_crew_host_begin(void)
+int
+ot_crew_host_of(int64_t interp)
 {
-    ot_member_t *host = host_of(the_crew);
-    pthread_mutex_lock(&host->lock);
-    host->joined = true;
-    unlock(host);
+    crew_t *crew = the_crew;
+    if (crew == NULL || atomic_load(&crew->hosts) == 0) {
+        return -1;
+    }
+    for (size_t i = crew->n; i < all_of(crew); i++) {
+        if (atomic_load(&crew->members[i].interp) == interp) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static ot_member_t *
+host_at(int host)
+{
+    return &((crew_t *)the_crew)->members[host];
+}
+
+/* A thread ends: another one of the host's interpreter may take its part. */
+static void
+thread_ends(void *arg)
+{
+    (void)atomic_compare_exchange_strong(&((ot_member_t *)arg)->thread, &host_token, 0);
+}
+
+static void
+make_host_key(void)
+{
+    (void)pthread_key_create(&host_key,
+                             thread_ends); /* without one only pump() changes the thread */
+}
+
+/* The calling thread is the one that runs what is bound to the host. */
+static void
+be_thread_of(ot_member_t *host)
+{
+    (void)pthread_once(&host_once, make_host_key);
+    host_token = ot_thread_token();
+    atomic_store(&host->thread, host_token);
+    (void)pthread_setspecific(host_key, host);
+}
+
+int
+ot_crew_host_begin(int64_t interp)
+{
+    crew_t *crew = the_crew;
+    pthread_mutex_lock(&crew->guard);
+    int found = ot_crew_host_of(interp), free_place = -1;
+    for (size_t i = crew->n; found < 0 && free_place < 0 && i < all_of(crew); i++) {
+        free_place = atomic_load(&crew->members[i].interp) < 0 ? (int)i : -1;
+    }
+    if (found < 0 && free_place >= 0) {
+        found = free_place;
+        ot_member_t *host = host_at(found);
+        pthread_mutex_lock(&host->lock);
+        host->joined = true;
+        unlock(host);
+        be_thread_of(host);
+        atomic_store(&host->interp, interp);
+        atomic_fetch_add(&crew->hosts, 1);
+    }
+    pthread_mutex_unlock(&crew->guard);
+    return found;
 }
 
 void
-ot_crew_host_enter(void)
+ot_crew_host_end(int host)
 {
-    self = host_of(the_crew);
+    crew_t *crew = the_crew;
+    ot_member_t *member = host_at(host);
+    unjoin(member);
+    int fd = atomic_exchange(&member->fd, -1);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    pthread_mutex_lock(&crew->guard);
+    atomic_store(&member->interp, -1);
+    atomic_fetch_sub(&crew->hosts, 1);
+    pthread_mutex_unlock(&crew->guard);
+}
+
+int
+ot_crew_host_here(int64_t interp)
+{
+    int host = self != NULL ? -1 : ot_crew_host_of(interp);
+    if (host < 0) {
+        return -1;
+    }
+    uint64_t thread = atomic_load(&host_at(host)->thread);
+    if (thread == 0) {
+        be_thread_of(host_at(host)); /* the one that it was has ended */
+    }
+    return thread == 0 || thread == ot_thread_token() ? host : -1;
+}
+
+void
+ot_crew_host_enter(int host)
+{
+    self = host_at(host);
+    if (atomic_load(&self->thread) != ot_thread_token()) {
+        be_thread_of(self);
+    }
 }
 
 void
@@ -573,49 +704,70 @@ ot_crew_host_leave(void)
     self = NULL;
 }
 
+void
+ot_crew_host_tell(int host, bool *flag)
+{
+    ot_member_t *member = host_at(host);
+    pthread_mutex_lock(&member->lock);
+    *flag = true;
+    wake_locked(member);
+    unlock(member);
+}
+
 ot_sync_result_t
-ot_crew_host_wait(const ot_patience_t *patience)
+ot_crew_host_wait(int host, const bool *flag, const ot_patience_t *patience)
 {
     crew_t *crew = the_crew;
-    ot_member_t *host = host_of(crew);
-    ot_sync_result_t result = OT_SYNC_OK;
-    pthread_mutex_lock(&host->lock);
-    while (result == OT_SYNC_OK && host->bound_length == 0 && !atomic_load(&crew->stopping)) {
-        ot_waiter_t w;
-        ot_wait_result_t why = ot_wait_locked(&host->sleeper, &w, false, &host->lock, patience);
-        if (why == OT_WAIT_GAVE_UP) {
+    ot_member_t *member = host_at(host);
+    ot_sync_result_t result = OT_SYNC_TOO_MANY; /* undecided */
+    bool gave_up = false, late = false;
+    pthread_mutex_lock(&member->lock);
+    while (result == OT_SYNC_TOO_MANY) {
+        bool stopping = atomic_load(&crew->stopping);
+        if (gave_up) {
             result = OT_SYNC_INTERRUPTED;
-        } else if (why == OT_WAIT_TIMEOUT && host->bound_length == 0) {
+        } else if (flag != NULL && *flag) {
+            result = OT_SYNC_OK;
+        } else if (flag == NULL ? stopping || member->bound_length > 0
+                                : !stopping && member->bound_length > 0) {
+            result = OT_SYNC_BROKEN;
+        } else if (late) {
             result = OT_SYNC_TIMEOUT;
+        } else {
+            ot_waiter_t w;
+            ot_wait_result_t why =
+                ot_wait_locked(&member->sleeper, &w, false, &member->lock, patience);
+            gave_up = why == OT_WAIT_GAVE_UP;
+            late = why == OT_WAIT_TIMEOUT;
         }
     }
-    unlock(host);
+    unlock(member);
     return result;
 }
 
 int
-ot_crew_host_fd(void)
+ot_crew_host_fd(int host)
 {
-    crew_t *crew = the_crew;
-    int fd = atomic_load(&crew->host_fd), none = -1;
+    ot_member_t *member = host_at(host);
+    int fd = atomic_load(&member->fd), none = -1;
     if (fd >= 0) {
         return fd;
     }
     fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd >= 0 && !atomic_compare_exchange_strong(&crew->host_fd, &none, fd)) {
+    if (fd >= 0 && !atomic_compare_exchange_strong(&member->fd, &none, fd)) {
         (void)close(fd); /* another thread was faster */
         fd = none;
     }
-    if (fd >= 0 && atomic_load(&host_of(crew)->bound_length) > 0) {
-        tell_host(crew); /* it came before there was a descriptor to tell it by */
+    if (fd >= 0 && atomic_load(&member->bound_length) > 0) {
+        tell_host(the_crew, member); /* it came before there was a descriptor to tell it by */
     }
     return fd;
 }
 
 void
-ot_crew_host_drain(void)
+ot_crew_host_drain(int host)
 {
-    int fd = atomic_load(&((crew_t *)the_crew)->host_fd);
+    int fd = atomic_load(&host_at(host)->fd);
     uint64_t count;
     if (fd >= 0) {
         (void)!read(fd, &count, sizeof count); /* fails only if there was nothing */

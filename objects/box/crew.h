@@ -16,7 +16,7 @@
 
 #include "objects/box/cown.h"
 
-enum { OT_CREW_MAX = 64 }; /* members: the bits of `idle` */
+enum { OT_CREW_MAX = 64 /* members: the bits of `idle` */, OT_CREW_HOSTS = 64 };
 
 typedef struct {
     uint64_t scheduled, done, running;
@@ -45,8 +45,8 @@ ot_crew_counts_t ot_crew_counts(void);
 /* A member adds to the last four. */
 void ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_t stayed);
 
-/* Until all are done: OK, TIMEOUT, INTERRUPTED. hosting: or until something is bound to the host, BROKEN. */
-ot_sync_result_t ot_crew_wait(const ot_patience_t *patience, bool hosting);
+/* Until all are done: OK, TIMEOUT, INTERRUPTED. Or until something is bound to the host (-1: none): BROKEN. */
+ot_sync_result_t ot_crew_wait(const ot_patience_t *patience, int host);
 
 /* Where it goes that has all of its cowns: its `ready`. member: -1, or the only one that it may run in. */
 void ot_crew_put(ot_behaviour_t *b, int member);
@@ -75,24 +75,44 @@ ot_behaviour_t *ot_crew_take_bound(void);
 void ot_crew_finish_begin(void);
 void ot_crew_finish_end(void);
 
-/* ---- the host ------------------------------------------------------------------------------------ */
+/* ---- hosts ----------------------------------------------------------------------------------------
+ *
+ * A host is one more member: an interpreter with trees that stay in it. Its threads run only what is bound to it, when they
+ * want to. Its index is at least the crew's size. One thread of it, the one that ran something last or began it, is the one
+ * that runs what is bound while it waits for something else. */
 
-/* One more member, whose threads run only what is bound to it, when they want to: an interpreter that was there before the
- * crew, with trees that stay in it. Its index is the crew's size. From now on behaviours can be bound to it. */
-void ot_crew_host_begin(void);
+/* The host of the interpreter, made if need be: its index. From now on behaviours can be bound to it. -1: there are
+ * OT_CREW_HOSTS already. */
+int ot_crew_host_begin(int64_t interp);
+
+/* -1: the interpreter is none. */
+int ot_crew_host_of(int64_t interp);
+
+/* The same, unless another thread runs what is bound to the host: -1, as for members. */
+int ot_crew_host_here(int64_t interp);
+
+/* The interpreter ends: what was bound to it is anybody's. */
+void ot_crew_host_end(int host);
 
 /* The calling thread is the host, and no more: around what it runs. */
-void ot_crew_host_enter(void);
+void ot_crew_host_enter(int host);
 void ot_crew_host_leave(void);
 
-/* Until something is bound to the host, which the caller is: OK, TIMEOUT, INTERRUPTED; or the crew stops. */
-ot_sync_result_t ot_crew_host_wait(const ot_patience_t *patience);
+/* Sets a flag that a thread of the host waits for. Any thread. */
+void ot_crew_host_tell(int host, bool *flag);
 
-/* A descriptor that can be read from while something is bound to the host; -1 with errno. The crew's. */
-int ot_crew_host_fd(void);
-void ot_crew_host_drain(void);
+/* Until the flag is set (OK), or something is bound to the host (BROKEN); TIMEOUT, INTERRUPTED. Without a flag it is BROKEN,
+ * too, when the crew stops; with one, what is bound is of no interest then. */
+ot_sync_result_t ot_crew_host_wait(int host, const bool *flag, const ot_patience_t *patience);
 
-/* Whether the calling thread is a member that is not the host. */
+/* A descriptor that can be read from while something is bound to the host; -1 with errno. The host's. */
+int ot_crew_host_fd(int host);
+void ot_crew_host_drain(int host);
+
+/* Whether there is that member still, of interpreter `interp` if it is a host. */
+bool ot_crew_has(int member, int64_t interp);
+
+/* Whether the calling thread is a member that is no host. */
 bool ot_crew_is_worker(void);
 
 /* Aborts if a member's queue is broken. Each change of a queue ends with it where OT_CHECKS is on. */

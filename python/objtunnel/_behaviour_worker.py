@@ -13,6 +13,7 @@ import sys
 import types
 
 from objtunnel import _core, _failures, _functions, _main, _setup
+from objtunnel._behaviours import forget_oldest
 from objtunnel._errors import SharedReferenceError
 from objtunnel._worker import rename_path
 
@@ -29,7 +30,7 @@ def main(worker, index):
 
 def _serve(worker):
     take, do = _core._crew_take, worker.do
-    open_work = make_opener(_core._crew_table())
+    open_work = make_opener()
     while (running := take()) is not None:
         try:
             do(running.number, _execute, running, open_work)
@@ -40,23 +41,23 @@ def _serve(worker):
 def _execute(running, open_work):
     """Runs within Worker.do, so that all code of users can be interrupted."""
     try:
-        running.run(*open_work(running.work(), running.handles))
+        running.run(*open_work(running))
     except BaseException as error:
         _fail(running, error)
 
 
 def execute_here(running, open_work):
-    """In the main interpreter, by pump(). Ctrl-C is not the behaviour's own."""
+    """By pump(). Ctrl-C is not the behaviour's own."""
     try:
-        running.run(*open_work(running.work(), running.handles))
+        running.run(*open_work(running))
     except BaseException as error:
         _fail(running, error)
         if isinstance(error, KeyboardInterrupt):
             raise
 
 
-def make_opener(table):
-    return _Functions(table).open
+def make_opener():
+    return _Functions().open
 
 
 def _fail(running, error):
@@ -68,6 +69,8 @@ def _fail(running, error):
         rename_path(error, {"$": f"tree of {handles[running.where]!r}: $"})
         if isinstance(error, SharedReferenceError):
             error.args = (f"tree of {handles[running.where]!r}: {error}",)
+        if running.stayed and error.args:
+            error.args = (f"{error.args[0]} ({_tell_of_others(running.stayed)})", *error.args[1:])
     elif running.returned:
         rename_path(error, {"$": "result"})
     description = _failures.pack(error, _is_own)
@@ -79,6 +82,12 @@ def _fail(running, error):
         text += (f"\nand the tree of {handles[running.where]!r} cannot travel, and stays in this worker: "
                  f"{_failures.pack_bare(stuck)[1]}: {stuck}\n")
     running.end(description, text)
+
+
+def _tell_of_others(n):
+    before = "the behaviour before this one" if n == 1 else f"each of the {n} behaviours before this one"
+    return (f"{before} may have put it there: the tree stayed in this worker since, and is looked at only now. With "
+            f"strict=True it is looked at after each behaviour")
 
 
 def _forget_frames(error):
@@ -99,38 +108,43 @@ def _is_own(code):
     return code.co_filename == __file__
 
 
+KEPT = 1024  # code objects, and functions made of them, that a worker remembers
+
+
 class _Functions:
     """The functions of behaviours, made from what _behaviours.py has described."""
 
-    def __init__(self, table):
-        self._table = table
-        self._parts = {}  # number -> (code, name, how to get the globals)
-        self._plain = {}  # number -> function, of those that have nothing of their own
+    def __init__(self):
+        self._parts = {}  # number of the code -> (code, name, how to get the globals)
+        self._plain = {}  # the same -> function, of those that have nothing of their own
 
-    def open(self, work, handles):
+    def open(self, running):
         """[function, *arguments]."""
-        if type(work) is int:
-            return [self._make_plain(work), *handles]
-        shape, work = work
+        work, handles = running.work(), running.handles
+        if work is None:
+            return [self._plain.get(running.code_number) or self._make_plain(running), *handles]
+        shape, own = work
         if shape is not None:
             handles = [handles[i] if type(i) is int else type(i)([handles[j] for j in i]) for i in shape]
-        return [self._make(work), *handles]
+        return [self._make(running, own), *handles]
 
-    def _make_plain(self, number):
+    def _make_plain(self, running):
+        number = running.code_number
         function = self._plain.get(number)
         if function is None:
-            function = self._plain[number] = self._make([number, [], None, None])
+            function = self._make(running, [[], None, None])
+            _remember(self._plain, number, function)
         return function
 
-    def _make(self, work):
-        if type(work) is int:
-            return self._make_plain(work)
-        if work[0] == "partial":
-            return functools.partial(self._make(work[1]), *work[2], **work[3])
-        if work[0] == "call":
-            return _functions.unpack(work[1])
-        number, *values, cells, defaults, keyword_defaults = work
-        code, name, find_globals = self._parts.get(number) or self._load(number)
+    def _make(self, running, own):
+        if own is None:
+            return self._make_plain(running)
+        if own[0] == "partial":
+            return functools.partial(self._make(running, own[1]), *own[2], **own[3])
+        if own[0] == "call":
+            return _functions.unpack(own[1])
+        *values, cells, defaults, keyword_defaults = own
+        code, name, find_globals = self._parts.get(running.code_number) or self._load(running)
         closure = tuple(types.CellType(*content) for content in cells)
         namespace = find_globals()
         if values:
@@ -140,12 +154,18 @@ class _Functions:
         function.__kwdefaults__ = keyword_defaults
         return function
 
-    def _load(self, number):
-        data, name, module, kind, detail, path = self._table[number]
-        code = marshal.loads(data)
-        find_globals = _globals_of(kind, detail, module, path)
-        parts = self._parts[number] = code, name, find_globals
+    def _load(self, running):
+        data, name, module, kind, detail, path = running.code()
+        parts = marshal.loads(data), name, _globals_of(kind, detail, module, path)
+        _remember(self._parts, running.code_number, parts)
         return parts
+
+
+def _remember(entries, number, value):
+    """Who schedules keeps more of them: what is forgotten here is made again when it is needed."""
+    while len(entries) >= KEPT:
+        forget_oldest(entries)
+    entries[number] = value
 
 
 def _globals_of(kind, detail, module, path):

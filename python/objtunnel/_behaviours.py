@@ -4,13 +4,15 @@ A behaviour is C's from the moment it is scheduled (objects/behaviour/): which o
 part is to describe the function, here, and to make it again in the worker that runs it (_behaviour_worker.py).
 
 A behaviour's function has no name that another interpreter could find it by: the name below the decorator is the result's.
-So its code goes by value, once, into a table of the process (number -> code and what its globals are). A call says the
-number and, if there are such, what its cells, defaults and keyword defaults hold.
+So its code goes by value, once, as a _core._Code (the code and what its globals are), which has a number and lives as long
+as it is remembered here or a behaviour that is still to run has it. Beside it goes, if there are such, what the function's
+cells, defaults and keyword defaults hold.
 
 Main invariant: `_members` has all workers that were started and are not known to have ended.
 Threading: `_lock` guards starting; when() takes no lock but those of the boxes.
 """
 
+import atexit
 import builtins
 import functools
 import marshal
@@ -23,12 +25,12 @@ import warnings
 from typing import NamedTuple
 
 from objtunnel import _codes, _core, _exit, _functions, _main, _setup
-from objtunnel._core import Box, LockingDict, Tunnel, start_worker
+from objtunnel._core import Box, Tunnel, start_worker
 from objtunnel._errors import TunnelClosed, TunnelEmpty
 from objtunnel._worker import rename_path
 
 MOST = 64  # workers
-_KEPT = 4096  # code objects that are remembered
+_KEPT = 4096  # code objects that are remembered by who schedules them
 _AGAIN = 0.2  # seconds between two interrupts of a behaviour that is to end
 
 
@@ -95,11 +97,11 @@ def _schedule(fn, boxes, shape, strict):
                            "names: put it under  if __name__ == '__main__':")
     if not _core._crew_size():
         start()
-    work = _describe(fn)
-    if shape is None and type(work) is int:
-        return _core._schedule(boxes, work, strict)
+    code, own = _describe(fn)
+    if shape is None and own is None:
+        return _core._schedule(boxes, code, None, strict)
     try:
-        return _core._schedule(boxes, [shape, work], strict)
+        return _core._schedule(boxes, code, [shape, own], strict)
     except TypeError as error:
         _name_variable(error, fn)
         raise
@@ -108,18 +110,23 @@ def _schedule(fn, boxes, shape, strict):
 # ---- the function -------------------------------------------------------------------------------
 
 def _describe(fn):
-    """The number of its code if that is all; else [number, cells, defaults, keyword defaults], ["call", packed function],
-    or ["partial", description, arguments, keyword arguments]."""
+    """(a _Code or None, what else there is to say): that is None; or a list of the cells, defaults and keyword defaults, after
+    the globals if those go by value; ["call", packed function]; or ["partial", what else there is to say of its function,
+    arguments, keyword arguments]."""
     if type(fn) is types.FunctionType:
-        number = _number_of(fn)
-        if type(number) is int:
-            if fn.__closure__ is None and fn.__defaults__ is None and fn.__kwdefaults__ is None:
-                return number
-            number = [number]
-        return [*number, [_content(cell) for cell in fn.__closure__ or ()], fn.__defaults__, fn.__kwdefaults__]
+        entry = _entry_of(fn)
+        if entry.kind == "values":
+            own = [entry._find_needed()]
+        elif fn.__closure__ is None and fn.__defaults__ is None and fn.__kwdefaults__ is None:
+            return entry.packed, None
+        else:
+            own = []
+        own += [_content(cell) for cell in fn.__closure__ or ()], fn.__defaults__, fn.__kwdefaults__
+        return entry.packed, own
     if type(fn) is functools.partial:
-        return ["partial", _describe(fn.func), fn.args, fn.keywords]
-    return ["call", _functions.pack(fn)]
+        code, own = _describe(fn.func)
+        return code, ["partial", own, fn.args, fn.keywords]
+    return None, ["call", _functions.pack(fn)]
 
 
 def _content(cell):
@@ -135,7 +142,7 @@ def _is_dunder(name):
 
 
 class _Entry:
-    """A code object with its globals, as the table has it."""
+    """A code object with its globals, packed for workers."""
 
     def __init__(self, fn):
         self.code, self.own = fn.__code__, fn.__globals__  # alive, so that their ids stay theirs
@@ -144,9 +151,8 @@ class _Entry:
         self.stores = bool(_codes.stored(self.code))
         self.needed = self._find_needed()
         self.kind, detail = self._classify()
-        self.number = _core._new_code_number()
         path = [entry for entry in sys.path if isinstance(entry, str)]
-        _get_table()[self.number] = [marshal.dumps(self.code), fn.__qualname__, self.name, self.kind, detail, path]
+        self.packed = _core._Code([marshal.dumps(self.code), fn.__qualname__, self.name, self.kind, detail, path])
 
     def _find_needed(self):
         return {name: self.own[name] for name in self.names if name in self.own}
@@ -182,30 +188,27 @@ class _Entry:
         return "values", None
 
 
-_entries = {}  # (id(code), id(globals)) -> _Entry
+_entries = {}  # (id(code), id(globals)) -> _Entry, the newest last
 
 
-def _number_of(fn):
-    """The number of the code in the table; with the globals it needs if those go by value: [number, globals]."""
+def _entry_of(fn):
     key = id(fn.__code__), id(fn.__globals__)
     entry = _entries.get(key)
     if entry is None or not entry.is_valid():
-        if len(_entries) >= _KEPT:
-            _entries.clear()
-        entry = _entries[key] = _Entry(fn)
-    if entry.kind == "values":
-        return [entry.number, entry._find_needed()]
-    return entry.number
+        entry = _Entry(fn)
+        _entries.pop(key, None)
+        while len(_entries) >= _KEPT:
+            forget_oldest(_entries)
+        _entries[key] = entry
+    return entry
 
 
-_table = None
-
-
-def _get_table():
-    global _table
-    if _table is None:
-        _table = _core._crew_table()
-    return _table
+def forget_oldest(entries):
+    """Another thread may do the same."""
+    try:
+        entries.pop(next(iter(entries)), None)
+    except (StopIteration, RuntimeError):
+        pass
 
 
 def _name_variable(error, fn):
@@ -217,9 +220,9 @@ def _name_variable(error, fn):
         rename_path(error, {"$[1][1]": "the function"})
         return
     code, names = fn.__code__, {}
-    shift = 1 + (type(_number_of(fn)) is list)
-    if shift == 2:
-        names |= {f"$[1][1][{name!r}]": f"global variable {name!r}" for name in fn.__globals__}
+    shift = int(_entry_of(fn).kind == "values")
+    if shift:
+        names |= {f"$[1][0][{name!r}]": f"global variable {name!r}" for name in fn.__globals__}
     names |= {f"$[1][{shift}][{i}][0]": f"variable {name!r}" for i, name in enumerate(code.co_freevars)}
     n = len(fn.__defaults__ or ())
     defaults = code.co_varnames[code.co_argcount - n:code.co_argcount]
@@ -261,11 +264,9 @@ def start(workers=None):
 
 
 def _start(n):
-    global _table
     _register()
     _main.alias()
-    _table = LockingDict()
-    _core._crew_start(n, _table)
+    _core._crew_start(n)
     path, setup = list(sys.path), _setup.describe()
     for index in range(n):
         inbox, status = Tunnel(), Tunnel()
@@ -296,23 +297,23 @@ def _before_fork():
 
 def _after_fork():
     """In the child there are no workers."""
-    global _lock, _table, _hosts, _open_work
-    _hosts, _open_work = False, None
+    global _lock, _open_work
+    _open_work = None
     _core._crew_forget()
     _members.clear()
     _entries.clear()
-    _lock, _table = threading.Lock(), None
+    _lock = threading.Lock()
 
 
 def wait(timeout=None):
     """Wait until all behaviours are done, those that they schedule included.
 
     timeout: seconds; TimeoutError after that, and nothing has changed. Nothing is torn down: schedule more afterwards. Any
-    thread may wait; inside a behaviour it raises RuntimeError. In the main thread it pumps as well.
+    thread may wait; inside a behaviour it raises RuntimeError. The thread that runs what is bound to pinned trees (see pin())
+    pumps meanwhile.
     """
     end = None if timeout is None else time.monotonic() + timeout
-    hosting = _hosts and threading.current_thread() is threading.main_thread() and _core._is_main_interpreter()
-    while (done := _core._crew_wait(timeout, hosting)) is None:
+    while (done := _core._crew_wait(timeout)) is None:
         pump()
         timeout = None if end is None else max(0, end - time.monotonic())
     if not done:
@@ -347,42 +348,47 @@ def behaviour_statistics():
     return BehaviourStatistics(scheduled, done, max(0, scheduled - done - running), running, *objects)
 
 
-# ---- trees that stay in the main interpreter --------------------------------------------------------
-
-_hosts = False  # something was pinned
-
+# ---- trees that stay where they are -----------------------------------------------------------------
 
 def pin(tree):
-    """A Box whose tree stays in the main interpreter, whatever it is: a window, an open file, a NumPy array.
+    """A Box whose tree stays in the calling interpreter, whatever it is: a window, an open file, a NumPy array.
 
-    Behaviours on it run in the main interpreter, when pump() is called there. With `with box as tree:` the main
-    interpreter's threads have it as any other. Raises RuntimeError in other interpreters.
+    Behaviours on it run in this interpreter, in the thread that has pinned it, or in the one that has called pump() last:
+    whenever that thread calls pump() or wait(), or waits for a Box or a result. With `with box as tree:` the interpreter's
+    threads have it as any other. Within a behaviour it is the worker's interpreter, which runs what is pinned to it by itself.
+
+    The tree is lost when its interpreter ends. Raises RuntimeError if the workers for behaviours don't run, and cannot be
+    started, because this is not the main interpreter; or if there are 64 interpreters with pinned trees.
     """
-    global _hosts
-    if not _core._is_main_interpreter():
-        raise RuntimeError("pin() is for the main interpreter: a tree of another one goes into a Box")
     if not _core._crew_size():
         start()
-    _hosts = True
+    _register_host()
     return _core._pin(tree)
 
 
-def pump(timeout=0):
-    """Run the behaviours on pinned boxes that are ready, in this thread; return how many.
+@functools.cache
+def _register_host():
+    if not _core._is_main_interpreter():  # _finish does it there
+        atexit.register(_core._host_end)
 
-    timeout: seconds to wait for the first one; None: for ever. For the main interpreter, where whatever the trees are for
-    asks for it: a GUI's timer or idle handler, or asyncio: loop.add_reader(pump_fileno(), pump).
+
+def pump(timeout=0):
+    """Run the behaviours on boxes that are pinned to this interpreter, as far as they are ready, in this thread; return how
+    many.
+
+    timeout: seconds to wait for the first one; None: for ever. Call it where whatever the trees are for asks for it: in a
+    GUI's timer or idle handler, or from asyncio: loop.add_reader(pump_fileno(), pump). Raises RuntimeError within a behaviour.
     """
     from objtunnel import _behaviour_worker
 
     global _open_work
-    if not _core._is_main_interpreter():
-        raise RuntimeError("pump() is for the main interpreter, where pinned trees are")
+    if timeout != 0:
+        _register_host()
     count = 0
     try:
         while (running := _core._host_take(timeout if count == 0 else 0)) is not None:
             if _open_work is None:
-                _open_work = _behaviour_worker.make_opener(_get_table())
+                _open_work = _behaviour_worker.make_opener()
             count += 1
             _behaviour_worker.execute_here(running, _open_work)
             _core._host_leave()
@@ -395,10 +401,11 @@ _open_work = None
 
 
 def pump_fileno():
-    """A file descriptor (an eventfd) that can be read from while pump() has something to run, for select and the like. Do not
-    read from it, and do not close it."""
+    """A file descriptor (an eventfd) that can be read from while pump() has something to run in this interpreter, for select
+    and the like. Do not read from it, and do not close it."""
     if not _core._crew_size():
         start()
+    _register_host()
     return _core._host_fileno()
 
 

@@ -324,15 +324,113 @@ Test(crew, a_sleeping_member_is_woken_by_work_and_by_the_end, .timeout = 30)
 Test(crew, waiting_ends_with_the_last_behaviour, .timeout = 30)
 {
     ot_cown_t *a = new_cown();
-    cr_assert_eq(ot_crew_wait(&for_ever, false), OT_SYNC_OK, "there is no crew");
+    cr_assert_eq(ot_crew_wait(&for_ever, -1), OT_SYNC_OK, "there is no crew");
     cr_assert(ot_crew_start(2));
-    cr_assert_eq(ot_crew_wait(&for_ever, false), OT_SYNC_OK);
+    cr_assert_eq(ot_crew_wait(&for_ever, -1), OT_SYNC_OK);
     ot_crew_count_scheduled();
     ot_crew_count_scheduled();
     ot_crew_count_done();
     const ot_patience_t soon = {.deadline = test_deadline(MILLISECONDS(5))};
-    cr_assert_eq(ot_crew_wait(&soon, false), OT_SYNC_TIMEOUT);
+    cr_assert_eq(ot_crew_wait(&soon, -1), OT_SYNC_TIMEOUT);
     ot_crew_count_done();
-    cr_assert_eq(ot_crew_wait(&for_ever, false), OT_SYNC_OK);
+    cr_assert_eq(ot_crew_wait(&for_ever, -1), OT_SYNC_OK);
     drop(a);
+}
+
+/* ---- hosts ------------------------------------------------------------------------------------- */
+
+static int bound_to; /* what to_the_host binds to */
+
+static void
+to_the_host(ot_behaviour_t *b)
+{
+    ot_crew_put(b, bound_to);
+}
+
+static void *
+ask_for_host(void *arg)
+{
+    (void)arg;
+    return (void *)(intptr_t)ot_crew_host_here(7);
+}
+
+static void *
+be_host(void *arg)
+{
+    (void)arg;
+    ot_crew_host_enter(ot_crew_host_of(7));
+    ot_crew_host_leave();
+    return ask_for_host(NULL);
+}
+
+Test(crew, interpreters_are_hosts_each_of_what_is_bound_to_it, .timeout = 30)
+{
+    ot_cown_t *a = new_cown(), *b = new_cown();
+    act_t first, second;
+    cr_assert_eq(ot_crew_host_of(7), -1, "there is no crew");
+    cr_assert(ot_crew_start(2));
+    int seven = ot_crew_host_begin(7), eight = ot_crew_host_begin(8);
+    cr_assert(seven >= 2 && eight >= 2 && seven != eight);
+    cr_assert_eq(ot_crew_host_begin(7), seven);
+    cr_assert_eq(ot_crew_host_of(8), eight);
+    bound_to = seven;
+    enqueue(&first, a, NULL, to_the_host);
+    const ot_patience_t soon = {.deadline = test_deadline(MILLISECONDS(5))};
+    cr_assert_eq(ot_crew_host_wait(eight, NULL, &soon), OT_SYNC_TIMEOUT);
+    cr_assert_eq(ot_crew_host_wait(seven, NULL, &for_ever), OT_SYNC_BROKEN);
+    ot_crew_host_enter(eight);
+    cr_assert_null(ot_crew_take_bound());
+    ot_crew_host_enter(seven);
+    cr_assert_not(ot_crew_is_worker());
+    cr_assert_eq(ot_crew_take_bound(), &first.behaviour);
+    ot_crew_host_leave();
+    bound_to = eight;
+    enqueue(&second, b, NULL, to_the_host);
+    ot_crew_host_end(eight);
+    cr_assert_eq(ot_crew_host_of(8), -1);
+    cr_assert_not(ot_crew_has(eight, 8));
+    ot_crew_join(0);
+    cr_assert_eq(take(), &second.behaviour, "its host has ended");
+    drop(a);
+    drop(b);
+}
+
+Test(crew, one_thread_of_a_host_runs_what_is_bound_and_another_one_after_it, .timeout = 30)
+{
+    cr_assert(ot_crew_start(1));
+    int host = ot_crew_host_begin(7);
+    cr_assert_eq(ot_crew_host_here(7), host);
+    cr_assert_eq((intptr_t)test_join(test_thread(ask_for_host, NULL)), -1);
+    cr_assert_eq((intptr_t)test_join(test_thread(be_host, NULL)), host);
+    cr_assert_eq(ot_crew_host_here(7), host, "the thread that was it last has ended");
+    cr_assert_eq((intptr_t)test_join(test_thread(ask_for_host, NULL)), -1);
+}
+
+Test(crew, as_many_interpreters_as_there_are_places_are_hosts_at_once)
+{
+    cr_assert(ot_crew_start(1));
+    for (int64_t i = 0; i < OT_CREW_HOSTS; i++) {
+        cr_assert_eq(ot_crew_host_begin(i), 1 + (int)i);
+    }
+    cr_assert_eq(ot_crew_host_begin(1000), -1);
+    ot_crew_host_end(6);
+    cr_assert_eq(ot_crew_host_begin(1000), 6);
+}
+
+static void *
+set_flag(void *arg)
+{
+    test_sleep(MILLISECONDS(10));
+    ot_crew_host_tell(1, arg);
+    return NULL;
+}
+
+Test(crew, a_flag_ends_the_wait_of_a_host, .timeout = 30)
+{
+    bool flag = false;
+    cr_assert(ot_crew_start(1));
+    int host = ot_crew_host_begin(7);
+    pthread_t thread = test_thread(set_flag, &flag);
+    cr_assert_eq(ot_crew_host_wait(host, &flag, &for_ever), OT_SYNC_OK);
+    test_join(thread);
 }

@@ -193,6 +193,7 @@ model_wake(ot_waitlist_t *list, int outcome)
 #define ot_cowns_abandon model_cowns_abandon
 #define ot_behaviour_init model_behaviour_init
 #define ot_behaviour_enqueue model_behaviour_enqueue
+#define ot_behaviour_withdraw model_behaviour_withdraw
 #include "objects/box/cown.c"
 
 /* ---- programs ------------------------------------------------------------------------------------ */
@@ -201,6 +202,7 @@ typedef struct {
     ot_behaviour_t behaviour; /* first */
     ot_request_t requests[MAX_COWNS];
     int after; /* must have run before: its index, or -1 */
+    bool mine; /* run by who has scheduled it */
     int readied, ran;
 } act_t;
 
@@ -222,6 +224,9 @@ is_ready(ot_behaviour_t *b)
 {
     act_t *act = (act_t *)b;
     CHECK(act->readied++ == 0);
+    if (act->mine) {
+        return;
+    }
     b->next = ready_list;
     ready_list = b;
 }
@@ -461,6 +466,38 @@ Test(cown_orders, a_thread_whose_patience_ends_loses_nobody_s_turn, .timeout = 1
 {
     const program_t p = {
         4, 1, 2, {schedules_and_acquires_a, acquires_a_impatiently, acquires_a, only_works}};
+    cr_assert_gt(explore(&p), 1000);
+}
+
+/* ---- a behaviour that leaves the queue ------------------------------------------------------------- */
+
+/* Its own is in the queue like any other; it runs it here if it was ready already, or else it counts as run. */
+static void
+schedules_and_withdraws(void)
+{
+    act_t *act = &acts[1];
+    act->after = -1;
+    act->requests[0] = (ot_request_t){.cown = &cowns[0]};
+    act->mine = true;
+    ot_behaviour_init(&act->behaviour, act->requests, 1, is_ready);
+    ot_behaviour_enqueue(&act->behaviour);
+    step();
+    if (ot_behaviour_withdraw(&act->behaviour)) {
+        CHECK(act->readied == 0);
+        act->ran++;
+        n_ran++;
+        return;
+    }
+    fibers[running].until = &act->readied;
+    step();
+    fibers[running].until = NULL;
+    run(act);
+}
+
+Test(cown_orders, who_leaves_the_queue_has_it_or_loses_nobody_s_turn, .timeout = 120)
+{
+    const program_t p = {
+        4, 2, 2, {schedules_and_acquires_a, schedules_and_withdraws, acquires_a, only_works}};
     cr_assert_gt(explore(&p), 1000);
 }
 

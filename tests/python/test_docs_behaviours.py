@@ -22,6 +22,6 @@ def test_the_page_has_its_programs():
 def test_what_is_not_there_yet_raises():
     import objtunnel
 
-    for option in ("read", "pinned"):
+    for option in ("read",):
         with pytest.raises(TypeError, match=option):
             objtunnel.when(objtunnel.Box(1), **{option: True})

@@ -1,16 +1,17 @@
-"""pin(), pump(), pump_fileno(): trees that stay in the main interpreter."""
+"""pin(), pump(), pump_fileno(): trees that stay in their interpreter."""
 
 import asyncio
 import gc
 import io
 import select
 import threading
+import time
 import weakref
 
 import pytest
 
 import objtunnel
-from objtunnel import Box, Interpreter, _core, pin, pump, pump_fileno, start, wait, when
+from objtunnel import Box, Interpreter, LockAbandonedError, _core, pin, pump, pump_fileno, start, wait, when
 
 WAIT = 60
 
@@ -129,9 +130,6 @@ def test_elsewhere_it_raises():
     with Interpreter() as a:
         with pytest.raises(RuntimeError, match="pinned to interpreter 0"):
             a.call(Box.acquire, box)
-        for function in (pin, pump):
-            with pytest.raises(RuntimeError, match="main interpreter"):
-                a.call(function, 1)
 
     @when(box)
     def result(held):
@@ -203,3 +201,186 @@ def test_a_pinned_tree_ends_with_its_box_wherever_that_ends():
     pump()
     assert ref() is None
     assert objtunnel.pin is pin
+
+
+# ---- in other interpreters -----------------------------------------------------------------------
+
+
+def pin_there():
+    global there
+    there = Window()
+    return pin(there)
+
+
+def lines_there():
+    return there.lines
+
+
+def pump_there(count):
+    done = 0
+    while done < count:
+        done += pump(WAIT)
+    return done
+
+
+def wait_there():
+    wait(WAIT)
+
+
+def open_there(box, text):
+    with when(box, Box(text))(show_and_tell) as told, when(box, when()(slowly))(show_and_tell) as later:
+        return told, later
+
+
+def show_and_tell(window, text):
+    show(window, text)
+    return f"shown: {text.value}"
+
+
+def test_each_interpreter_pumps_what_is_pinned_there():
+    with Interpreter() as a, Interpreter() as b:
+        first, second, here = a.call(pin_there), b.call(pin_there), pin(Window())
+        for i in range(10):
+            text = when()(lambda i=i: i)
+            for box in (first, second, here):
+                when(box, text)(show)
+        futures = [worker.submit(pump_there, 10) for worker in (a, b)]
+        wait(WAIT)
+        assert [f.result(WAIT) for f in futures] == [10, 10]
+        assert a.call(lines_there) == b.call(lines_there) == list(range(10))
+        with here as window:
+            assert window.lines == list(range(10))
+        for box in (first, second):
+            with pytest.raises(RuntimeError, match="pinned to interpreter"):
+                box.acquire()
+
+
+def test_wait_and_opening_pump_in_an_interpreter_that_pinned():
+    with Interpreter() as a:
+        box = a.call(pin_there)
+        when(box, Box("first"))(show)
+        a.call(wait_there)
+        assert a.call(open_there, box, "second") == ("shown: second", "shown: at last")
+        assert a.call(lines_there) == ["first", "second", "at last"]
+
+
+def test_a_tree_that_is_pinned_to_an_interpreter_that_ended_is_lost():
+    with Interpreter() as a:
+        box = a.call(pin_there)
+        waiting = when(box, Box("never"))(show)
+    result = when(box, Box("never"))(show)
+    wait(WAIT)
+    for failed in (waiting, result):
+        with pytest.raises(LockAbandonedError, match="lost"):
+            failed.acquire()
+    assert box.recover(["new"])
+    with when(box)(add_one) as tree:
+        assert tree == ["new", 1]
+
+
+def add_one(box):
+    box.value.append(1)
+    return box.value
+
+
+def test_what_is_pinned_in_a_behaviour_stays_in_that_worker():
+    @when()
+    def inner():
+        import threading
+
+        import objtunnel
+        return objtunnel.pin([threading.get_ident(), (i for i in range(5))])
+
+    with inner as box:
+        pass
+    for _ in range(3):
+        with when(box, Box(0))(look_at_thread) as same:
+            assert same is True
+    with pytest.raises(RuntimeError, match="pinned to interpreter"):
+        box.acquire()
+
+
+def look_at_thread(box, other):
+    next(box.value[1])
+    return box.value[0] == threading.get_ident()
+
+
+# ---- opening results -----------------------------------------------------------------------------
+
+
+def test_opening_a_result_runs_what_it_waits_for():
+    window = Window()
+    box = pin(window)
+    with when(box, Box("one"))(show_and_tell) as told:
+        assert told == "shown: one"
+    last = when(box, when(box, when()(slowly))(show_and_tell))(show_and_tell)
+    assert last.acquire(timeout=WAIT) == "shown: shown: at last"
+    last.release()
+    assert window.lines == ["one", "at last", "shown: at last"]
+    box.acquire()
+    box.release()
+
+
+def test_opening_in_time():
+    box, other = pin(Window()), Box(0)
+    with other:
+        result = when(box, other)(show_and_tell)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                result.acquire(timeout=0.02)
+    with result as told:
+        assert told == "shown: 0"
+
+
+def test_opening_by_a_thread_that_does_not_pump_waits_for_the_one_that_does():
+    box, told = pin(Window()), []
+    result = when(box, Box("text"))(show_and_tell)
+
+    def open_it():
+        with result as value:
+            told.append(value)
+
+    thread = threading.Thread(target=open_it)
+    thread.start()
+    time.sleep(0.05)
+    assert told == []
+    assert pump(WAIT) == 1
+    thread.join(WAIT)
+    assert told == ["shown: text"]
+
+
+def test_another_thread_takes_the_part_of_one_that_has_ended():
+    boxes = []
+    thread = threading.Thread(target=lambda: (pump(), boxes.append(pin([]))))
+    thread.start()
+    thread.join(WAIT)
+    pump(0.001)  # this thread is the one now, whichever was before
+
+    def be_the_one():
+        pump(0.001)
+
+    thread = threading.Thread(target=be_the_one)
+    thread.start()
+    thread.join(WAIT)
+    with when(boxes[0])(add_one) as tree:  # that thread has ended
+        assert tree == [1]
+
+
+def test_an_interrupt_of_what_is_run_meanwhile_ends_the_wait():
+    box, other = pin(Window()), Box(0)
+
+    @when(box)
+    def failed(held):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        when(box)(nothing).acquire()
+    wait(WAIT)
+    with pytest.raises(KeyboardInterrupt):
+        failed.acquire()
+    with other:
+        pass
+
+
+def nothing(box):
+    pass

@@ -174,7 +174,7 @@ main(void)
         for (long i = 0; i < threads; i++) {
             pthread_join(actors[i].thread, NULL);
         }
-        check(ot_crew_wait(&for_ever, false) == OT_SYNC_OK, "waiting failed");
+        check(ot_crew_wait(&for_ever, -1) == OT_SYNC_OK, "waiting failed");
     } while (ot_clock_now() < end);
     ot_crew_counts_t counts = ot_crew_counts();
     check(counts.done == counts.scheduled && counts.running == 0, "the counts are wrong");
