@@ -356,7 +356,7 @@ lab-report-from-here: $(BUILD)/venv/report.stamp
 
 # ---- tests ----------------------------------------------------------------------------------------
 
-.PHONY: test check check-c check-py check-asan check-tsan check-arm64 test-matrix tests stress check-nogil
+.PHONY: test check check-c check-py check-asan check-tsan check-litmus check-arm64 test-matrix tests stress check-nogil
 tests: all $(C_TESTS) extensions
 
 test: tests
@@ -394,6 +394,10 @@ check-asan:
 	@tools/check_asan_python $(ASAN_PYTHON)/bin/python3
 	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
 	@$(if $(ASAN_SLOW),,OT_TEST_QUICK=1) PYTHONMALLOC=malloc PYTEST_ARGS='-m "$(if $(ASAN_SLOW),,not slow and )not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
+
+# All executions that C's memory model allows, of the protocols without locks (tests/litmus).
+check-litmus:
+	@PYTEST_ARGS='tests/litmus $(PYTEST_ARGS)' tools/run_tests $(BUILD) python
 
 check-arm64:
 	@tools/check_arm64 $(BUILD)/arm64
@@ -532,6 +536,7 @@ help:
 	@echo "  make check-tsan       the parts without Python under ThreadSanitizer"
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 FT_PYTHON=program"
+	@echo "  make check-litmus     the memory orders of map, epoch, channel and park, in all executions that C allows"
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
 	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"
 	@echo "  make check-numpy      the tests of arrays, with NumPy and pandas, which it installs"

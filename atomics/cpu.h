@@ -5,6 +5,7 @@
 #ifndef OT_ATOMICS_CPU_H
 #define OT_ATOMICS_CPU_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 /* What one core takes away from another at a time. x86-64 and most arm64: 64 bytes. */
@@ -26,6 +27,20 @@ ot_pause(void)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("isb" ::: "memory"); /* "yield" does nothing on most cores */
+#endif
+}
+
+/* What stands before it comes before what stands behind it, for everybody: the only thing that keeps a store and a later
+ * load of another place in their order. A seq_cst exchange does so on x86-64, and C does not promise it (tests/litmus:
+ * test_a_seq_cst_exchange_is_no_fence). gcc's ThreadSanitizer knows no fences, and needs none to see who frees what. */
+static inline void
+ot_full_barrier(void)
+{
+#ifdef __SANITIZE_THREAD__
+    atomic_uint own = 0;
+    (void)atomic_exchange(&own, 1);
+#else
+    atomic_thread_fence(memory_order_seq_cst);
 #endif
 }
 

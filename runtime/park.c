@@ -12,7 +12,7 @@
 
 static _Thread_local ot_pokeable_t *pokeable;
 
-/* Written once, released: pairs with the acquire of whoever sleeps. */
+/* Written once, released: pairs with the acquire of whoever sleeps (litmus park_long_sleep). */
 static _Atomic(ot_long_sleep_t (*)(void)) on_long_sleep;
 
 /* Threads that sleep for ever in slices: Python's main thread and mimalloc's, hardly more. One that finds no
@@ -130,7 +130,8 @@ sleep_until(ot_parker_t *p, int64_t deadline)
     return call == NULL ? sleep_at_most(p, deadline) : sleep_in_slices(p, deadline, call);
 }
 
-/* Whether the thread was poked since it last slept; takes note that it sleeps at p now. */
+/* Whether the thread was poked since it last slept; takes note that it sleeps at p now. Who pokes does so under the same
+ * lock: no poke is lost, and nobody posts to a semaphore that is gone (litmus park_poke). */
 static bool
 publish(ot_pokeable_t *self, ot_parker_t *p)
 {

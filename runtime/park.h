@@ -38,7 +38,7 @@ void ot_parker_init(ot_parker_t *p);
 void ot_parker_destroy(ot_parker_t *p);
 
 /* Pairs with one ot_park; may come before it. The parker must outlive the call: whoever unparks
- * does so while holding the lock under which the waiter would remove itself. */
+ * does so while holding the lock under which the waiter would remove itself (litmus park_waiter). */
 void ot_unpark(ot_parker_t *p);
 
 typedef enum {

@@ -15,7 +15,8 @@
  * no message comes between its last look and that. A sender does so under in.lock alone, while
  * receivers make places under out.lock; so it raises `senders.some` first and then looks at
  * `taken` once more, and a receiver first raises `taken` and then looks at `senders.some`: all
- * four sequentially consistent, so one of the two sees the other.
+ * four sequentially consistent, so one of the two sees the other (litmus channel_place; litmus
+ * channel_message and litmus channel_close have the rest).
  *
  * Fair: receivers share `out`, none keeps messages of its own; the head goes to who comes first.
  *
@@ -510,7 +511,7 @@ ot_channel_cancel(ot_channel_t *ch)
 
 /* ---- receive ---------------------------------------------------------------------------- */
 
-/* Released for ot_channel_qsize: who sees this sees as many committed. */
+/* Released for ot_channel_qsize: who sees this sees as many committed (litmus channel_qsize). */
 static void
 set_taken_locked(ot_channel_t *ch, size_t taken)
 {

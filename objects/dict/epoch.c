@@ -41,7 +41,8 @@ static struct {
 
 static pthread_key_t at_thread_end;
 
-/* What it retired stays in the record, for whoever collects. */
+/* What it retired stays in the record, for whoever collects. Release: pairs with the compare-and-swap of who takes the
+ * record (litmus epoch_taken). */
 static void
 thread_ends(void *record)
 {
@@ -208,8 +209,7 @@ ot_epoch_quiet(unsigned looks)
     if (me == NULL) {
         return false;
     }
-    /* What we unlinked comes before our looks. */
-    atomic_exchange(&me->turn, atomic_load_explicit(&me->turn, memory_order_relaxed));
+    ot_full_barrier(); /* what we unlinked comes before our looks */
     bool quiet = barrier_for_all();
     for (ot_reader_t *r = atomic_load(&readers); r != NULL && quiet; r = r->next) {
         uint64_t turn = atomic_load(&r->turn);
@@ -281,10 +281,8 @@ retire(void *what, void (*free)(void *what), bool large)
 {
     ot_reader_t *me = ot_epoch_mine;
     ot_lk_ttas_lock(&me->lock);
-    /* A seq_cst exchange: nobody may begin a grace period with a number that we have not seen and
-     * still miss our unlinking. */
-    atomic_exchange_explicit(&me->turn, atomic_load_explicit(&me->turn, memory_order_relaxed),
-                             memory_order_seq_cst);
+    /* Nobody may begin a grace period with a number that we have not seen and still miss our unlinking. */
+    ot_full_barrier();
     if (me->last < me->room) {
         me->items[me->last++] = (ot_retired_t){what, free, atomic_load(&gp.begun) + 1};
         me->large |= large;

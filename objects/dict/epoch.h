@@ -16,8 +16,9 @@
  * Orders: either the grace period sees the reader, or the reader sees the unlinking. For that a
  * reader's announcement must come before its reads, which costs a full barrier; Linux can have all
  * running threads of the process execute one (membarrier), and then whoever begins a grace period
- * pays for it, and a reader's announcement is a plain store that the compiler must not move. Where
- * that call is refused readers use a seq_cst exchange, followed by a seq_cst load.
+ * pays for it, and a reader's announcement is a plain store that the compiler must not move (litmus
+ * epoch_membarrier, litmus epoch_new_reader). Where that call is refused readers execute a barrier of
+ * their own (litmus epoch_barriers).
  *
  * A thread that retires much, and then sleeps or ends, cannot free what a reader was in the way of.
  * So it asks that reader (`asked`), and the reader collects for all when it has left its guard.
@@ -76,8 +77,8 @@ ot_epoch_enter_as(ot_reader_t *me)
             atomic_store_explicit(&me->turn, turn, memory_order_relaxed);
             atomic_signal_fence(memory_order_seq_cst);
         } else {
-            atomic_exchange_explicit(&me->turn, turn, memory_order_seq_cst);
-            (void)atomic_load_explicit(&me->turn, memory_order_seq_cst);
+            atomic_store_explicit(&me->turn, turn, memory_order_relaxed);
+            ot_full_barrier();
         }
     }
 }
@@ -95,7 +96,8 @@ ot_epoch_enter(void)
     return true;
 }
 
-/* Release: our reads come before. */
+/* Release: our reads come before. Pairs with the looks at our turn (litmus epoch_quiet_membarrier, litmus
+ * epoch_quiet_barriers). */
 static inline void
 ot_epoch_leave(void)
 {

@@ -313,7 +313,8 @@ ot_map_complete(ot_map_t *map, ot_entry_t *entry, ot_word_t word, bool as_newest
 
 /* ---- many ------------------------------------------------------------------------------------- */
 
-/* Whether all versions are even and the same as in `seen`, where they are put the first time. */
+/* Whether all versions are even and the same as in `seen`, where they are put the first time. Acquire: pairs with the
+ * unlocking's release, and the loads of `live` with add_live_locked's (litmus map_len). */
 static bool
 versions(const ot_map_t *map, uint64_t *seen, bool first)
 {
@@ -454,7 +455,8 @@ withdraw_whatever_locked(ot_shard_t *s, ot_entry_t *e, ot_word_t pending, ot_wor
 }
 
 /* Nothing came since we began to look (next_seq): so what we found is the newest still, and where we
- * found nothing there is nothing. */
+ * found nothing there is nothing. What is newest is taken under all locks: else somebody may insert a newer key into another
+ * shard between our last look and that, and find the older one still there (litmus map_newest). */
 ot_entry_t *
 ot_map_withdraw_newest(ot_map_t *map, ot_word_t pending, ot_word_t *word, ot_entry_t **claimed)
 {
@@ -466,11 +468,10 @@ ot_map_withdraw_newest(ot_map_t *map, ot_word_t pending, ot_word_t *word, ot_ent
         if (e == NULL) {
             done = atomic_load(&map->next_seq) == seq;
         } else {
-            ot_shard_t *s = ot_map_shard_of(map, e);
-            ot_shard_lock(s);
-            done =
-                atomic_load(&map->next_seq) == seq && withdraw_whatever_locked(s, e, pending, word);
-            ot_shard_unlock(s);
+            lock_all(map);
+            done = atomic_load(&map->next_seq) == seq &&
+                   withdraw_whatever_locked(ot_map_shard_of(map, e), e, pending, word);
+            unlock_all(map);
         }
         if (done) {
             return e;

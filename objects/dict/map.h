@@ -17,7 +17,7 @@
  * Its entrance was, for it looks at the table after it began. A link's next pointer leads to what
  * comes next while the link is in the list, and to what came next when it left for ever after: it
  * does not change then, and a link that left never comes back. So no link that is there all the time
- * is passed over. A reader may know an older mask, smaller or greater: a smaller one's entrances are
+ * is passed over (litmus map_list says what the links' orders do). A reader may know an older mask, smaller or greater: a smaller one's entrances are
  * in the list, and there may be others between it and its key (ot_map_find looks at the order before
  * it gives up); a greater one's segment is not freed before the reader has left its guard.
  *
@@ -306,11 +306,12 @@ ot_map_find(const ot_map_t *map, const ot_mapkey_t *key)
 static inline ot_word_t
 ot_entry_load(const ot_entry_t *e)
 {
-    /* Pairs with ot_entry_replace's release: what the word points at is complete. */
+    /* Pairs with ot_entry_replace's release: what the word points at is complete (litmus map_word). */
     return atomic_load_explicit(&e->word, memory_order_acquire);
 }
 
-/* One value for another; false and *expected loaded anew if it is another one meanwhile. */
+/* One value for another; false and *expected loaded anew if it is another one meanwhile. Acquires the old
+ * value, which is the caller's then, and releases the new one (litmus map_word_releases). */
 static inline bool
 ot_entry_replace(ot_entry_t *e, ot_word_t *expected, ot_word_t word)
 {

@@ -219,7 +219,7 @@ ot_shard_sweep(ot_shard_t *s)
     ot_shard_unlock(s);
 }
 
-/* Without memory the lists get longer. */
+/* Without memory the lists get longer. Release: who has the new mask finds the segment (litmus map_grow). */
 static void
 grow(ot_shard_t *s)
 {
@@ -294,7 +294,7 @@ leave_slowly(ot_shard_t *s)
 }
 
 /* *far: the next entrance can't be had in a few steps. Returns a segment that is to be retired.
- * Release: who sees that an entrance has left sees that the mask does not lead there any more. */
+ * To readers the mask is the link that is cut: the segment is retired after it was lowered (litmus map_shrink). */
 static ot_link_t *
 shrink_a_little_locked(ot_shard_t *s, bool *far)
 {
