@@ -58,7 +58,7 @@ C_TEST_SUPPORT := $(patsubst tests/c/%.c,$(OBJ)/tests/c/%.o,$(wildcard tests/c/s
 BENCH_REFCOUNT := $(BUILD)/benchmarks/refcount
 BENCH_REFCOUNT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard benchmarks/refcount/*.c))
 BENCH_CHANNEL := $(BUILD)/benchmarks/channel
-BENCH_CHANNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/tunnel/floor.c runtime/park.c runtime/spin.c runtime/shared.c tunnel/channel.c)
+BENCH_CHANNEL_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,benchmarks/tunnel/floor.c runtime/park.c runtime/spin.c runtime/shared.c runtime/bell.c tunnel/channel.c tunnel/channel_watch.c)
 BENCH_TABLES := $(BUILD)/benchmarks/objects
 BENCH_TABLE := $(BENCH_TABLES)/table_map.so
 BENCH_TUNNEL := $(BUILD)/benchmarks/tunnel
@@ -444,6 +444,12 @@ check-numpy: all extensions
 	@tools/get_numpy $(BUILD)
 	@PYTEST_ARGS='tests/python/test_numpy.py tests/python/test_shared_array.py $(PYTEST_ARGS)' tools/run_tests $(BUILD) python
 
+# Event loops: the tests on uvloop skip where it is missing.
+.PHONY: check-asyncio
+check-asyncio: all extensions
+	@tools/get_uvloop $(BUILD)
+	@PYTEST_ARGS='tests/python/test_async.py tests/python/test_select.py $(PYTEST_ARGS)' tools/run_tests $(BUILD) python
+
 .PHONY: get-dask
 get-dask: all
 	@tools/get_dask $(BUILD)
@@ -539,6 +545,7 @@ help:
 	@echo "  make check-litmus     the memory orders of map, epoch, channel and park, in all executions that C allows"
 	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
 	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"
+	@echo "  make check-asyncio    the tests of event loops, with uvloop, which it installs where there is a wheel"
 	@echo "  make check-numpy      the tests of arrays, with NumPy and pandas, which it installs"
 	@echo "  make get-dask         dask and distributed into $(BUILD)/dask-venv, for the tests of docs/dask.md"
 	@echo "  make check-micro      the tests of this build under another micro version: OTHER=/path/to/python3.13"

@@ -1,7 +1,8 @@
 /* tunnel.h: the parts of the Python type Tunnel, for each other.
  *
  * tunnel_type.c makes and describes handles, tunnel_wait.c waits, tunnel_send.c and tunnel_recv.c have
- * the methods, tunnel_until.c the iterator of Tunnel.until.
+ * the methods, tunnel_until.c the iterator of Tunnel.until, tunnel_loop.c what event loops need, tunnel_select.c waits for
+ * several.
  *
  * Shared rules: each function needs the GIL of the handle's interpreter.
  */
@@ -24,6 +25,9 @@ ot_state_t *ot_tunnel_state(PyObject *tunnel);
 
 /* From timeout=...; None or NULL: for ever. -1 with TypeError or ValueError set. */
 int ot_tunnel_patience_from(PyObject *timeout, ot_tunnel_patience_t *patience);
+
+/* After a wait that a signal or a poke ended: 0 to wait on, -1 with an exception set. Runs: e, signal handlers. */
+int ot_tunnel_handle_interruption(void);
 
 /* Reserves a place. 0, or -1 with TunnelFull, TunnelClosed or what a signal handler raised.
  * Runs: e, signal handlers. */
@@ -66,6 +70,20 @@ PyObject *ot_tunnel_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 PyObject *ot_tunnel_next(PyObject *self);
 PyObject *ot_tunnel_discard(PyObject *self, PyObject *unused);
 PyObject *ot_tunnel_until(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ot_tunnel_send_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *ot_tunnel_recv_or(PyObject *self, PyObject *otherwise);
+PyObject *ot_tunnel_fileno(PyObject *self, PyObject *unused);
+PyObject *ot_tunnel_watch(PyObject *self, PyObject *places);
+PyObject *ot_tunnel_await_place(PyObject *self, PyObject *unused);
+PyObject *ot_tunnel_is_ready(PyObject *self, PyObject *unused);
+PyObject *ot_tunnel_recv_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *names);
+PyObject *ot_tunnel_send_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *names);
+PyObject *ot_tunnel_anext(PyObject *self);
+
+/* Adds select(). */
+int ot_tunnel_select_add(PyObject *module);
 
 /* Adds the iterator that Tunnel.until is made of. */
 int ot_tunnel_until_add(PyObject *module);

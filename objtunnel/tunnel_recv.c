@@ -1,4 +1,4 @@
-/* tunnel_recv.c: Tunnel.recv, recv_nowait, discard, iteration, and queue.Queue's get, get_nowait.
+/* tunnel_recv.c: Tunnel.recv, recv_nowait, discard, iteration, what coroutines receive by, and queue.Queue's get, get_nowait.
  *
  * Main invariant: a message that was taken is either given to the caller as a whole or put back.
  * Threading: the GIL of the handle's interpreter.
@@ -99,6 +99,21 @@ ot_tunnel_recv_nowait(PyObject *self, PyObject *unused)
 {
     (void)unused;
     return ot_tunnel_receive_object(self, OT_TUNNEL_NO_WAIT, NULL);
+}
+
+/* _recv_or(default): for coroutines, which cannot wait here. */
+PyObject *
+ot_tunnel_recv_or(PyObject *self, PyObject *otherwise)
+{
+    if (!ot_channel_is_ready(ot_tunnel_channel(self))) {
+        return Py_NewRef(otherwise);
+    }
+    PyObject *o = ot_tunnel_receive_object(self, OT_TUNNEL_NO_WAIT, NULL);
+    if (o == NULL && PyErr_ExceptionMatches(ot_tunnel_state(self)->tunnel_empty)) {
+        PyErr_Clear(); /* somebody else was faster */
+        return Py_NewRef(otherwise);
+    }
+    return o;
 }
 
 PyObject *

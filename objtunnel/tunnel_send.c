@@ -69,6 +69,29 @@ receipt_of(ot_state_t *state, PyObject *blank, const ot_receipt_t *r)
     return blank;
 }
 
+/* Puts obj into the place that is reserved, or gives that back. Steals blank. The receipt, or NULL with an exception. */
+static PyObject *
+send_reserved(PyObject *self, PyObject *blank, PyObject *obj, bool strict, ot_share_t share,
+              ot_root_rule_t rule)
+{
+    ot_state_t *state = ot_tunnel_state(self);
+    ot_channel_t *ch = ot_tunnel_channel(self);
+    ot_receipt_t counts;
+    ot_leftovers_t leftovers;
+    ot_tree_t *tree =
+        rule == OT_ROOT_AS_SENT
+            ? ot_tree_detach_sharing(&state->interp, obj, strict, share, &counts, &leftovers)
+            : ot_tree_detach_root_counted(&state->interp, obj, rule, strict, &counts, &leftovers);
+    if (tree == NULL) {
+        ot_channel_cancel(ch);
+        keep_blank_receipt(state, blank);
+        return NULL;
+    }
+    ot_channel_commit(ch, &tree->node);
+    ot_tree_settle(&leftovers);
+    return receipt_of(state, blank, &counts);
+}
+
 static PyObject *
 send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, ot_tunnel_patience_t patience)
 {
@@ -82,18 +105,42 @@ send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, ot_tunnel_pat
         keep_blank_receipt(state, blank);
         return NULL;
     }
-    ot_receipt_t counts;
-    ot_leftovers_t leftovers;
-    ot_tree_t *tree =
-        ot_tree_detach_sharing(&state->interp, obj, strict, share, &counts, &leftovers);
-    if (tree == NULL) {
-        ot_channel_cancel(ch);
-        keep_blank_receipt(state, blank);
+    return send_reserved(self, blank, obj, strict, share, OT_ROOT_AS_SENT);
+}
+
+/* _send_now(cell, strict): what the list `cell` holds is sent, as send does, and taken out of it; None, and nothing has changed,
+ * if the tunnel is full. For coroutines: they keep an object that waits in a list, so that an immutable root moves as
+ * well if they alone have it. */
+PyObject *
+ot_tunnel_send_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    ot_state_t *state = ot_tunnel_state(self);
+    if (nargs != 2 || !PyList_CheckExact(args[0]) || PyList_GET_SIZE(args[0]) != 1) {
+        PyErr_SetString(PyExc_TypeError, "_send_now() takes a list of one object, and a bool");
         return NULL;
     }
-    ot_channel_commit(ch, &tree->node);
-    ot_tree_settle(&leftovers);
-    return receipt_of(state, blank, &counts);
+    int strict = PyObject_IsTrue(args[1]);
+    PyObject *blank = strict < 0 ? NULL : take_blank_receipt(state);
+    if (blank == NULL) {
+        return NULL;
+    }
+    ot_channel_result_t reserved = ot_channel_reserve(ot_tunnel_channel(self), OT_DONT_WAIT);
+    if (reserved == OT_CHANNEL_TIMEOUT) {
+        keep_blank_receipt(state, blank);
+        Py_RETURN_NONE;
+    }
+    if (reserved != OT_CHANNEL_OK) {
+        keep_blank_receipt(state, blank);
+        PyErr_SetString(state->tunnel_closed, "the tunnel is closed");
+        return NULL;
+    }
+    PyObject *cell = args[0];
+    PyObject *receipt = send_reserved(self, blank, PyList_GET_ITEM(cell, 0), strict,
+                                      OT_SHARE_NOTHING, OT_ROOT_OWNED);
+    if (receipt != NULL && PyList_SetSlice(cell, 0, 1, NULL) < 0) {
+        PyErr_WriteUnraisable(self); /* the message is gone: too late to fail */
+    }
+    return receipt;
 }
 
 /* What share=... asks for. Returns -1 with an exception set. */

@@ -198,6 +198,30 @@ static PyMethodDef tunnel_methods[] = {
      "get_nowait($self)\n--\n\nget(block=False)."},
     {"shutdown", (PyCFunction)(void (*)(void))tunnel_shutdown, METH_VARARGS | METH_KEYWORDS,
      "shutdown($self, immediate=False)\n--\n\nqueue.Queue's name of close."},
+    {"recv_async", (PyCFunction)(void (*)(void))ot_tunnel_recv_async, METH_FASTCALL | METH_KEYWORDS,
+     "recv_async($self, timeout=None)\n--\n\n"
+     "await it: recv() for asyncio, which other tasks of the loop do not wait for. Nothing polls.\n\n"
+     "A receive that is cancelled leaves the message in the tunnel. `async for x in tunnel` receives\n"
+     "until the tunnel is closed. Raises what recv() raises; OSError if the process has no file\n"
+     "descriptor left for a tunnel that it has to wait for."},
+    {"send_async", (PyCFunction)(void (*)(void))ot_tunnel_send_async, METH_FASTCALL | METH_KEYWORDS,
+     "send_async($self, obj, *, strict=False, timeout=None)\n--\n\n"
+     "await it: send() for asyncio, which waits for a place without holding the loop up.\n\n"
+     "The tree is handed over in the moment in which there is a place. A send that is cancelled, or\n"
+     "fails, has not sent it, and you still have everything. Raises what send() raises."},
+    {"fileno", ot_tunnel_fileno, METH_NOARGS,
+     "fileno($self)\n--\n\n"
+     "A file descriptor that can be read from exactly while recv_nowait() would return something, or\n"
+     "raise TunnelClosed: for select, selectors and event loops. Do not read from it, and do not close\n"
+     "it: it is the tunnel's, the same for all of its handles, and goes with it."},
+    {"_watch", ot_tunnel_watch, METH_O, "_watch(places): a descriptor of the caller's own."},
+    {"_await_place", ot_tunnel_await_place, METH_NOARGS,
+     "_await_place(): whether there is a place; else _watch(True)'s descriptor will tell."},
+    {"_is_ready", ot_tunnel_is_ready, METH_NOARGS, "_is_ready(): what fileno() tells."},
+    {"_send_now", (PyCFunction)(void (*)(void))ot_tunnel_send_now, METH_FASTCALL,
+     "_send_now(cell, strict): sends what the list has; None if the tunnel is full."},
+    {"_recv_or", ot_tunnel_recv_or, METH_O,
+     "_recv_or(default): recv_nowait(), or default if the tunnel is empty."},
     {"discard", ot_tunnel_discard, METH_NOARGS,
      "discard($self)\n--\n\n"
      "Drop the oldest message without rebuilding it. Raises TunnelEmpty or TunnelClosed."},
@@ -231,7 +255,7 @@ static PyType_Slot tunnel_slots[] = {
      "Any number of senders and receivers, in any threads and interpreters of the\n"
      "process; a Tunnel can itself be sent, or given to interpreters made by\n"
      "concurrent.interpreters. Handles of the same tunnel are equal. Iterating\n"
-     "receives until it is closed, until() until jobs are done; as a context manager it\n"
+     "receives until it is closed, until() until jobs are done, `async for` in asyncio; as a context manager it\n"
      "closes at the end. It has queue.Queue's methods, too, but for task_done and join."},
     {Py_tp_new, tunnel_new},
     {Py_tp_dealloc, ot_handle_dealloc},
@@ -241,6 +265,8 @@ static PyType_Slot tunnel_slots[] = {
     {Py_tp_richcompare, ot_handle_compare},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, ot_tunnel_next},
+    {Py_am_aiter, PyObject_SelfIter},
+    {Py_am_anext, ot_tunnel_anext},
     {Py_tp_methods, tunnel_methods},
     {Py_tp_getset, tunnel_getset},
     {0, NULL},
@@ -268,5 +294,5 @@ ot_tunnel_add(PyObject *module, ot_state_t *state)
             return -1;
         }
     }
-    return ot_tunnel_until_add(module);
+    return ot_tunnel_until_add(module) < 0 ? -1 : ot_tunnel_select_add(module);
 }

@@ -19,9 +19,8 @@ ot_tunnel_patience_from(PyObject *timeout, ot_tunnel_patience_t *patience)
     return ot_deadline_from(timeout, OT_NEGATIVE_REFUSED, &patience->deadline);
 }
 
-/* After a wait that a signal or a poke ended: 0 to wait on, -1 with an exception set. */
-static int
-handle_interruption(void)
+int
+ot_tunnel_handle_interruption(void)
 {
     return PyErr_CheckSignals() < 0 || ot_worker_check_interrupt() ? -1 : 0;
 }
@@ -102,7 +101,7 @@ wait_for(attempt_t *a, try_t try, watch_t watch)
         result = try_patiently(a, try, watch);
         Py_END_ALLOW_THREADS
         watch = NULL;
-    } while (result == OT_CHANNEL_INTERRUPTED && handle_interruption() == 0);
+    } while (result == OT_CHANNEL_INTERRUPTED && ot_tunnel_handle_interruption() == 0);
     return result;
 }
 
@@ -226,6 +225,6 @@ ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_interp)
         ot_await_end(&awaited);
         ot_wait_end(&wait);
         Py_END_ALLOW_THREADS
-    } while (result == OT_CHANNEL_INTERRUPTED && handle_interruption() == 0);
+    } while (result == OT_CHANNEL_INTERRUPTED && ot_tunnel_handle_interruption() == 0);
     return result == OT_CHANNEL_INTERRUPTED ? -1 : 0;
 }

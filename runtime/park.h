@@ -23,7 +23,7 @@ typedef enum {
 } ot_park_result_t;
 
 /* One wait. Lives on the waiter's stack. */
-typedef struct {
+typedef struct ot_parker {
     sem_t sem;
 } ot_parker_t;
 

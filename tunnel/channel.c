@@ -23,94 +23,10 @@
  * Threading: locks are held for a few loads and stores only (and the system call that wakes a
  * sleeper). Lock order: the registry's lock (shared.h), out.lock, in.lock; of several channels only for fork.
  */
-#include "tunnel/channel.h"
+#include "tunnel/channel_parts.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "atomics/cpu.h"
-#include "runtime/park.h"
-#include "runtime/spin.h"
-#include "runtime/checks.h"
-
-typedef struct waiter {
-    struct waiter *next, *prev;
-    ot_parker_t parker;
-    ot_stop_t *stop; /* NULL, or the caller's; its `asleep` is `listed` */
-    bool listed;
-} waiter_t;
-
-/* Threads that are blocked, in their order. Written under in.lock. */
-typedef struct {
-    waiter_t *first, *last;
-    atomic_bool some; /* first != NULL, or about to be; may be looked at without */
-} blocked_t;
-
-/* What senders write. */
-typedef struct {
-    pthread_mutex_t lock; /* guards this and `waiting` */
-    ot_node_t *first, *last;
-    size_t taken_seen; /* <= out.taken: saves looking at the receivers' line for each message */
-    atomic_size_t reserved;
-} inbox_t;
-
-/* What senders tell those who watch: apart from in.lock, or watching would slow them down. Written
- * under in.lock. */
-typedef struct {
-    atomic_size_t committed;
-    atomic_bool closed; /* never reset; written under both locks */
-} news_t;
-
-/* What receivers write. */
-typedef struct {
-    pthread_mutex_t lock; /* guards this */
-    ot_node_t *first;
-    atomic_size_t taken; /* unrecv lowers it, with in.lock held, too */
-} outbox_t;
-
-/* Seldom written: looked at for each message. */
-typedef struct {
-    blocked_t receivers, senders;
-} waiting_t;
-
-struct ot_channel {
-    ot_shared_t head;
-    size_t maxsize;
-
-    OT_OWN_LINE inbox_t in;
-    OT_OWN_LINE news_t news;
-    OT_OWN_LINE outbox_t out;
-    OT_OWN_LINE waiting_t waiting;
-    OT_OWN_LINE ot_spin_t receiver_spin;
-    ot_spin_t sender_spin;
-};
-
-/* Loads of what the calling thread's lock guards, or of hints. */
-static inline size_t
-relaxed(const atomic_size_t *n)
-{
-    return atomic_load_explicit(n, memory_order_relaxed);
-}
-
-static inline void
-set_relaxed(atomic_size_t *n, size_t value)
-{
-    atomic_store_explicit(n, value, memory_order_relaxed);
-}
-
-static inline bool
-is_closed(const ot_channel_t *ch)
-{
-    return atomic_load_explicit(&ch->news.closed, memory_order_relaxed);
-}
-
-static void
-lock_both(ot_channel_t *ch)
-{
-    pthread_mutex_lock(&ch->out.lock);
-    pthread_mutex_lock(&ch->in.lock);
-}
 
 /* Lines of sleepers: linked both ways, and nobody in them was woken. */
 static void
@@ -121,12 +37,13 @@ check_waiters_locked(const blocked_t *list)
         OT_MUST(w->prev == before && w->listed);
     }
     OT_MUST(list->last == before);
-    OT_MUST(list->first == NULL || atomic_load_explicit(&list->some, memory_order_relaxed));
+    OT_MUST((list->first == NULL && !list->armed) ||
+            atomic_load_explicit(&list->some, memory_order_relaxed));
 }
 
 /* Counts the messages of short queues; of others looks at the ends. */
-static void
-check_locked(const ot_channel_t *ch)
+void
+ot_channel_check_locked(const ot_channel_t *ch)
 {
     enum { SHORT = 64 };
     size_t committed = relaxed(&ch->news.committed), taken = relaxed(&ch->out.taken), n = 0;
@@ -146,21 +63,14 @@ check_locked(const ot_channel_t *ch)
     }
     check_waiters_locked(&ch->waiting.receivers);
     check_waiters_locked(&ch->waiting.senders);
+    ot_channel_check_watch_locked(ch);
 }
 
 void
 ot_channel_check(ot_channel_t *ch)
 {
     lock_both(ch);
-    check_locked(ch);
-    pthread_mutex_unlock(&ch->in.lock);
-    pthread_mutex_unlock(&ch->out.lock);
-}
-
-static void
-unlock_both(ot_channel_t *ch)
-{
-    OT_CHECK(check_locked(ch));
+    ot_channel_check_locked(ch);
     pthread_mutex_unlock(&ch->in.lock);
     pthread_mutex_unlock(&ch->out.lock);
 }
@@ -190,7 +100,7 @@ blocked_append_locked(blocked_t *list, waiter_t *w)
 static void
 blocked_settle_locked(blocked_t *list)
 {
-    if (list->first == NULL) {
+    if (list->first == NULL && !list->armed) {
         atomic_store_explicit(&list->some, false, memory_order_relaxed);
     }
 }
@@ -262,6 +172,9 @@ ot_channel_give_up(ot_channel_t *ch, ot_stop_t *stop)
     atomic_store_explicit(&stop->given_up, true, memory_order_relaxed);
     wake_all_locked(&ch->waiting.receivers);
     wake_all_locked(&ch->waiting.senders);
+    if (is_watched(ch)) {
+        ot_channel_wake_watchers_locked(ch);
+    }
     unlock_both(ch);
 }
 
@@ -289,7 +202,8 @@ init_queue(ot_channel_t *ch)
     set_relaxed(&ch->in.reserved, 0);
     set_relaxed(&ch->news.committed, 0);
     set_relaxed(&ch->out.taken, 0);
-    ch->waiting = (waiting_t){0};
+    memset(&ch->waiting.receivers, 0, sizeof ch->waiting.receivers);
+    memset(&ch->waiting.senders, 0, sizeof ch->waiting.senders);
     ot_spin_init(&ch->receiver_spin);
     ot_spin_init(&ch->sender_spin);
 }
@@ -341,6 +255,7 @@ channel_free(ot_shared_t *self)
 {
     ot_channel_t *ch = (ot_channel_t *)self;
     ot_node_t *left = take_all(ch);
+    ot_channel_end_watch(ch);
     pthread_mutex_destroy(&ch->in.lock);
     pthread_mutex_destroy(&ch->out.lock);
     free(ch);
@@ -361,6 +276,7 @@ channel_fork(ot_shared_t *self, ot_fork_stage_t stage)
         unlock_both(ch);
     } else {
         init_queue(ch);
+        ot_channel_renew_watch(ch);
     }
 }
 
@@ -376,6 +292,7 @@ ot_channel_new(size_t maxsize)
     memset(ch, 0, sizeof *ch);
     ch->maxsize = maxsize;
     init_queue(ch);
+    ot_channel_init_watch(ch);
     ot_shared_init(&ch->head, &ot_channel_kind);
     return ch;
 }
@@ -417,10 +334,9 @@ gave_up(ot_park_result_t why)
     return why == OT_PARK_TIMEOUT ? OT_CHANNEL_TIMEOUT : OT_CHANNEL_INTERRUPTED;
 }
 
-/* Under in.lock nobody lowers `taken`, so what was seen of it remains true. Sequentially
- * consistent: see "no wake-up is lost". */
-static bool
-has_place_locked(ot_channel_t *ch)
+/* Sequentially consistent: see "no wake-up is lost". */
+bool
+ot_channel_has_place_locked(ot_channel_t *ch)
 {
     size_t used = relaxed(&ch->news.committed) + relaxed(&ch->in.reserved);
     if (ch->maxsize == 0 || used - ch->in.taken_seen < ch->maxsize) {
@@ -436,7 +352,7 @@ static ot_park_result_t
 wait_for_place_locked(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
 {
     atomic_store(&ch->waiting.senders.some, true);
-    if (has_place_locked(ch)) {
+    if (ot_channel_has_place_locked(ch)) {
         blocked_settle_locked(&ch->waiting.senders);
         return OT_PARK_WOKEN;
     }
@@ -468,7 +384,7 @@ ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
     for (;;) {
         if (is_closed(ch)) {
             result = OT_CHANNEL_CLOSED;
-        } else if (has_place_locked(ch)) {
+        } else if (ot_channel_has_place_locked(ch)) {
             set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) + 1);
         } else if (is_given_up(stop)) {
             result = OT_CHANNEL_STOPPED;
@@ -484,6 +400,16 @@ ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
     return result;
 }
 
+static void
+place_is_made_locked(ot_channel_t *ch)
+{
+    wake_one_locked(&ch->waiting.senders);
+    if (ch->waiting.senders.armed) {
+        ot_channel_tell_places_locked(ch);
+        blocked_settle_locked(&ch->waiting.senders);
+    }
+}
+
 void
 ot_channel_commit(ot_channel_t *ch, ot_node_t *node)
 {
@@ -494,6 +420,9 @@ ot_channel_commit(ot_channel_t *ch, ot_node_t *node)
     ch->in.last = node;
     set_relaxed(&ch->news.committed, relaxed(&ch->news.committed) + 1);
     wake_one_locked(&ch->waiting.receivers);
+    if (is_watched(ch)) {
+        ot_channel_tell_locked(ch);
+    }
     pthread_mutex_unlock(&ch->in.lock);
 }
 
@@ -502,9 +431,12 @@ ot_channel_cancel(ot_channel_t *ch)
 {
     pthread_mutex_lock(&ch->in.lock);
     set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) - 1);
-    wake_one_locked(&ch->waiting.senders);
+    place_is_made_locked(ch);
     if (is_closed(ch)) {
         wake_all_locked(&ch->waiting.receivers); /* they may have waited for this place's message */
+        if (is_watched(ch)) {
+            ot_channel_tell_locked(ch);
+        }
     }
     pthread_mutex_unlock(&ch->in.lock);
 }
@@ -549,7 +481,13 @@ after_taking(ot_channel_t *ch)
 {
     if (ch->maxsize != 0 && atomic_load(&ch->waiting.senders.some)) {
         pthread_mutex_lock(&ch->in.lock);
-        wake_one_locked(&ch->waiting.senders);
+        place_is_made_locked(ch);
+        pthread_mutex_unlock(&ch->in.lock);
+    }
+    /* The last one: `watched` was set under out.lock, so who took before does not miss that it was. */
+    if (is_watched(ch) && relaxed(&ch->news.committed) == relaxed(&ch->out.taken)) {
+        pthread_mutex_lock(&ch->in.lock);
+        ot_channel_tell_locked(ch);
         pthread_mutex_unlock(&ch->in.lock);
     }
     /* Who closes wakes everybody; this is for who came after that. */
@@ -643,6 +581,9 @@ ot_channel_unrecv(ot_channel_t *ch, ot_node_t *node)
     set_taken_locked(ch, relaxed(&ch->out.taken) - 1);
     ch->in.taken_seen = relaxed(&ch->out.taken);
     wake_one_locked(&ch->waiting.receivers);
+    if (is_watched(ch)) {
+        ot_channel_tell_locked(ch);
+    }
     unlock_both(ch);
 }
 
@@ -658,70 +599,12 @@ ot_channel_close(ot_channel_t *ch, bool discard)
     }
     wake_all_locked(&ch->waiting.receivers);
     wake_all_locked(&ch->waiting.senders);
+    if (is_watched(ch)) {
+        ot_channel_tell_locked(ch);
+        ot_channel_tell_places_locked(ch);
+    }
     unlock_both(ch);
     return left;
-}
-
-/* ---- watching --------------------------------------------------------------------------- */
-
-typedef enum { NOTHING, SOMETHING, ENOUGH } glance_t;
-
-/* Glances without a lock: hints. */
-
-static glance_t
-look_for_message(const ot_channel_t *ch)
-{
-    bool some = relaxed(&ch->news.committed) != relaxed(&ch->out.taken);
-    return some || is_closed(ch) ? ENOUGH : NOTHING;
-}
-
-/* A sender who has found the queue full waits for several places, as long as it watches at all:
- * going for each single one, it would run in step with the receiver and slow both down. The
- * receiver has enough to do meanwhile. */
-static glance_t
-look_for_places(const ot_channel_t *ch)
-{
-    enum { PART = 8, MOST = 32 };
-    size_t enough = ch->maxsize / PART < MOST ? ch->maxsize / PART + 1 : MOST;
-    size_t used = relaxed(&ch->news.committed) + relaxed(&ch->in.reserved);
-    used -= relaxed(&ch->out.taken);
-    if (ch->maxsize == 0 || is_closed(ch) || used + enough <= ch->maxsize) {
-        return ENOUGH;
-    }
-    return used < ch->maxsize ? SOMETHING : NOTHING;
-}
-
-/* Not while others sleep: who watches would take what they are woken for, again and again. */
-static ot_watch_result_t
-watch(ot_channel_t *ch, blocked_t *before_us, ot_spin_t *spin,
-      glance_t (*look)(const ot_channel_t *), int64_t deadline)
-{
-    enum { GLANCES = 8 }; /* between two looks at the clock */
-    if (deadline == OT_DONT_WAIT || atomic_load_explicit(&before_us->some, memory_order_relaxed) ||
-        !ot_spin_begin(spin)) {
-        return OT_WATCH_SKIPPED;
-    }
-    int64_t end = ot_clock_now() + OT_SPIN_NS;
-    glance_t seen = NOTHING;
-    do {
-        for (int i = 0; i < GLANCES && (seen = look(ch)) != ENOUGH; i++) {
-            ot_pause();
-        }
-    } while (seen != ENOUGH && ot_clock_now() < (end < deadline ? end : deadline));
-    ot_spin_end(spin, seen != NOTHING);
-    return seen != NOTHING ? OT_WATCH_SEEN : OT_WATCH_VAIN;
-}
-
-ot_watch_result_t
-ot_channel_watch_message(ot_channel_t *ch, int64_t deadline)
-{
-    return watch(ch, &ch->waiting.receivers, &ch->receiver_spin, look_for_message, deadline);
-}
-
-ot_watch_result_t
-ot_channel_watch_place(ot_channel_t *ch, int64_t deadline)
-{
-    return watch(ch, &ch->waiting.senders, &ch->sender_spin, look_for_places, deadline);
 }
 
 /* ---- looking ---------------------------------------------------------------------------- */

@@ -114,6 +114,38 @@ void ot_channel_unrecv(ot_channel_t *ch, ot_node_t *node);
  * returns the chain of queued messages, now the caller's. */
 ot_node_t *ot_channel_close(ot_channel_t *ch, bool discard);
 
+/* ---- several channels, and event loops ------------------------------------------------------ */
+
+/* A thread in ot_channel_select, for one of its channels. */
+typedef struct ot_watcher {
+    struct ot_watcher *next, *prev;
+    struct ot_parker *parker;
+    ot_stop_t *stop;
+    bool told;
+} ot_watcher_t;
+
+/* Whether a receive would not wait: there is a message, or none can come any more. */
+bool ot_channel_is_ready(ot_channel_t *ch);
+
+/* Waits until one of the n channels is ready, and says which are: OK. Else all `ready` are false. Takes nothing, so another
+ * receiver may be faster then. `watchers` is memory for n of them, `stop` not NULL. */
+ot_channel_result_t ot_channel_select(ot_channel_t *const *channels, ot_watcher_t *watchers,
+                                      bool *ready, size_t n, int64_t deadline, ot_stop_t *stop);
+
+/* A descriptor (bell.h) that can be read from exactly while the channel is ready. The channel's: it closes it at its end.
+ * In a forked child it is the same number, and the child's own. OT_NO_BELL with errno set if there is none to be had. */
+int ot_channel_message_fd(ot_channel_t *ch);
+
+/* One that can be read from while there is a place or the channel is closed; it can be for a while when there is none any more, until
+ * somebody finds that by ot_channel_await_place. */
+int ot_channel_place_fd(ot_channel_t *ch);
+
+/* Whether there is a place or the channel is closed. If not, and ot_channel_place_fd was called before, that descriptor can be
+ * read from when there may be one. */
+bool ot_channel_await_place(ot_channel_t *ch);
+
+/* ---- looking ------------------------------------------------------------------------------- */
+
 uint64_t ot_channel_id(const ot_channel_t *ch);
 size_t ot_channel_maxsize(const ot_channel_t *ch);
 size_t ot_channel_qsize(ot_channel_t *ch);

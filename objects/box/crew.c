@@ -7,9 +7,8 @@
 #include "objects/box/crew.h"
 
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "runtime/bell.h"
 #include "runtime/checks.h"
 #include "runtime/spin.h"
 
@@ -438,8 +437,7 @@ tell_host(crew_t *crew, ot_member_t *host)
 {
     int fd = atomic_load(&host->fd);
     if (fd >= 0) {
-        (void)!write(fd, &(uint64_t){1},
-                     sizeof(uint64_t)); /* fails only if it can be read from anyway */
+        ot_bell_ring(fd);
     }
     /* After bound_length was raised, as who waits looks at it after having raised `waiting`. */
     if (atomic_load(&crew->waiting) > 0) {
@@ -667,7 +665,7 @@ ot_crew_host_end(int host)
     unjoin(member);
     int fd = atomic_exchange(&member->fd, -1);
     if (fd >= 0) {
-        (void)close(fd);
+        ot_bell_close(fd);
     }
     pthread_mutex_lock(&crew->guard);
     atomic_store(&member->interp, -1);
@@ -749,13 +747,13 @@ int
 ot_crew_host_fd(int host)
 {
     ot_member_t *member = host_at(host);
-    int fd = atomic_load(&member->fd), none = -1;
+    int fd = atomic_load(&member->fd), none = OT_NO_BELL;
     if (fd >= 0) {
         return fd;
     }
-    fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    fd = ot_bell_open();
     if (fd >= 0 && !atomic_compare_exchange_strong(&member->fd, &none, fd)) {
-        (void)close(fd); /* another thread was faster */
+        ot_bell_close(fd); /* another thread was faster */
         fd = none;
     }
     if (fd >= 0 && atomic_load(&member->bound_length) > 0) {
@@ -768,8 +766,7 @@ void
 ot_crew_host_drain(int host)
 {
     int fd = atomic_load(&host_at(host)->fd);
-    uint64_t count;
     if (fd >= 0) {
-        (void)!read(fd, &count, sizeof count); /* fails only if there was nothing */
+        ot_bell_hush(fd);
     }
 }

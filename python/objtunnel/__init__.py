@@ -46,6 +46,7 @@ from objtunnel._core import (
     heap_info,
     live_objects,
     process_globals,
+    select,
 )
 from objtunnel._errors import (
     InterpreterClosed,
@@ -92,7 +93,7 @@ __all__ = [
     "LockingList", "Owner", "ProcessGlobal", "RLock", "Receipt", "RemoteError", "Semaphore", "SharedArray",
     "SharedFile", "SharedReferenceError", "ThreadPoolExecutor", "Tunnel", "TunnelClosed", "TunnelEmpty", "TunnelFull",
     "TunnelSendTimeout", "TunnelTimeout", "behaviour_statistics", "current_gil", "dump", "explain", "freeze", "frozen_default", "get_include", "heap_info", "live_objects", "module_namespace",
-    "owner", "pin", "pipeline", "process_global", "process_globals", "pump", "pump_fileno", "rebias", "register_dump", "register_movable", "shared_module", "start", "trace_copies", "unregister_dump",
+    "owner", "pin", "pipeline", "process_global", "process_globals", "pump", "pump_fileno", "rebias", "register_dump", "register_movable", "select", "shared_module", "start", "trace_copies", "unregister_dump",
     "wait", "when",
 ]
 

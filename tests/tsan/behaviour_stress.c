@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/spin.c runtime/waitlist.c runtime/awaited.c runtime/shared.c objects/sync/lock.c objects/box/cown.c objects/box/crew.c
+// TSAN-SOURCES: runtime/park.c runtime/spin.c runtime/waitlist.c runtime/awaited.c runtime/shared.c objects/sync/lock.c objects/box/cown.c runtime/bell.c objects/box/crew.c
 /* behaviour_stress.c: cowns, behaviours and the crew under ThreadSanitizer, without Python.
  *
  * Threads schedule behaviours on random cowns, each behaviour may schedule another one, and threads with impatience of every

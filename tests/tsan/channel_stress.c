@@ -1,4 +1,4 @@
-// TSAN-SOURCES: runtime/park.c runtime/spin.c runtime/shared.c tunnel/channel.c
+// TSAN-SOURCES: runtime/park.c runtime/spin.c runtime/shared.c runtime/bell.c tunnel/channel.c tunnel/channel_watch.c
 /* channel_stress.c: channels and parking under ThreadSanitizer, without Python.
  *
  * Rounds of many-to-many traffic, each over a channel of its own with random bounds. In some
@@ -77,6 +77,7 @@ static ot_channel_result_t
 reserve(round_t *r, unsigned *seed)
 {
     int64_t deadline = some_deadline(seed);
+    (void)ot_channel_await_place(r->ch); /* as event loops do */
     if (rand_r(seed) % 2 && ot_channel_watch_place(r->ch, deadline) == OT_WATCH_SEEN) {
         ot_channel_result_t result = ot_channel_reserve(r->ch, OT_DONT_WAIT);
         if (result != OT_CHANNEL_TIMEOUT) {
@@ -90,6 +91,18 @@ static ot_channel_result_t
 receive(round_t *r, unsigned *seed, ot_node_t **node)
 {
     int64_t deadline = some_deadline(seed);
+    if (rand_r(seed) % 4 == 0) {
+        ot_watcher_t watcher;
+        ot_stop_t stop;
+        bool ready;
+        ot_stop_init(&stop);
+        ot_channel_result_t result =
+            ot_channel_select(&r->ch, &watcher, &ready, 1, deadline, &stop);
+        if (result != OT_CHANNEL_OK) {
+            return result;
+        }
+        deadline = OT_DONT_WAIT;
+    }
     if (rand_r(seed) % 2 && ot_channel_watch_message(r->ch, deadline) == OT_WATCH_SEEN) {
         ot_channel_result_t result = ot_channel_recv(r->ch, OT_DONT_WAIT, node);
         if (result != OT_CHANNEL_TIMEOUT) {
@@ -224,6 +237,10 @@ run_round(round_t *r, int threads, unsigned *seed)
     r->close_early = rand_r(seed) % 3 == 0;
     r->ch = ot_channel_new((size_t)(rand_r(seed) % 3 == 0 ? 0 : 1 + rand_r(seed) % 5));
     check(r->ch != NULL, "no memory");
+    if (rand_r(seed) % 2) {
+        check(ot_channel_message_fd(r->ch) >= 0 && ot_channel_place_fd(r->ch) >= 0,
+              "no descriptor");
+    }
     atomic_store(&r->running, threads);
     for (int i = 0; i < threads; i++) {
         start_actor(r, i, i < r->senders ? send_all : recv_all, seed);

@@ -2,7 +2,7 @@
 
 import os
 
-from objtunnel import Barrier, Box, Condition, Event, Lock, LockingDict, RLock, Semaphore, SharedFile, Tunnel
+from objtunnel import Barrier, Box, Condition, Event, Lock, LockingDict, RLock, Semaphore, SharedFile, Tunnel, select
 
 
 def checked_out():
@@ -34,7 +34,8 @@ MAKE = {"checkout": checked_out, "get": checked_out, "clear": checked_out, "popi
         "lock": lambda: held(Lock), "rlock": lambda: held(RLock), "semaphore": lambda: (Semaphore(0), None),
         "event": lambda: (Event(), None), "condition": lambda: (Condition(), None),
         "barrier": lambda: (Barrier(5), None), "read": lambda: pipe(0), "readline": lambda: pipe(0),
-        "write": lambda: pipe(1), "recv": lambda: (Tunnel(), None), "send": lambda: (Tunnel(2), None)}
+        "write": lambda: pipe(1), "recv": lambda: (Tunnel(), None), "send": lambda: (Tunnel(2), None),
+        "select": lambda: (Tunnel(), None)}
 
 
 def endlessly(function, argument):
@@ -53,6 +54,8 @@ def wait(name, what, begun):
             what.wait()
     elif name == "write":
         endlessly(what.write, b"x" * 65536)
+    elif name == "select":
+        select(what, Tunnel())
     elif name == "send":
         endlessly(what.send, "x")
     else:
