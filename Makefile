@@ -256,6 +256,18 @@ report-peers: all
 	@$(BENCH_PEERS)/peer_tables.py $(REPORT_ARGS)
 export FREE_THREADED
 
+# Event loops, pipelines, frames of a video, each beside what else there is; NumPy and uvloop are got first, and done without.
+.PHONY: bench-stream bench-stream-smoke report-stream
+BENCH_STREAM = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/stream
+bench-stream: all
+	@tools/get_numpy $(BUILD) || echo "going on without NumPy"
+	@tools/get_uvloop $(BUILD)
+	@$(BENCH_STREAM)/bench_stream.py $(BENCH_ARGS)
+bench-stream-smoke: all
+	@$(BENCH_STREAM)/bench_stream.py --smoke $(BENCH_ARGS)
+report-stream: all
+	@$(BENCH_STREAM)/stream_page.py $(REPORT_ARGS)
+
 # Trees of one's own, of another thread and received ones, on a free-threaded CPython (make test-ft builds it).
 .PHONY: bench-ft bench-ft-smoke
 bench-ft bench-ft-smoke:
@@ -558,6 +570,7 @@ help:
 	@echo "  make bench-objects    LockingDict, locks and the like beside their peers; -smoke: a second"
 	@echo "  make bench-pool       InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
 	@echo "  make bench-behaviours @when beside bocpy's; -smoke: some seconds"
+	@echo "  make bench-stream     event loops, pipelines and frames beside what else there is; -smoke: some seconds"
 	@echo "  make bench-peers      ten workloads beside processes, threads and 3.14's interpreters; -smoke; FREE_THREADED=PROGRAM"
 	@echo "  make bench-ft         own, foreign and received trees on a free-threaded CPython; -smoke: a second"
 	@echo "  make bench-heap       what importing objtunnel costs other programs; -smoke: some seconds"
@@ -570,6 +583,7 @@ help:
 	@echo "  make report-tunnel    tables from docs/results/tunnel-*.json; REPORT_ARGS=..."
 	@echo "  make report-heap      tables from docs/results/heap-*.json; REPORT_ARGS=..."
 	@echo "  make report-peers     tables from docs/results/peers-*.json; REPORT_ARGS=..."
+	@echo "  make report-stream    tables from docs/results/stream-*.json; REPORT_ARGS=..."
 	@echo "  make report-pool      tables from docs/results/pool-*.json; REPORT_ARGS=..."
 	@echo "The laboratory of refcounts:"
 	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"

@@ -40,3 +40,8 @@ SOURCE = f"{_FROM}, {len(_TEXTS)} texts, {sum(map(len, _TEXTS)) / 1e6:.2f} MB"
 def make_json(n):
     """A list of the trees of all texts, n times over; of the shortest text for n = 0."""
     return [json.loads(text) for text in _TEXTS * n or _TEXTS[:1]]
+
+
+def text_of_about(characters):
+    """The text whose length is nearest to that."""
+    return min(_TEXTS, key=lambda text: abs(len(text) - characters))
