@@ -29,9 +29,10 @@ int ot_tunnel_patience_from(PyObject *timeout, ot_tunnel_patience_t *patience);
 /* After a wait that a signal or a poke ended: 0 to wait on, -1 with an exception set. Runs: e, signal handlers. */
 int ot_tunnel_handle_interruption(void);
 
-/* Reserves a place. 0, or -1 with TunnelFull, TunnelClosed or what a signal handler raised.
- * Runs: e, signal handlers. */
-int ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t patience);
+/* Reserves a place for a message of so many bytes (0: nobody counts them). 0, or -1 with TunnelFull, TunnelClosed or what a signal
+ * handler raised. Runs: e, signal handlers. */
+int ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, size_t bytes,
+                      ot_tunnel_patience_t patience);
 
 /* Takes the oldest message. NULL with TunnelEmpty, TunnelClosed or what a signal handler raised; or,
  * where `until` (NULL: nothing) ends the wait, without an exception. Runs: e, signal handlers. */
@@ -74,7 +75,7 @@ PyObject *ot_tunnel_send_now(PyObject *self, PyObject *const *args, Py_ssize_t n
 PyObject *ot_tunnel_recv_or(PyObject *self, PyObject *otherwise);
 PyObject *ot_tunnel_fileno(PyObject *self, PyObject *unused);
 PyObject *ot_tunnel_watch(PyObject *self, PyObject *places);
-PyObject *ot_tunnel_await_place(PyObject *self, PyObject *unused);
+PyObject *ot_tunnel_await_place(PyObject *self, PyObject *bytes);
 PyObject *ot_tunnel_is_ready(PyObject *self, PyObject *unused);
 PyObject *ot_tunnel_recv_async(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *names);

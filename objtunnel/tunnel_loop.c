@@ -58,10 +58,13 @@ ot_tunnel_watch(PyObject *self, PyObject *places)
 }
 
 PyObject *
-ot_tunnel_await_place(PyObject *self, PyObject *unused)
+ot_tunnel_await_place(PyObject *self, PyObject *bytes)
 {
-    (void)unused;
-    return PyBool_FromLong(ot_channel_await_place(ot_tunnel_channel(self)));
+    size_t n = PyLong_AsSize_t(bytes);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(ot_channel_await_place(ot_tunnel_channel(self), n));
 }
 
 PyObject *

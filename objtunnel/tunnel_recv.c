@@ -105,7 +105,8 @@ ot_tunnel_recv_nowait(PyObject *self, PyObject *unused)
 PyObject *
 ot_tunnel_recv_or(PyObject *self, PyObject *otherwise)
 {
-    if (!ot_channel_is_ready(ot_tunnel_channel(self))) {
+    ot_channel_t *ch = ot_tunnel_channel(self);
+    if (ot_channel_qsize(ch) == 0 && !ot_channel_is_closed(ch)) {
         return Py_NewRef(otherwise);
     }
     PyObject *o = ot_tunnel_receive_object(self, OT_TUNNEL_NO_WAIT, NULL);

@@ -69,75 +69,162 @@ receipt_of(ot_state_t *state, PyObject *blank, const ot_receipt_t *r)
     return blank;
 }
 
-/* Puts obj into the place that is reserved, or gives that back. Steals blank. The receipt, or NULL with an exception. */
-static PyObject *
-send_reserved(PyObject *self, PyObject *blank, PyObject *obj, bool strict, ot_share_t share,
-              ot_root_rule_t rule)
+/* ---- into a place ------------------------------------------------------------------------- */
+
+/* How an object is to be sent. quiet: to a full tunnel it is not, which is no exception. */
+typedef struct {
+    bool strict, quiet;
+    ot_share_t share;
+    ot_root_rule_t rule;
+    ot_tunnel_patience_t patience;
+} how_t;
+
+typedef enum { FAILED = -1, SENT = 0, FULL = 1 } sent_t;
+
+/* Whether a tunnel with maxbytes has room for a message. */
+typedef struct {
+    ot_gate_t gate;
+    ot_channel_t *ch;
+    size_t reserved, weighs; /* the place's bytes; the message's, as far as is known */
+    bool refused;
+} scale_t;
+
+static bool
+admits(ot_gate_t *gate, size_t bytes)
+{
+    scale_t *s = (scale_t *)gate;
+    s->weighs = bytes;
+    s->refused = !ot_channel_weigh(s->ch, s->reserved, bytes);
+    s->reserved = s->refused ? s->reserved : bytes;
+    return !s->refused;
+}
+
+/* SENT stands for "reserved". */
+static sent_t
+reserve(ot_state_t *state, ot_channel_t *ch, const how_t *how, size_t bytes)
+{
+    if (!how->quiet) {
+        return ot_tunnel_reserve(state, ch, bytes, how->patience) < 0 ? FAILED : SENT;
+    }
+    switch (ot_channel_reserve_bytes(ch, bytes, OT_DONT_WAIT, NULL)) {
+    case OT_CHANNEL_OK:
+        return SENT;
+    case OT_CHANNEL_TIMEOUT:
+        return FULL;
+    default:
+        PyErr_SetString(state->tunnel_closed, "the tunnel is closed");
+        return FAILED;
+    }
+}
+
+static ot_tree_t *
+detach(const ot_state_t *state, PyObject *obj, const how_t *how, ot_gate_t *gate,
+       ot_receipt_t *counts, ot_leftovers_t *leftovers)
+{
+    if (gate == NULL && how->rule == OT_ROOT_AS_SENT) {
+        return ot_tree_detach_sharing(&state->interp, obj, how->strict, how->share, counts,
+                                      leftovers);
+    }
+    return ot_tree_detach_gated(&state->interp, obj, how->rule, how->strict, how->share, gate,
+                                counts, leftovers);
+}
+
+/* Where messages are weighed: how much room is needed is known only once the tree was proved. If there is not so much, nothing has
+ * changed, and the tree is proved again when there is. *bytes: what it weighed last. */
+static sent_t
+send_weighed(PyObject *self, PyObject *obj, const how_t *how, ot_receipt_t *counts, size_t *bytes)
+{
+    ot_state_t *state = ot_tunnel_state(self);
+    scale_t scale = {.gate = {.admits = admits}, .ch = ot_tunnel_channel(self), .weighs = *bytes};
+    for (;;) {
+        sent_t reserved = reserve(state, scale.ch, how, scale.weighs);
+        *bytes = scale.weighs;
+        if (reserved != SENT) {
+            return reserved;
+        }
+        scale.reserved = scale.weighs;
+        scale.refused = false;
+        ot_leftovers_t leftovers;
+        ot_tree_t *tree = detach(state, obj, how, &scale.gate, counts, &leftovers);
+        if (tree != NULL) {
+            tree->node.bytes = scale.reserved;
+            ot_channel_commit(scale.ch, &tree->node);
+            ot_tree_settle(&leftovers);
+            return SENT;
+        }
+        ot_channel_cancel_bytes(scale.ch, scale.reserved);
+        if (!scale.refused) {
+            return FAILED;
+        }
+    }
+}
+
+/* *bytes: 0, or what an earlier try has found. */
+static sent_t
+send_somehow(PyObject *self, PyObject *obj, const how_t *how, ot_receipt_t *counts, size_t *bytes)
 {
     ot_state_t *state = ot_tunnel_state(self);
     ot_channel_t *ch = ot_tunnel_channel(self);
-    ot_receipt_t counts;
+    if (ot_channel_maxbytes(ch) != 0) {
+        return send_weighed(self, obj, how, counts, bytes);
+    }
+    sent_t reserved = reserve(state, ch, how, 0);
+    if (reserved != SENT) {
+        return reserved;
+    }
     ot_leftovers_t leftovers;
-    ot_tree_t *tree =
-        rule == OT_ROOT_AS_SENT
-            ? ot_tree_detach_sharing(&state->interp, obj, strict, share, &counts, &leftovers)
-            : ot_tree_detach_root_counted(&state->interp, obj, rule, strict, &counts, &leftovers);
+    ot_tree_t *tree = detach(state, obj, how, NULL, counts, &leftovers);
     if (tree == NULL) {
         ot_channel_cancel(ch);
-        keep_blank_receipt(state, blank);
-        return NULL;
+        return FAILED;
     }
     ot_channel_commit(ch, &tree->node);
     ot_tree_settle(&leftovers);
-    return receipt_of(state, blank, &counts);
+    return SENT;
 }
 
+/* ---- send --------------------------------------------------------------------------------- */
+
+/* The receipt; NULL with an exception, or without one if the tunnel is full and `how` is quiet. */
 static PyObject *
-send(PyObject *self, PyObject *obj, bool strict, ot_share_t share, ot_tunnel_patience_t patience)
+send(PyObject *self, PyObject *obj, const how_t *how, size_t *bytes)
 {
     ot_state_t *state = ot_tunnel_state(self);
-    ot_channel_t *ch = ot_tunnel_channel(self);
     PyObject *blank = take_blank_receipt(state);
     if (blank == NULL) {
         return NULL;
     }
-    if (ot_tunnel_reserve(state, ch, patience) < 0) {
+    ot_receipt_t counts;
+    if (send_somehow(self, obj, how, &counts, bytes) != SENT) {
         keep_blank_receipt(state, blank);
         return NULL;
     }
-    return send_reserved(self, blank, obj, strict, share, OT_ROOT_AS_SENT);
+    return receipt_of(state, blank, &counts);
 }
 
-/* _send_now(cell, strict): what the list `cell` holds is sent, as send does, and taken out of it; None, and nothing has changed,
- * if the tunnel is full. For coroutines: they keep an object that waits in a list, so that an immutable root moves as
- * well if they alone have it. */
+/* _send_now(cell, strict, bytes): what the list `cell` holds is sent, as send does, and taken out of it; if the tunnel is full,
+ * nothing has changed, and it returns how many bytes of room the message wants. bytes: what it said last, or 0. For coroutines: they
+ * keep an object that waits in a list, so that an immutable root moves as well if they alone have it. */
 PyObject *
 ot_tunnel_send_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    ot_state_t *state = ot_tunnel_state(self);
-    if (nargs != 2 || !PyList_CheckExact(args[0]) || PyList_GET_SIZE(args[0]) != 1) {
-        PyErr_SetString(PyExc_TypeError, "_send_now() takes a list of one object, and a bool");
+    if (nargs != 3 || !PyList_CheckExact(args[0]) || PyList_GET_SIZE(args[0]) != 1) {
+        PyErr_SetString(PyExc_TypeError,
+                        "_send_now() takes a list of one object, a bool, and an int");
         return NULL;
     }
     int strict = PyObject_IsTrue(args[1]);
-    PyObject *blank = strict < 0 ? NULL : take_blank_receipt(state);
-    if (blank == NULL) {
+    size_t bytes = PyLong_AsSize_t(args[2]);
+    if (strict < 0 || PyErr_Occurred()) {
         return NULL;
     }
-    ot_channel_result_t reserved = ot_channel_reserve(ot_tunnel_channel(self), OT_DONT_WAIT);
-    if (reserved == OT_CHANNEL_TIMEOUT) {
-        keep_blank_receipt(state, blank);
-        Py_RETURN_NONE;
-    }
-    if (reserved != OT_CHANNEL_OK) {
-        keep_blank_receipt(state, blank);
-        PyErr_SetString(state->tunnel_closed, "the tunnel is closed");
-        return NULL;
-    }
+    const how_t how = {.strict = strict, .quiet = true, .rule = OT_ROOT_OWNED};
     PyObject *cell = args[0];
-    PyObject *receipt = send_reserved(self, blank, PyList_GET_ITEM(cell, 0), strict,
-                                      OT_SHARE_NOTHING, OT_ROOT_OWNED);
-    if (receipt != NULL && PyList_SetSlice(cell, 0, 1, NULL) < 0) {
+    PyObject *receipt = send(self, PyList_GET_ITEM(cell, 0), &how, &bytes);
+    if (receipt == NULL) {
+        return PyErr_Occurred() ? NULL : PyLong_FromSize_t(bytes);
+    }
+    if (PyList_SetSlice(cell, 0, 1, NULL) < 0) {
         PyErr_WriteUnraisable(self); /* the message is gone: too late to fail */
     }
     return receipt;
@@ -211,7 +298,9 @@ parse_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *na
     if (obj == NULL) {
         return PyErr_Format(PyExc_TypeError, "%s() missing 1 required argument: 'obj'", name);
     }
-    return send(self, obj, strict, share, patience);
+    const how_t how = {.strict = strict, .share = share, .patience = patience};
+    size_t bytes = 0;
+    return send(self, obj, &how, &bytes);
 }
 
 PyObject *
@@ -231,19 +320,12 @@ ot_tunnel_send_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
 static PyObject *
 put(PyObject *self, PyObject *item, ot_tunnel_patience_t patience)
 {
-    ot_state_t *state = ot_tunnel_state(self);
-    ot_channel_t *ch = ot_tunnel_channel(self);
-    if (ot_tunnel_reserve(state, ch, patience) < 0) {
+    const how_t how = {.rule = OT_ROOT_LENT, .patience = patience};
+    ot_receipt_t counts;
+    size_t bytes = 0;
+    if (send_somehow(self, item, &how, &counts, &bytes) != SENT) {
         return NULL;
     }
-    ot_leftovers_t leftovers;
-    ot_tree_t *tree = ot_tree_detach_root(&state->interp, item, OT_ROOT_LENT, &leftovers);
-    if (tree == NULL) {
-        ot_channel_cancel(ch);
-        return NULL;
-    }
-    ot_channel_commit(ch, &tree->node);
-    ot_tree_settle(&leftovers);
     Py_RETURN_NONE;
 }
 

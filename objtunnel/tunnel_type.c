@@ -6,6 +6,8 @@
  */
 #include "objtunnel/tunnel.h"
 
+#include <stdio.h>
+
 ot_state_t *
 ot_tunnel_state(PyObject *tunnel)
 {
@@ -29,9 +31,15 @@ ot_tunnel_steal(ot_state_t *state, ot_channel_t *ch)
 static PyObject *
 tunnel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"maxsize", NULL};
-    Py_ssize_t maxsize = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|n:Tunnel", names, &maxsize)) {
+    static char *names[] = {"maxsize", "maxbytes", NULL};
+    Py_ssize_t maxsize = 0, maxbytes = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|nn:Tunnel", names, &maxsize, &maxbytes)) {
+        return NULL;
+    }
+    if (maxbytes > 0 && !OT_TREES_ARE_WEIGHED) {
+        PyErr_SetString(PyExc_NotImplementedError,
+                        "Tunnel(maxbytes=...) is not there on a free-threaded build of CPython: "
+                        "messages are not weighed; maxsize limits how many wait");
         return NULL;
     }
     ot_state_t *state = PyType_GetModuleState(type);
@@ -42,7 +50,8 @@ tunnel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         state->has_made_tunnels = true;
     }
     /* As in queue.Queue, zero or less means no limit. */
-    ot_channel_t *ch = ot_channel_new(maxsize > 0 ? (size_t)maxsize : 0);
+    ot_channel_t *ch = ot_channel_new_bounded(maxsize > 0 ? (size_t)maxsize : 0,
+                                              maxbytes > 0 ? (size_t)maxbytes : 0);
     if (ch == NULL) {
         return PyErr_NoMemory();
     }
@@ -95,8 +104,16 @@ tunnel_full(PyObject *self, PyObject *unused)
 {
     (void)unused;
     ot_channel_t *ch = ot_tunnel_channel(self);
-    size_t maxsize = ot_channel_maxsize(ch);
-    return PyBool_FromLong(maxsize != 0 && ot_channel_qsize(ch) >= maxsize);
+    size_t maxsize = ot_channel_maxsize(ch), maxbytes = ot_channel_maxbytes(ch);
+    return PyBool_FromLong((maxsize != 0 && ot_channel_qsize(ch) >= maxsize) ||
+                           (maxbytes != 0 && ot_channel_qbytes(ch) >= maxbytes));
+}
+
+static PyObject *
+tunnel_qbytes(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(ot_channel_qbytes(ot_tunnel_channel(self)));
 }
 
 static PyObject *
@@ -118,9 +135,21 @@ static PyObject *
 tunnel_repr(PyObject *self)
 {
     ot_channel_t *ch = ot_tunnel_channel(self);
-    return PyUnicode_FromFormat(
-        "<objtunnel.Tunnel %llu%s, %zu queued, maxsize %zu>", (unsigned long long)ot_channel_id(ch),
-        ot_channel_is_closed(ch) ? " closed" : "", ot_channel_qsize(ch), ot_channel_maxsize(ch));
+    char limit[40] = "";
+    if (ot_channel_maxbytes(ch) != 0) {
+        (void)snprintf(limit, sizeof limit, ", maxbytes %zu", ot_channel_maxbytes(ch));
+    }
+    return PyUnicode_FromFormat("<objtunnel.Tunnel %llu%s, %zu queued, maxsize %zu%s>",
+                                (unsigned long long)ot_channel_id(ch),
+                                ot_channel_is_closed(ch) ? " closed" : "", ot_channel_qsize(ch),
+                                ot_channel_maxsize(ch), limit);
+}
+
+static PyObject *
+tunnel_maxbytes(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(ot_channel_maxbytes(ot_tunnel_channel(self)));
 }
 
 static PyObject *
@@ -215,11 +244,11 @@ static PyMethodDef tunnel_methods[] = {
      "raise TunnelClosed: for select, selectors and event loops. Do not read from it, and do not close\n"
      "it: it is the tunnel's, the same for all of its handles, and goes with it."},
     {"_watch", ot_tunnel_watch, METH_O, "_watch(places): a descriptor of the caller's own."},
-    {"_await_place", ot_tunnel_await_place, METH_NOARGS,
-     "_await_place(): whether there is a place; else _watch(True)'s descriptor will tell."},
+    {"_await_place", ot_tunnel_await_place, METH_O,
+     "_await_place(bytes): whether there is a place for so much; else _watch(True)'s descriptor will tell."},
     {"_is_ready", ot_tunnel_is_ready, METH_NOARGS, "_is_ready(): what fileno() tells."},
     {"_send_now", (PyCFunction)(void (*)(void))ot_tunnel_send_now, METH_FASTCALL,
-     "_send_now(cell, strict): sends what the list has; None if the tunnel is full."},
+     "_send_now(cell, strict, bytes): sends what the list has; the bytes that it wants if the tunnel is full."},
     {"_recv_or", ot_tunnel_recv_or, METH_O,
      "_recv_or(default): recv_nowait(), or default if the tunnel is empty."},
     {"discard", ot_tunnel_discard, METH_NOARGS,
@@ -230,10 +259,12 @@ static PyMethodDef tunnel_methods[] = {
      "Refuse further messages; receivers get what is queued, then TunnelClosed.\n\n"
      "immediate: drop what is queued. Closing twice is fine."},
     {"qsize", tunnel_qsize, METH_NOARGS, "qsize($self)\n--\n\nMessages waiting, approximately."},
+    {"qbytes", tunnel_qbytes, METH_NOARGS,
+     "qbytes($self)\n--\n\nBytes of the messages that wait, approximately; 0 in a tunnel without maxbytes."},
     {"empty", tunnel_empty, METH_NOARGS,
      "empty($self)\n--\n\nWhether no message waits; may change at any time."},
     {"full", tunnel_full, METH_NOARGS,
-     "full($self)\n--\n\nWhether maxsize messages wait; may change at any time."},
+     "full($self)\n--\n\nWhether maxsize messages or maxbytes bytes wait; may change at any time."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Tunnel[list[int]]"},
     {"__enter__", tunnel_enter, METH_NOARGS, NULL},
     {"__exit__", tunnel_exit, METH_VARARGS, "Close the tunnel."},
@@ -244,14 +275,19 @@ static PyMethodDef tunnel_methods[] = {
 static PyGetSetDef tunnel_getset[] = {
     {"id", ot_handle_id, NULL, "Number of the tunnel, unique in the process.", NULL},
     {"maxsize", tunnel_maxsize, NULL, "Messages it holds at most; 0 for no limit.", NULL},
+    {"maxbytes", tunnel_maxbytes, NULL, "Bytes of messages it holds at most; 0 for no limit.",
+     NULL},
     {"closed", tunnel_closed, NULL, "Whether close() was called.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot tunnel_slots[] = {
     {Py_tp_doc,
-     "Tunnel(maxsize=0)\n--\n\n"
+     "Tunnel(maxsize=0, maxbytes=0)\n--\n\n"
      "A queue between interpreters that hands over live object trees.\n\n"
+     "maxsize: how many messages may wait; maxbytes: how large they may be together. 0: no limit. Who\n"
+     "sends waits for room, in turn; a message that is larger than maxbytes passes when it is alone. Each\n"
+     "object of a message counts once, with what sys.getsizeof says.\n\n"
      "Any number of senders and receivers, in any threads and interpreters of the\n"
      "process; a Tunnel can itself be sent, or given to interpreters made by\n"
      "concurrent.interpreters. Handles of the same tunnel are equal. Iterating\n"

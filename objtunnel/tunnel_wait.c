@@ -34,6 +34,7 @@ typedef struct {
     ot_stop_t *stop;
     ot_node_t *node;       /* what a receiver got */
     ot_awaited_t *awaited; /* what a dump says of the wait */
+    size_t bytes;          /* that a sender wants room for */
 } attempt_t;
 
 typedef ot_channel_result_t (*try_t)(attempt_t *a, int64_t deadline);
@@ -42,7 +43,7 @@ typedef ot_watch_result_t (*watch_t)(ot_channel_t *ch, int64_t deadline);
 static ot_channel_result_t
 try_place(attempt_t *a, int64_t deadline)
 {
-    return ot_channel_reserve_until(a->ch, deadline, a->stop);
+    return ot_channel_reserve_bytes(a->ch, a->bytes, deadline, a->stop);
 }
 
 static ot_channel_result_t
@@ -114,13 +115,14 @@ raise_closed(ot_state_t *state, const char *text)
 }
 
 int
-ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t patience)
+ot_tunnel_reserve(ot_state_t *state, ot_channel_t *ch, size_t bytes, ot_tunnel_patience_t patience)
 {
-    ot_channel_result_t result = ot_channel_reserve(ch, OT_DONT_WAIT);
+    ot_channel_result_t result = ot_channel_reserve_bytes(ch, bytes, OT_DONT_WAIT, NULL);
     if (result == OT_CHANNEL_TIMEOUT && patience.deadline != OT_DONT_WAIT) {
         ot_stop_t stop;
         ot_awaited_t awaited;
-        attempt_t a = {ch, patience.deadline, state->objects.interp_id, &stop, NULL, &awaited};
+        attempt_t a = {ch,   patience.deadline, state->objects.interp_id, &stop, NULL, &awaited,
+                       bytes};
         ot_stop_init(&stop);
         ot_awaited_init(&awaited, "send to", "Tunnel", ot_channel_id(ch));
         result = wait_for(&a, try_place, ot_channel_watch_place);
@@ -151,7 +153,7 @@ ot_tunnel_receive(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t pati
 {
     ot_stop_t stop;
     ot_awaited_t awaited;
-    attempt_t a = {ch, patience.deadline, state->objects.interp_id, until, NULL, &awaited};
+    attempt_t a = {ch, patience.deadline, state->objects.interp_id, until, NULL, &awaited, 0};
     ot_channel_result_t result = try_message(&a, OT_DONT_WAIT);
     if (result == OT_CHANNEL_TIMEOUT && patience.deadline != OT_DONT_WAIT) {
         if (until == NULL) {

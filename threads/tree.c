@@ -256,6 +256,21 @@ ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root, ot_root_r
     return detach(interp, root, strict, rule, receipt, leftovers);
 }
 
+/* No tunnel asks here: Tunnel() refuses maxbytes. */
+ot_tree_t *
+ot_tree_detach_gated(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
+                     ot_share_t share, ot_gate_t *gate, ot_receipt_t *receipt,
+                     ot_leftovers_t *leftovers)
+{
+    (void)share;
+    if (gate != NULL) {
+        PyErr_SetString(PyExc_NotImplementedError,
+                        "messages are not weighed on a free-threaded build of CPython");
+        return NULL;
+    }
+    return ot_tree_detach_root_counted(interp, root, rule, strict, receipt, leftovers);
+}
+
 void
 ot_tree_settle(ot_leftovers_t *leftovers)
 {

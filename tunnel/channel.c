@@ -5,8 +5,8 @@
  * other lock, once, and moves the whole chain over. What both sides write lies on lines of its own.
  *
  * Main invariant (both locks held): the queue is the chain from out.first, then that from in.first;
- * its length is committed - taken; maxsize == 0 or committed - taken + reserved <= maxsize, but
- * for messages put back by unrecv; a waiter is in a list exactly while nobody has woken it.
+ * its length is committed - taken; maxsize == 0 or committed - taken + reserved <= maxsize, and of bytes
+ * likewise or there is only one message that has any, but for messages put back by unrecv; a waiter is in a list exactly while nobody has woken it.
  *
  * No wake-up is lost: whoever makes something available (a message, a place) wakes one waiter.
  * A woken waiter looks again under the lock and takes what it finds, also when its deadline
@@ -46,7 +46,8 @@ void
 ot_channel_check_locked(const ot_channel_t *ch)
 {
     enum { SHORT = 64 };
-    size_t committed = relaxed(&ch->news.committed), taken = relaxed(&ch->out.taken), n = 0;
+    size_t committed = relaxed(&ch->news.committed), taken = relaxed(&ch->out.taken), n = 0,
+           bytes = 0;
     OT_MUST(committed - taken <= PTRDIFF_MAX && committed - ch->in.taken_seen <= PTRDIFF_MAX);
     OT_MUST((ch->in.first == NULL) == (ch->in.last == NULL));
     OT_MUST(relaxed(&ch->in.reserved) <= PTRDIFF_MAX);
@@ -54,12 +55,16 @@ ot_channel_check_locked(const ot_channel_t *ch)
         const ot_node_t *last = NULL;
         for (const ot_node_t *m = ch->out.first; m != NULL && n <= SHORT; m = m->next) {
             n++;
+            bytes += m->bytes;
         }
         for (const ot_node_t *m = ch->in.first; m != NULL && n <= SHORT; last = m, m = m->next) {
             n++;
+            bytes += m->bytes;
         }
         OT_MUST(n == committed - taken);
         OT_MUST(last == ch->in.last);
+        OT_MUST(ch->maxbytes == 0 ||
+                bytes == ch->in.bytes_committed - relaxed(&ch->out.bytes_taken));
     }
     check_waiters_locked(&ch->waiting.receivers);
     check_waiters_locked(&ch->waiting.senders);
@@ -200,8 +205,10 @@ init_queue(ot_channel_t *ch)
     ch->in.first = ch->in.last = ch->out.first = NULL;
     ch->in.taken_seen = 0;
     set_relaxed(&ch->in.reserved, 0);
+    ch->in.bytes_committed = ch->in.bytes_reserved = 0;
     set_relaxed(&ch->news.committed, 0);
     set_relaxed(&ch->out.taken, 0);
+    set_relaxed(&ch->out.bytes_taken, 0);
     memset(&ch->waiting.receivers, 0, sizeof ch->waiting.receivers);
     memset(&ch->waiting.senders, 0, sizeof ch->waiting.senders);
     ot_spin_init(&ch->receiver_spin);
@@ -285,12 +292,20 @@ const ot_shared_kind_t ot_channel_kind = {"Tunnel", channel_free, channel_fork, 
 ot_channel_t *
 ot_channel_new(size_t maxsize)
 {
+    return ot_channel_new_bounded(maxsize, 0);
+}
+
+ot_channel_t *
+ot_channel_new_bounded(size_t maxsize, size_t maxbytes)
+{
     ot_channel_t *ch = aligned_alloc(_Alignof(ot_channel_t), sizeof *ch);
     if (ch == NULL) {
         return NULL;
     }
     memset(ch, 0, sizeof *ch);
     ch->maxsize = maxsize;
+    ch->maxbytes = maxbytes;
+    ch->bounded = maxsize != 0 || maxbytes != 0;
     init_queue(ch);
     ot_channel_init_watch(ch);
     ot_shared_init(&ch->head, &ot_channel_kind);
@@ -335,8 +350,8 @@ gave_up(ot_park_result_t why)
 }
 
 /* Sequentially consistent: see "no wake-up is lost". */
-bool
-ot_channel_has_place_locked(ot_channel_t *ch)
+static bool
+has_place_locked(ot_channel_t *ch)
 {
     size_t used = relaxed(&ch->news.committed) + relaxed(&ch->in.reserved);
     if (ch->maxsize == 0 || used - ch->in.taken_seen < ch->maxsize) {
@@ -346,17 +361,72 @@ ot_channel_has_place_locked(ot_channel_t *ch)
     return used - ch->in.taken_seen < ch->maxsize;
 }
 
+/* Whether so many bytes fit beside what waits and is reserved, or there is nothing else. */
+static bool
+has_room_locked(ot_channel_t *ch, size_t others, size_t bytes)
+{
+    size_t used = others - atomic_load(&ch->out.bytes_taken);
+    return ch->maxbytes == 0 || used == 0 || (used <= ch->maxbytes && bytes <= ch->maxbytes - used);
+}
+
+static bool
+fits_locked(ot_channel_t *ch, size_t bytes)
+{
+    return has_place_locked(ch) &&
+           has_room_locked(ch, ch->in.bytes_committed + ch->in.bytes_reserved, bytes);
+}
+
+bool
+ot_channel_may_reserve_locked(ot_channel_t *ch, size_t bytes)
+{
+    return (ch->maxbytes == 0 || ch->waiting.senders.first == NULL) && fits_locked(ch, bytes);
+}
+
+static void
+reserve_locked(ot_channel_t *ch, size_t bytes)
+{
+    set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) + 1);
+    ch->in.bytes_reserved += bytes;
+}
+
+/* With maxbytes: reserves for those who wait, in their order, as far as they fit. */
+static void
+grant_locked(ot_channel_t *ch)
+{
+    waiter_t *w;
+    while ((w = ch->waiting.senders.first) != NULL && fits_locked(ch, w->bytes)) {
+        reserve_locked(ch, w->bytes);
+        w->granted = true;
+        wake_one_locked(&ch->waiting.senders);
+    }
+}
+
+static void
+place_is_made_locked(ot_channel_t *ch)
+{
+    if (ch->maxbytes == 0) {
+        wake_one_locked(&ch->waiting.senders);
+    } else {
+        grant_locked(ch);
+    }
+    if (ch->waiting.senders.armed) {
+        ot_channel_tell_places_locked(ch);
+        blocked_settle_locked(&ch->waiting.senders);
+    }
+}
+
 /* Parks until woken, deadline or signal; not if there is a place after all. Called and returns
- * with in.lock held. */
+ * with in.lock held. *granted: a place is reserved. */
 static ot_park_result_t
-wait_for_place_locked(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
+wait_for_place_locked(ot_channel_t *ch, size_t bytes, int64_t deadline, ot_stop_t *stop,
+                      bool *granted)
 {
     atomic_store(&ch->waiting.senders.some, true);
-    if (ot_channel_has_place_locked(ch)) {
+    if (ot_channel_may_reserve_locked(ch, bytes)) {
         blocked_settle_locked(&ch->waiting.senders);
         return OT_PARK_WOKEN;
     }
-    waiter_t w = {.stop = stop};
+    waiter_t w = {.stop = stop, .bytes = bytes};
     ot_parker_init(&w.parker);
     blocked_append_locked(&ch->waiting.senders, &w);
     pthread_mutex_unlock(&ch->in.lock);
@@ -364,8 +434,12 @@ wait_for_place_locked(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
     pthread_mutex_lock(&ch->in.lock);
     if (w.listed) {
         blocked_remove_locked(&ch->waiting.senders, &w);
+        if (ch->maxbytes != 0) {
+            grant_locked(ch); /* who waits behind us may want less */
+        }
     }
     ot_parker_destroy(&w.parker);
+    *granted = w.granted;
     return result;
 }
 
@@ -378,18 +452,27 @@ ot_channel_reserve(ot_channel_t *ch, int64_t deadline)
 ot_channel_result_t
 ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
 {
+    return ot_channel_reserve_bytes(ch, 0, deadline, stop);
+}
+
+ot_channel_result_t
+ot_channel_reserve_bytes(ot_channel_t *ch, size_t bytes, int64_t deadline, ot_stop_t *stop)
+{
     ot_channel_result_t result = OT_CHANNEL_OK;
+    bool granted = false;
     ot_park_result_t why = deadline == OT_DONT_WAIT ? OT_PARK_TIMEOUT : OT_PARK_WOKEN;
     pthread_mutex_lock(&ch->in.lock);
     for (;;) {
-        if (is_closed(ch)) {
+        if (granted) {
+            /* also if it was closed since: the place was reserved in time */
+        } else if (is_closed(ch)) {
             result = OT_CHANNEL_CLOSED;
-        } else if (ot_channel_has_place_locked(ch)) {
-            set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) + 1);
+        } else if (ot_channel_may_reserve_locked(ch, bytes)) {
+            reserve_locked(ch, bytes);
         } else if (is_given_up(stop)) {
             result = OT_CHANNEL_STOPPED;
         } else if (why == OT_PARK_WOKEN) {
-            why = wait_for_place_locked(ch, deadline, stop);
+            why = wait_for_place_locked(ch, bytes, deadline, stop, &granted);
             continue;
         } else {
             result = gave_up(why);
@@ -400,14 +483,21 @@ ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
     return result;
 }
 
-static void
-place_is_made_locked(ot_channel_t *ch)
+bool
+ot_channel_weigh(ot_channel_t *ch, size_t from, size_t to)
 {
-    wake_one_locked(&ch->waiting.senders);
-    if (ch->waiting.senders.armed) {
-        ot_channel_tell_places_locked(ch);
-        blocked_settle_locked(&ch->waiting.senders);
+    pthread_mutex_lock(&ch->in.lock);
+    size_t others = ch->in.bytes_committed + ch->in.bytes_reserved - from;
+    bool fits =
+        to <= from || (ch->waiting.senders.first == NULL && has_room_locked(ch, others, to));
+    if (fits) {
+        ch->in.bytes_reserved += to - from;
     }
+    if (to < from) {
+        place_is_made_locked(ch);
+    }
+    pthread_mutex_unlock(&ch->in.lock);
+    return fits;
 }
 
 void
@@ -416,6 +506,10 @@ ot_channel_commit(ot_channel_t *ch, ot_node_t *node)
     node->next = NULL;
     pthread_mutex_lock(&ch->in.lock);
     set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) - 1);
+    if (ch->maxbytes != 0) {
+        ch->in.bytes_reserved -= node->bytes;
+        ch->in.bytes_committed += node->bytes;
+    }
     *(ch->in.last ? &ch->in.last->next : &ch->in.first) = node;
     ch->in.last = node;
     set_relaxed(&ch->news.committed, relaxed(&ch->news.committed) + 1);
@@ -429,8 +523,15 @@ ot_channel_commit(ot_channel_t *ch, ot_node_t *node)
 void
 ot_channel_cancel(ot_channel_t *ch)
 {
+    ot_channel_cancel_bytes(ch, 0);
+}
+
+void
+ot_channel_cancel_bytes(ot_channel_t *ch, size_t bytes)
+{
     pthread_mutex_lock(&ch->in.lock);
     set_relaxed(&ch->in.reserved, relaxed(&ch->in.reserved) - 1);
+    ch->in.bytes_reserved -= bytes;
     place_is_made_locked(ch);
     if (is_closed(ch)) {
         wake_all_locked(&ch->waiting.receivers); /* they may have waited for this place's message */
@@ -467,9 +568,12 @@ take_locked(ot_channel_t *ch)
     ot_node_t *node = ch->out.first;
     ch->out.first = node->next;
     node->next = NULL;
-    if (ch->maxsize == 0) {
+    if (!ch->bounded) {
         set_taken_locked(ch, taken + 1);
     } else {
+        if (ch->maxbytes != 0) {
+            atomic_store(&ch->out.bytes_taken, relaxed(&ch->out.bytes_taken) + node->bytes);
+        }
         atomic_store(&ch->out.taken, taken + 1); /* before the look at senders.some */
     }
     return node;
@@ -479,7 +583,7 @@ take_locked(ot_channel_t *ch)
 static void
 after_taking(ot_channel_t *ch)
 {
-    if (ch->maxsize != 0 && atomic_load(&ch->waiting.senders.some)) {
+    if (ch->bounded && atomic_load(&ch->waiting.senders.some)) {
         pthread_mutex_lock(&ch->in.lock);
         place_is_made_locked(ch);
         pthread_mutex_unlock(&ch->in.lock);
@@ -579,6 +683,9 @@ ot_channel_unrecv(ot_channel_t *ch, ot_node_t *node)
     node->next = ch->out.first;
     ch->out.first = node;
     set_taken_locked(ch, relaxed(&ch->out.taken) - 1);
+    if (ch->maxbytes != 0) {
+        set_relaxed(&ch->out.bytes_taken, relaxed(&ch->out.bytes_taken) - node->bytes);
+    }
     ch->in.taken_seen = relaxed(&ch->out.taken);
     wake_one_locked(&ch->waiting.receivers);
     if (is_watched(ch)) {
@@ -596,6 +703,7 @@ ot_channel_close(ot_channel_t *ch, bool discard)
     if (discard) {
         left = take_all(ch);
         set_taken_locked(ch, relaxed(&ch->news.committed));
+        set_relaxed(&ch->out.bytes_taken, ch->in.bytes_committed);
     }
     wake_all_locked(&ch->waiting.receivers);
     wake_all_locked(&ch->waiting.senders);
@@ -619,6 +727,21 @@ size_t
 ot_channel_maxsize(const ot_channel_t *ch)
 {
     return ch->maxsize;
+}
+
+size_t
+ot_channel_maxbytes(const ot_channel_t *ch)
+{
+    return ch->maxbytes;
+}
+
+size_t
+ot_channel_qbytes(ot_channel_t *ch)
+{
+    pthread_mutex_lock(&ch->in.lock);
+    size_t bytes = ch->in.bytes_committed - relaxed(&ch->out.bytes_taken);
+    pthread_mutex_unlock(&ch->in.lock);
+    return bytes;
 }
 
 size_t

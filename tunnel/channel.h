@@ -21,9 +21,10 @@
 
 #include "runtime/shared.h"
 
-/* First member of every message. */
+/* First member of every message. bytes: what its place was reserved with; only channels with maxbytes look. */
 typedef struct ot_node {
     struct ot_node *next;
+    size_t bytes;
 } ot_node_t;
 
 /* A shared object (shared.h) of this kind. */
@@ -55,6 +56,10 @@ typedef enum {
 /* maxsize 0 is "no limit". New reference, or NULL without memory. */
 ot_channel_t *ot_channel_new(size_t maxsize);
 
+/* One that holds messages of so many bytes at most, or a single one of more; 0 is "no limit". Then senders that wait are served
+ * strictly in their order, so that one with a large message is not overtaken for ever. */
+ot_channel_t *ot_channel_new_bounded(size_t maxsize, size_t maxbytes);
+
 void ot_channel_ref(ot_channel_t *ch);
 
 /* Drops a reference. Returns the chain of messages that nobody will receive any more when it
@@ -77,15 +82,25 @@ ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
 /* ot_channel_reserve, which `stop` can end as well (NULL: nothing does). */
 ot_channel_result_t ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop);
 
+/* ot_channel_reserve_until for a message of so many bytes. */
+ot_channel_result_t ot_channel_reserve_bytes(ot_channel_t *ch, size_t bytes, int64_t deadline,
+                                             ot_stop_t *stop);
+
+/* Whether a place that was reserved with `from` bytes can have `to` bytes: then it has. */
+bool ot_channel_weigh(ot_channel_t *ch, size_t from, size_t to);
+
 /* Looks for a place, for some microseconds at most (spin.h), without a lock or a system call.
  * A signal or poke that comes meanwhile does not end it: look for those before blocking. */
 ot_watch_result_t ot_channel_watch_place(ot_channel_t *ch, int64_t deadline);
 
-/* Puts a message into the reserved place; cannot fail. Also after close: a place that was
+/* Puts a message into the reserved place, which has node->bytes; cannot fail. Also after close: a place that was
  * reserved in time is honoured. */
 void ot_channel_commit(ot_channel_t *ch, ot_node_t *node);
 
 void ot_channel_cancel(ot_channel_t *ch);
+
+/* Of a place with bytes. */
+void ot_channel_cancel_bytes(ot_channel_t *ch, size_t bytes);
 
 /* Takes the oldest message. CLOSED only once the queue is closed and drained. */
 ot_channel_result_t ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node);
@@ -140,15 +155,19 @@ int ot_channel_message_fd(ot_channel_t *ch);
  * somebody finds that by ot_channel_await_place. */
 int ot_channel_place_fd(ot_channel_t *ch);
 
-/* Whether there is a place or the channel is closed. If not, and ot_channel_place_fd was called before, that descriptor can be
- * read from when there may be one. */
-bool ot_channel_await_place(ot_channel_t *ch);
+/* Whether there is a place for so many bytes or the channel is closed. If not, and ot_channel_place_fd was called before, that
+ * descriptor can be read from when there may be one. */
+bool ot_channel_await_place(ot_channel_t *ch, size_t bytes);
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
 uint64_t ot_channel_id(const ot_channel_t *ch);
 size_t ot_channel_maxsize(const ot_channel_t *ch);
+size_t ot_channel_maxbytes(const ot_channel_t *ch);
 size_t ot_channel_qsize(ot_channel_t *ch);
+
+/* Bytes of the messages that wait; 0 without maxbytes. */
+size_t ot_channel_qbytes(ot_channel_t *ch);
 
 /* Aborts if the main invariant (channel.c) does not hold. Takes both locks; what took both ends with it
  * where OT_CHECKS is on. */

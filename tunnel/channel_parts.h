@@ -21,7 +21,9 @@ typedef struct waiter {
     struct waiter *next, *prev;
     ot_parker_t parker;
     ot_stop_t *stop; /* NULL, or the caller's; its `asleep` is `listed` */
+    size_t bytes;    /* of the message of a sender */
     bool listed;
+    bool granted; /* with maxbytes: whoever woke it has reserved for it */
 } waiter_t;
 
 /* Threads that are blocked, in their order. Written under in.lock. */
@@ -37,6 +39,7 @@ typedef struct {
     ot_node_t *first, *last;
     size_t taken_seen; /* <= out.taken: saves looking at the receivers' line for each message */
     atomic_size_t reserved;
+    size_t bytes_committed, bytes_reserved; /* 0 without maxbytes */
 } inbox_t;
 
 /* What senders tell those who watch: apart from in.lock, or watching would slow them down. Written
@@ -51,7 +54,8 @@ typedef struct {
 typedef struct {
     pthread_mutex_t lock; /* guards this */
     ot_node_t *first;
-    atomic_size_t taken; /* unrecv lowers it, with in.lock held, too */
+    atomic_size_t taken;       /* unrecv lowers it, with in.lock held, too */
+    atomic_size_t bytes_taken; /* likewise */
 } outbox_t;
 
 /* A descriptor for event loops, made when it is first asked for. Invariant (in.lock): it can be read from if `rung`. */
@@ -70,7 +74,8 @@ typedef struct {
 
 struct ot_channel {
     ot_shared_t head;
-    size_t maxsize;
+    size_t maxsize, maxbytes;
+    bool bounded; /* by one of them: senders may have to wait */
 
     OT_OWN_LINE inbox_t in;
     OT_OWN_LINE news_t news;
@@ -123,8 +128,9 @@ unlock_both(ot_channel_t *ch)
     pthread_mutex_unlock(&ch->out.lock);
 }
 
-/* Whether a place can be reserved. Under in.lock nobody lowers `taken`, so what was seen of it remains true. */
-bool ot_channel_has_place_locked(ot_channel_t *ch);
+/* Whether a sender that comes now may reserve a place for so many bytes. Under in.lock nobody lowers what was taken, so what was seen
+ * of it remains true. */
+bool ot_channel_may_reserve_locked(ot_channel_t *ch, size_t bytes);
 
 /* After what may have changed whether there is a message, or whether any can come, where somebody watches: wakes and
  * tells who wants to know. */

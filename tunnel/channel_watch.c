@@ -73,6 +73,9 @@ ot_channel_watch_message(ot_channel_t *ch, int64_t deadline)
 ot_watch_result_t
 ot_channel_watch_place(ot_channel_t *ch, int64_t deadline)
 {
+    if (ch->maxbytes != 0) {
+        return OT_WATCH_SKIPPED; /* who comes after others waits behind them */
+    }
     return watch(ch, &ch->waiting.senders, &ch->sender_spin, look_for_places, deadline);
 }
 
@@ -176,15 +179,16 @@ ot_channel_place_fd(ot_channel_t *ch)
 }
 
 bool
-ot_channel_await_place(ot_channel_t *ch)
+ot_channel_await_place(ot_channel_t *ch, size_t bytes)
 {
     pthread_mutex_lock(&ch->in.lock);
-    bool vain = !is_closed(ch) && !ot_channel_has_place_locked(ch);
+    bool vain = !is_closed(ch) && !ot_channel_may_reserve_locked(ch, bytes);
     if (vain && ch->waiting.places.fd != OT_NO_BELL) {
         ch->waiting.senders.armed = true;
         atomic_store(&ch->waiting.senders.some, true);
         set_bell_locked(&ch->waiting.places, false);
-        if (ot_channel_has_place_locked(ch)) { /* made before anybody could know that we wait */
+        if (ot_channel_may_reserve_locked(
+                ch, bytes)) { /* made before anybody could know that we wait */
             ot_channel_tell_places_locked(ch);
             vain = false;
         }

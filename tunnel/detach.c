@@ -13,6 +13,7 @@
 #include "tunnel/path.h"
 #include "tunnel/proof.h"
 #include "tunnel/strict.h"
+#include "tunnel/weigh.h"
 #include "runtime/cpython/gc.h"
 #include "runtime/cpython/instance.h"
 #include "runtime/cpython/interp.h"
@@ -418,7 +419,7 @@ keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_held_list_t *kept)
 }
 
 /* One attempt. 1: committed, or undone if only a report is wanted; 0: there are types to learn, or foreign objects not pickled yet,
- * nothing changed; -1: failed, nothing changed. */
+ * nothing changed; -1: failed, or not admitted (then without an exception), nothing changed. */
 static int
 try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_held_list_t *kept,
            ot_leftovers_t *leftovers)
@@ -448,6 +449,10 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
         rc = ot_report_fill(p->report, p, take_over);
         undo(p);
         return rc < 0 ? -1 : 1;
+    }
+    if (p->gate != NULL && ot_weigh_admits(p, pickle) <= 0) {
+        undo(p);
+        return -1;
     }
     if (reserve_for_commit(p, leftovers) < 0 || keep_pickle(p->tree, pickle, kept) < 0) {
         free_leftovers(leftovers);
@@ -663,7 +668,8 @@ end_send(const ot_proof_t *p)
 /* With a report: an empty tree, everything else as it was. */
 static ot_tree_t *
 detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
-            ot_share_t share, ot_report_t *report, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+            ot_share_t share, ot_report_t *report, ot_gate_t *gate, ot_receipt_t *receipt,
+            ot_leftovers_t *leftovers)
 {
     ot_tree_t *tree = new_tree(sizeof *tree);
     if (tree == NULL) {
@@ -681,6 +687,7 @@ detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool
     p->root = root;
     p->tree = tree;
     p->report = report;
+    p->gate = gate;
     begin_send(p);
     int rc = detach(p, strict, leftovers);
     end_send(p);
@@ -691,6 +698,7 @@ detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool
     }
     *receipt = p->receipt;
     p->report = NULL;
+    p->gate = NULL;
     keep_proof(interp, p);
     return tree;
 }
@@ -718,7 +726,8 @@ ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, o
     if (kind != NULL && kind->leaf && share == OT_SHARE_NOTHING) {
         return detach_leaf(root, kind, receipt);
     }
-    return detach_tree(interp, root, OT_ROOT_AS_SENT, strict, share, NULL, receipt, leftovers);
+    return detach_tree(interp, root, OT_ROOT_AS_SENT, strict, share, NULL, NULL, receipt,
+                       leftovers);
 }
 
 ot_tree_t *
@@ -733,15 +742,27 @@ ot_tree_t *
 ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
                             bool strict, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
+    return ot_tree_detach_gated(interp, root, rule, strict, OT_SHARE_NOTHING, NULL, receipt,
+                                leftovers);
+}
+
+ot_tree_t *
+ot_tree_detach_gated(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
+                     ot_share_t share, ot_gate_t *gate, ot_receipt_t *receipt,
+                     ot_leftovers_t *leftovers)
+{
     leftovers->len = 0;
     leftovers->items = leftovers->few;
     if (ot_is_process_static(root)) {
         return detach_leaf(root, NULL, receipt);
     }
-    if (ot_report_trace(interp, root, rule, OT_SHARE_NOTHING) < 0) {
+    if ((gate == NULL || !gate->traced) && ot_report_trace(interp, root, rule, share) < 0) {
         return NULL;
     }
-    return detach_tree(interp, root, rule, strict, OT_SHARE_NOTHING, NULL, receipt, leftovers);
+    if (gate != NULL) {
+        gate->traced = true;
+    }
+    return detach_tree(interp, root, rule, strict, share, NULL, gate, receipt, leftovers);
 }
 
 void
@@ -760,7 +781,8 @@ ot_tree_explain(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, 
     ot_receipt_t receipt;
     ot_leftovers_t unused = {0};
     *report = (ot_report_t){0};
-    ot_tree_t *tree = detach_tree(interp, root, rule, false, share, report, &receipt, &unused);
+    ot_tree_t *tree =
+        detach_tree(interp, root, rule, false, share, report, NULL, &receipt, &unused);
     if (tree == NULL) {
         return -1;
     }

@@ -10,10 +10,6 @@
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-/* What class_index has of a type that is no class of the tree: it is to be learnt before the next attempt; or its
- * instances are handles. */
-static const uint32_t STRANGER = UINT32_MAX, HANDLE = UINT32_MAX - 1;
-
 static int
 add_stranger(ot_proof_t *p, PyTypeObject *type)
 {
@@ -31,12 +27,12 @@ is_handle_type(const ot_proof_t *p, const PyTypeObject *type)
     return handles->is_type(handles->home, type);
 }
 
-/* Index of the type's class in the tree, HANDLE, STRANGER if nothing is known of it, or -1. */
+/* Index of the type's class in the tree, OT_HANDLES, OT_STRANGER if nothing is known of it, or -1. */
 static int64_t
 add_class(ot_proof_t *p, PyTypeObject *type)
 {
     if (is_handle_type(p, type)) {
-        return ot_ptrmap_add(&p->class_index, type, HANDLE) < 0 ? -1 : (int64_t)HANDLE;
+        return ot_ptrmap_add(&p->class_index, type, OT_HANDLES) < 0 ? -1 : (int64_t)OT_HANDLES;
     }
     const ot_known_class_t *known = ot_class_known(p->interp->classes, type);
     for (size_t k = 0; known == NULL && k < p->learnt.len; k++) {
@@ -44,7 +40,7 @@ add_class(ot_proof_t *p, PyTypeObject *type)
             known = ot_class_last_known(p->interp->classes, type);
         }
     }
-    uint32_t i = STRANGER;
+    uint32_t i = OT_STRANGER;
     if (known == NULL) {
         if (add_stranger(p, type) < 0) {
             return -1;
@@ -78,7 +74,7 @@ ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
     }
     p->last_type = type;
     p->last_class = (uint32_t)i;
-    p->last_kind = i == STRANGER || i == HANDLE ? NULL : p->tree->classes.items[i].kind;
+    p->last_kind = i == OT_STRANGER || i == OT_HANDLES ? NULL : p->tree->classes.items[i].kind;
     return p->last_kind;
 }
 
@@ -98,7 +94,7 @@ first_verdict(ot_proof_t *p, ot_proof_entry_t *e)
 {
     PyObject *o = e->obj;
     if (e->kind == NULL) { /* looked up just before */
-        return p->last_type == Py_TYPE(o) && p->last_class == HANDLE ? OT_HANDLE : OT_FOREIGN;
+        return p->last_type == Py_TYPE(o) && p->last_class == OT_HANDLES ? OT_HANDLE : OT_FOREIGN;
     }
     if (e->kind == &ot_kind_str && ot_str_interned(o)) {
         return OT_INTERNED;

@@ -81,6 +81,7 @@ typedef struct ot_proof {
     struct ot_proof *older; /* another send under way in this interpreter; NULL: none */
     ot_tree_t *tree;
     ot_report_t *report; /* NULL: the tree is really sent */
+    ot_gate_t *gate;     /* NULL: nobody asks what it weighs */
     ot_receipt_t receipt;
     OT_VEC(ot_proof_entry_t) entries;
     ot_ptrmap_t index; /* object -> entry, for those with several references */
@@ -94,7 +95,7 @@ typedef struct ot_proof {
     PyObject *foreigners; /* list: unknown objects, pickled ones first; NULL until there is one */
     ot_ptrmap_t foreign_index;
     ot_recent_key_t recent_keys[OT_RECENT_KEYS];
-    /* type -> index in tree->classes, or STRANGER or HANDLE (proof.c); and what was looked up last. */
+    /* type -> index in tree->classes, or OT_STRANGER or OT_HANDLES; and what was looked up last. */
     ot_ptrmap_t class_index;
     PyTypeObject *last_type;
     uint32_t last_class;
@@ -105,6 +106,11 @@ typedef struct ot_proof {
     OT_VEC(PyTypeObject *) learnt;
     bool no_memory; /* some type could not be entered: the attempt fails */
 } ot_proof_t;
+
+/* What class_index has of a type that is no class of the tree: it is to be learnt before the next attempt; or its
+ * instances are handles. */
+#define OT_STRANGER UINT32_MAX
+#define OT_HANDLES (UINT32_MAX - 1)
 
 /* Sets MemoryError. Returns -1. */
 static inline int
@@ -132,6 +138,16 @@ ot_proof_kind(ot_proof_t *p, PyObject *o)
         return &ot_kind_tuple;
     }
     return t == p->last_type ? p->last_kind : ot_proof_class_kind(p, t);
+}
+
+/* What ot_proof_kind has said of the type in this proof; NULL also if it was not asked. Runs: -. */
+static inline const ot_kind_t *
+ot_proof_known_kind(const ot_proof_t *p, PyTypeObject *type)
+{
+    const ot_kind_t *kind = ot_kind_static(type);
+    const uint32_t *found = kind == NULL ? ot_ptrmap_get(&p->class_index, type) : NULL;
+    bool is_class = found != NULL && *found != OT_STRANGER && *found != OT_HANDLES;
+    return is_class ? p->tree->classes.items[*found].kind : kind;
 }
 
 /* Notes an instance that the tree will hold, for its class to be changed: a moved one, a shell,

@@ -166,6 +166,18 @@ typedef enum {
     OT_SHARE_CONTAINERS,
 } ot_share_t;
 
+#ifdef OT_FREE_THREADED
+enum { OT_TREES_ARE_WEIGHED = false };
+#else
+enum { OT_TREES_ARE_WEIGHED = true };
+#endif
+
+/* Asked what a message weighs (weigh.h) before anything has changed. */
+typedef struct ot_gate {
+    bool (*admits)(struct ot_gate *self, size_t bytes); /* false: not now. Runs: - */
+    bool traced; /* the tracer was told: it is told once, however often the message is tried */
+} ot_gate_t;
+
 /* What becomes of the root, which the caller has a reference to. */
 typedef enum {
     OT_ROOT_AS_SENT, /* a mutable one is left empty, of immutable ones only a temporary is taken
@@ -198,6 +210,12 @@ ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_roo
 ot_tree_t *ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root,
                                        ot_root_rule_t rule, bool strict, ot_receipt_t *receipt,
                                        ot_leftovers_t *leftovers);
+
+/* Both in one, and the gate is asked (NULL: is not; nor for what every interpreter has). If it does not admit the message: NULL without
+ * an exception, and nothing has changed. */
+ot_tree_t *ot_tree_detach_gated(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                                bool strict, ot_share_t share, ot_gate_t *gate,
+                                ot_receipt_t *receipt, ot_leftovers_t *leftovers);
 
 /* Drops what detach has replaced. Runs: e. */
 void ot_tree_settle(ot_leftovers_t *leftovers);

@@ -57,16 +57,16 @@ async def send(tunnel, cell, strict, timeout):
     if _done >= _IN_A_ROW:
         _done = 0
         await asyncio.sleep(0)
-    receipt = tunnel._send_now(cell, strict)
-    if receipt is not None:
+    receipt = tunnel._send_now(cell, strict, 0)
+    if not isinstance(receipt, int):
         _done += 1
         return receipt
     end = _end(timeout)
     while True:
-        in_time = await _line(tunnel, _Senders).wait(end)
+        in_time = await _line(tunnel, _Senders).wait(end, receipt)
         _done = 0
-        receipt = tunnel._send_now(cell, strict)
-        if receipt is not None:
+        receipt = tunnel._send_now(cell, strict, receipt)
+        if not isinstance(receipt, int):
             return receipt
         if not in_time:
             raise TunnelSendTimeout("the tunnel is full")
@@ -107,13 +107,13 @@ class _Line:
         self._descriptor = None  # the loop watches it
         self._leaving = False  # _leave_if_idle will be called
 
-    async def wait(self, end):
-        """Wait until it is worth another try: True; or until the loop's time is `end`: False."""
+    async def wait(self, end, size=0):
+        """Wait until it is worth another try: True; or until the loop's time is `end`: False. size: what wants a place."""
         timer, woken, waiter = None, False, self._loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters.append((waiter, size))
         try:
             self._watch()
-            if self._is_over():
+            if self._is_over(size):
                 return True
             if end is not None:
                 timer = self._loop.call_at(end, _give_up, waiter)
@@ -122,8 +122,8 @@ class _Line:
         finally:
             if timer is not None:
                 timer.cancel()
-            if not woken and waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if not woken and (waiter, size) in self._waiters:
+                self._waiters.remove((waiter, size))
             if not self._waiters and not self._leaving:
                 self._leave_soon()
 
@@ -137,7 +137,7 @@ class _Line:
         """The loop's, in each turn in which the descriptor can be read from."""
         n = self._count()
         while n > 0 and self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(True)
                 n -= 1
@@ -169,7 +169,7 @@ class _Line:
 class _Receivers(_Line):
     places = False
 
-    def _is_over(self):
+    def _is_over(self, size):
         return False  # the descriptor says so
 
     def _count(self):
@@ -181,13 +181,15 @@ class _Receivers(_Line):
 class _Senders(_Line):
     places = True
 
-    def _is_over(self):
-        return self._tunnel._await_place()
+    def _is_over(self, size):
+        return self._tunnel._await_place(size)
 
     def _count(self):
-        if not self._tunnel._await_place():
+        if not self._waiters or not self._tunnel._await_place(self._waiters[0][1]):
             return 0
-        return len(self._waiters) if self._tunnel.closed else max(1, self._tunnel.maxsize - self._tunnel.qsize())
+        if self._tunnel.closed:
+            return len(self._waiters)
+        return 1 if self._tunnel.maxbytes else max(1, self._tunnel.maxsize - self._tunnel.qsize())
 
 
 def _line(tunnel, kind):

@@ -77,7 +77,7 @@ static ot_channel_result_t
 reserve(round_t *r, unsigned *seed)
 {
     int64_t deadline = some_deadline(seed);
-    (void)ot_channel_await_place(r->ch); /* as event loops do */
+    (void)ot_channel_await_place(r->ch, 0); /* as event loops do */
     if (rand_r(seed) % 2 && ot_channel_watch_place(r->ch, deadline) == OT_WATCH_SEEN) {
         ot_channel_result_t result = ot_channel_reserve(r->ch, OT_DONT_WAIT);
         if (result != OT_CHANNEL_TIMEOUT) {

@@ -71,4 +71,3 @@ def take_by_select(tunnels, results):
             except TunnelClosed:
                 open_ones.remove(tunnel)
     results.send([n for n in numbers if n is not None])
-
