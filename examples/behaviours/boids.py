@@ -2,8 +2,8 @@
 
     python boids.py [STEPS]
 
-In each step a behaviour for each cell looks at the cell and its neighbours, and writes the next step's birds of that cell into
-another box. Two generations of boxes take turns. The order of behaviours is all that keeps the steps apart: nobody waits between
+In each step a behaviour for each cell reads the cell and its neighbours, beside others that read them, and writes the next
+step's birds of that cell into another box. Two generations of boxes take turns. The order of behaviours is all that keeps the steps apart: nobody waits between
 them.
 """
 
@@ -50,10 +50,9 @@ def step(old, new):
     for index in range(SIDE * SIDE):
         places = around(index)
 
-        @objtunnel.when(new[index], [old[i] for i in places])
+        @objtunnel.when(new[index], read=[[old[i] for i in places]])
         def _(cell, seen):
-            cells = [held.value for held in seen]
-            birds = [bird for birds in cells for bird in birds]
+            birds = [tuple(bird) for held in seen for bird in held.value]  # looked at often: objects of our own
             moved = [fly(bird, birds) for bird in birds]
             cell.value = [bird for bird in moved if cell_of(bird[0], bird[1]) == index]
 

@@ -54,15 +54,16 @@ boxes_of(const ot_objects_t *home, PyObject *handles, ot_box_t **few)
     return boxes;
 }
 
-/* schedule(boxes, code, work, strict): boxes is a tuple of different Boxes; code is a _Code or None, and so may work be. A
+/* schedule(boxes, code, work, strict, reads): boxes is a tuple of different Boxes, the last `reads` of them to be read; code is a _Code or None, and so may work be. A
  * list that is given as work is emptied. */
 static PyObject *
 schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)module;
-    if (nargs != 4 || !PyTuple_Check(args[0])) {
+    Py_ssize_t reads = nargs == 5 ? PyLong_AsSsize_t(args[4]) : -1;
+    if (reads < 0 || !PyTuple_Check(args[0]) || reads > PyTuple_GET_SIZE(args[0])) {
         PyErr_SetString(PyExc_TypeError,
-                        "_schedule() takes a tuple of boxes, a _Code, work, and a bool");
+                        "_schedule() takes a tuple of boxes, a _Code, work, a bool and a number");
         return NULL;
     }
     Py_ssize_t n = PyTuple_GET_SIZE(args[0]);
@@ -77,8 +78,8 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     ot_value_t *work =
         boxes == NULL || !works ? NULL : ot_value_new_exclusive(home, args[2], OT_ROOT_TAKEN);
     if (boxes != NULL && !(works && work == NULL)) {
-        result = ot_job_schedule(boxes, (size_t)n, ot_code_ref(ot_code_of(home, args[1])), work,
-                                 args[3] == Py_True);
+        result = ot_job_schedule(boxes, (size_t)n, (size_t)reads,
+                                 ot_code_ref(ot_code_of(home, args[1])), work, args[3] == Py_True);
     }
     if (boxes != few) {
         PyMem_RawFree(boxes);
@@ -413,7 +414,8 @@ crew_take(PyObject *module, PyObject *unused)
 
 static PyMethodDef functions[] = {
     {"_schedule", (PyCFunction)(void (*)(void))schedule, METH_FASTCALL,
-     "_schedule(boxes, code, work, strict): a behaviour on a tuple of different Boxes; the Box of its result."},
+     "_schedule(boxes, code, work, strict, reads): a behaviour on a tuple of different Boxes, the last ones to be read; the "
+     "Box of its result."},
     {"_code_count", code_count, METH_NOARGS, "How many different _Codes are alive in the process."},
     {"_crew_start", crew_start, METH_O,
      "_crew_start(n): the process has n workers for behaviours."},

@@ -7,13 +7,15 @@
 
 static _Atomic uint64_t last_number;
 
-/* It has all of its boxes: where a tree is that cannot travel, there it must run. */
+/* It has all of its boxes: where a tree is that cannot travel, there it must run. What it only reads it could not read there
+ * either. */
 static void
 ready(ot_behaviour_t *b)
 {
     int member = OT_NOT_KEPT;
     for (size_t i = 0; member < 0 && i < b->n; i++) {
-        member = atomic_load(&((ot_box_t *)b->requests[i].cown)->keeper);
+        const ot_request_t *r = &b->requests[i];
+        member = r->reads ? OT_NOT_KEPT : atomic_load(&((ot_box_t *)r->cown)->keeper);
     }
     ot_crew_put(b, member < 0 ? -1 : member);
 }
@@ -49,7 +51,7 @@ is_named_twice(const ot_job_t *job)
 
 /* NULL with an exception. Without references to the boxes. */
 static ot_job_t *
-new_job(ot_box_t *const *boxes, size_t n)
+new_job(ot_box_t *const *boxes, size_t n, size_t reads)
 {
     ot_job_t *job = malloc(sizeof *job + n * (sizeof *job->requests + sizeof *job->places));
     if (job == NULL) {
@@ -58,7 +60,15 @@ new_job(ot_box_t *const *boxes, size_t n)
     }
     job->places = (uint32_t *)(job->requests + n);
     for (size_t i = 0; i < n; i++) {
-        job->requests[i] = (ot_request_t){.cown = &boxes[i]->cown};
+        job->requests[i] = (ot_request_t){.cown = &boxes[i]->cown, .reads = i >= n - reads};
+        if (job->requests[i].reads && boxes[i]->pinned_to >= 0) {
+            PyErr_Format(PyExc_ValueError,
+                         "Box %llu is pinned: its tree is never at rest, so it cannot be named in "
+                         "read=. Name it before that",
+                         (unsigned long long)boxes[i]->cown.lock.head.id);
+            free(job);
+            return NULL;
+        }
     }
     ot_behaviour_init(&job->behaviour, job->requests, n, ready);
     if (is_named_twice(job)) {
@@ -73,9 +83,10 @@ new_job(ot_box_t *const *boxes, size_t n)
 }
 
 ot_box_t *
-ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_code_t *code, ot_value_t *work, bool strict)
+ot_job_schedule(ot_box_t *const *boxes, size_t n, size_t reads, ot_code_t *code, ot_value_t *work,
+                bool strict)
 {
-    ot_job_t *job = new_job(boxes, n);
+    ot_job_t *job = new_job(boxes, n, reads);
     ot_box_t *result = job == NULL ? NULL : ot_box_new(NULL);
     if (result == NULL) {
         ot_code_unref(code);

@@ -23,18 +23,24 @@ typedef struct {
     ot_request_t requests[];
 } ot_job_t;
 
-/* Makes a job and enters it into the queues of its boxes.
+/* Makes a job and enters it into the queues of its boxes, of which it only reads the last `reads` ones.
  * Needs: a crew; an attached thread state. Refs: boxes are borrowed, code and work (NULL: none) are stolen, on failure too.
- * Returns a new reference to the result; NULL with MemoryError, or ValueError if a box is named twice: then nothing is
+ * Returns a new reference to the result; NULL with MemoryError, or ValueError if a box is named twice, or one that is pinned is to be read: then nothing is
  * scheduled. */
-ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, ot_code_t *code, ot_value_t *work,
-                          bool strict);
+ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, size_t reads, ot_code_t *code,
+                          ot_value_t *work, bool strict);
 
-/* The i-th box as it was named. */
+/* The i-th box as it was named; whether it is only read. */
 static inline ot_box_t *
 ot_job_box(const ot_job_t *job, size_t i)
 {
     return (ot_box_t *)job->requests[job->places[i]].cown;
+}
+
+static inline bool
+ot_job_reads(const ot_job_t *job, size_t i)
+{
+    return job->requests[job->places[i]].reads;
 }
 
 /* Frees all of its boxes, and the result, which has its content or failure. Nothing is left of the job.

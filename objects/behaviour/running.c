@@ -1,10 +1,11 @@
 /* running.c: the Python types Held and _core._Running: a behaviour in the worker that runs it.
  *
  * A Held is what a behaviour's function gets for each of its boxes. The tree moves into the worker's interpreter when
- * `value` is first asked for, and goes back when the behaviour ends.
+ * `value` is first asked for, and goes back when the behaviour ends. Of a box that is only read the tree stays at rest, and
+ * `value` is a view of it.
  *
  * Main invariant: a Running has its job until it is ended, and is ended whatever happens: by run(), by end(), or when it
- * dies. A Held has a tree exactly while `out` is not NULL; then its box has no content.
+ * dies. A Held has a tree exactly while `out` is not NULL; then its box has no content, unless it is only read.
  * Threading: the GIL of the worker's interpreter. Other threads of the interpreter may use a Held meanwhile.
  */
 #include "objects/behaviour/behaviour_type.h"
@@ -30,8 +31,9 @@ typedef struct {
     PyObject_HEAD
     running_t *running; /* owned */
     ot_box_t *box;      /* borrowed from the job, while the Running has it */
-    PyObject *out;      /* owned: the tree */
+    PyObject *out;      /* owned: the tree, or a view of it */
     uint64_t id;        /* the box's */
+    bool reads;         /* the tree stays where it is */
     bool is_new;        /* `out` never came out of a box: it was assigned */
     bool
         was_kept; /* it could not travel when it was taken out, which its behaviour is not to blame for */
@@ -76,6 +78,12 @@ load(held_t *held)
     if (check_open(held) < 0) {
         return -1;
     }
+    if (held->out == NULL && held->reads) {
+        held->busy = true;
+        held->out = ot_box_read(held->running->home, held->box, (PyObject *)held);
+        held->busy = false;
+        return held->out == NULL ? -1 : 0;
+    }
     if (held->out == NULL) {
         ot_objects_t *home = held->running->home;
         held->was_kept = held->box->stuck;
@@ -108,11 +116,18 @@ held_set_value(PyObject *self, PyObject *tree, void *unused)
         PyErr_SetString(PyExc_AttributeError, "a box always has a tree: assign None");
         return -1;
     }
+    if (held->reads) {
+        PyErr_Format(PyExc_TypeError,
+                     "%R is named in read=: name its box before that to put another tree into it",
+                     self);
+        return -1;
+    }
     if (check_open(held) < 0 || (atomic_load(&held->box->keeper) >= 0 && load(held) < 0)) {
         return -1;
     }
     ot_value_t *content = held->box->content;
     PyObject *old = held->out;
+    ot_box_end_reading(held->box);
     held->box->content = NULL;
     held->out = Py_NewRef(tree);
     held->is_new = true;
@@ -120,6 +135,20 @@ held_set_value(PyObject *self, PyObject *tree, void *unused)
     ot_value_unref(content);
     Py_XDECREF(old);
     return 0;
+}
+
+static PyObject *
+held_copy(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    held_t *held = as_held(self);
+    if (!held->reads) {
+        return PyErr_Format(PyExc_TypeError,
+                            "%R: copy() is for boxes that are named in read=; this one's tree is "
+                            "yours, copy what you need of it",
+                            self);
+    }
+    return check_open(held) < 0 ? NULL : ot_box_copy(held->running->home, held->box, self);
 }
 
 static PyObject *
@@ -173,11 +202,19 @@ held_dealloc(PyObject *self)
 
 static PyGetSetDef held_getset[] = {
     {"value", held_value, held_set_value,
-     "The live tree; it moves here when it is first asked for. Assign another one to put that into the box.\n\n"
+     "The live tree; it moves here when it is first asked for. Assign another one to put that into the box.\n"
+     "Of a box that is named in read= a frozen view of the tree.\n\n"
      "Raises what the behaviour raised whose result the box is; LockAbandonedError if the tree is lost.",
      NULL},
     {"box", held_box, NULL, "The Box.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef held_methods[] = {
+    {"copy", held_copy, METH_NOARGS,
+     "copy($self)\n--\n\nAn equal tree of your own, of a box that is named in read=. Nothing that you change in it goes\n"
+     "back into the box."},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot held_slots[] = {
@@ -186,6 +223,7 @@ static PyType_Slot held_slots[] = {
     {Py_tp_traverse, held_traverse},
     {Py_tp_clear, held_clear},
     {Py_tp_repr, held_repr},
+    {Py_tp_methods, held_methods},
     {Py_tp_getset, held_getset},
     {0, NULL},
 };
@@ -204,6 +242,7 @@ new_held(running_t *running, size_t i)
         held->running = (running_t *)Py_NewRef((PyObject *)running);
         held->box = ot_job_box(running->job, i);
         held->id = held->box->cown.lock.head.id;
+        held->reads = ot_job_reads(running->job, i);
     }
     return (PyObject *)held;
 }
@@ -300,16 +339,18 @@ static __thread unsigned in_a_row;
 static bool
 goes_on_here(const ot_job_t *job, const held_t *held, int member)
 {
-    const ot_behaviour_t *next = ot_cown_next(&held->box->cown);
+    bool reads, others;
+    const ot_behaviour_t *next = ot_cown_next(&held->box->cown, &reads);
     size_t given = 0;
-    for (size_t i = 0; next != NULL && i < job->behaviour.n; i++) {
-        given += ot_cown_next(job->requests[i].cown) == next;
+    for (size_t i = 0; next != NULL && !reads && i < job->behaviour.n; i++) {
+        given += ot_cown_next(job->requests[i].cown, &others) == next;
     }
-    if (next == NULL || atomic_load(&next->missing) != given) {
+    if (next == NULL || reads || atomic_load(&next->missing) != given) {
         return false;
     }
     for (size_t i = 0; i < next->n; i++) {
-        int keeper = atomic_load(&((ot_box_t *)next->requests[i].cown)->keeper);
+        const ot_request_t *r = &next->requests[i];
+        int keeper = r->reads ? OT_NOT_KEPT : atomic_load(&((ot_box_t *)r->cown)->keeper);
         if (keeper >= 0 && keeper != member) {
             return false;
         }
@@ -425,6 +466,10 @@ put_all_back(running_t *running)
     for (Py_ssize_t i = 0; running->handles != NULL && i < PyTuple_GET_SIZE(running->handles);
          i++) {
         held_t *held = as_held(PyTuple_GET_ITEM(running->handles, i));
+        if (held->reads) {
+            Py_CLEAR(held->out); /* before the box is free: a view would cost the next one a copy */
+            continue;
+        }
         take_what_stayed(held);
         unsigned stayed = held->box->stayed;
         if (held->out != NULL && put_back(held) < 0) {

@@ -355,6 +355,11 @@ box_repr(PyObject *self)
 {
     ot_lock_state_t state = ot_lock_state(&box_of(self)->cown.lock);
     unsigned long long id = ot_as_handle(self)->shared->id;
+    size_t readers = ot_cown_readers(&box_of(self)->cown);
+    if (readers > 0) {
+        return PyUnicode_FromFormat("<objtunnel.Box %llu, read by %zu behaviour%s>", id, readers,
+                                    readers == 1 ? "" : "s");
+    }
     if (state.depth == 0 || state.interp < 0) {
         return PyUnicode_FromFormat("<objtunnel.Box %llu, %s>", id,
                                     state.depth == 0 ? "free" : "held by a behaviour");

@@ -8,7 +8,8 @@
  * taken the tree out. A keeper owns a reference to the box, unless the tree is pinned: then it ends with
  * the box. A keeper may also keep the tree of a box that is not free, for the
  * behaviour that has it and that runs there next.
- * Threading: all but `keeper` is its holder's, under the cown. No Python here but through objects/core/value.h.
+ * Threading: all but `keeper` is its holder's, under the cown. Several that read it at once write nothing but what is made
+ * under `reading`. No Python here but through objects/core/value.h.
  */
 #ifndef OT_OBJECTS_BOX_H
 #define OT_OBJECTS_BOX_H
@@ -23,7 +24,11 @@ typedef struct {
     ot_value_t *content; /* owned, exclusive (value.h) */
     ot_value_t *failure; /* owned: what objtunnel._failures.unpack makes the exception of */
     char *report;        /* owned: what is said of a failure that nobody opens */
-    bool opened;         /* somebody was told of the failure */
+    atomic_bool opened;  /* somebody was told of the failure */
+    /* What readers of the content see: owned by the box, and made by the first one that asks, under `reading`. NULL if
+     * there is no content. */
+    struct ot_frozen *_Atomic region;
+    ot_lock_t *_Atomic reading; /* owned; NULL: nobody has read yet */
     atomic_int
         keeper;      /* a worker's index: the tree stays there; else OT_NOT_KEPT, OT_KEEPER_GONE */
     PyObject *kept;  /* owned by the keeper's interpreter, and touched by its thread only */
@@ -69,6 +74,9 @@ ot_value_t *ot_box_leave(ot_objects_t *home, PyObject *tree);
  * or -1. `who` is named in messages. Runs: e. */
 PyObject *ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member);
 
+/* What is said when there is no content to take or to read. Sets an exception, returns NULL. Arguments as of ot_box_take. */
+PyObject *ot_box_raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who);
+
 /* For who has the box and has taken the tree, if there was one. Refs: steals. */
 void ot_box_set(ot_box_t *box, ot_value_t *content);
 
@@ -92,6 +100,20 @@ void ot_box_keeper_ends(int member);
 
 /* Has each failure that nobody has opened told now: the process ends. */
 void ot_box_report_all(void);
+
+/* ---- reading (reading.c) ----------------------------------------------------------------------- */
+
+/* For a behaviour that has the box, alone or beside other readers: a frozen view of the tree, or an object of the caller's own
+ * if that is constant. The first one that asks after the tree was changed makes it readable, without a copy unless it has
+ * dates and the like; the others share that. NULL with an exception: ot_box_take's, or TypeError: it cannot be frozen. Runs: e. */
+PyObject *ot_box_read(ot_objects_t *home, ot_box_t *box, PyObject *who);
+
+/* The same: an equal tree of the caller's own. */
+PyObject *ot_box_copy(ot_objects_t *home, ot_box_t *box, PyObject *who);
+
+/* For who has the box alone, before the content is taken or dropped: what readers saw is gone, but for the views that
+ * somebody has kept. */
+void ot_box_end_reading(ot_box_t *box);
 
 /* ---- behaviours -------------------------------------------------------------------------------- */
 

@@ -119,6 +119,10 @@ box_free(ot_shared_t *self)
     } else if (box->kept != NULL) {
         leave_stray(box->pinned_to, box->kept);
     }
+    ot_box_end_reading(box);
+    if (box->reading != NULL) {
+        ot_shared_unref(&((ot_lock_t *)box->reading)->head);
+    }
     ot_value_unref(box->content);
     ot_value_unref(box->failure);
     free(box->report);
@@ -209,7 +213,7 @@ ot_box_clear_failure(ot_box_t *box)
 void
 ot_box_set(ot_box_t *box, ot_value_t *content)
 {
-    OT_CHECK(OT_MUST(box->content == NULL && box->kept == NULL));
+    OT_CHECK(OT_MUST(box->content == NULL && box->kept == NULL && box->region == NULL));
     ot_box_clear_failure(box);
     box->content = content;
     atomic_store(&box->keeper, OT_NOT_KEPT);
@@ -284,9 +288,14 @@ raise_failure(ot_objects_t *home, ot_box_t *box)
     }
 }
 
-static PyObject *
-raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who, int keeper)
+PyObject *
+ot_box_raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who)
 {
+    int keeper = atomic_load(&box->keeper);
+    if (box->failure != NULL) {
+        raise_failure(home, box);
+        return NULL;
+    }
     if (keeper >= 0 && !box->kept_alive) {
         return PyErr_Format(PyExc_RuntimeError,
                             "the tree of %R is pinned to interpreter %lld: only behaviours on this "
@@ -312,15 +321,14 @@ ot_box_take(ot_objects_t *home, ot_box_t *box, PyObject *who, int member)
     PyObject *out = NULL;
     int keeper = atomic_load(&box->keeper);
     if (box->content != NULL) {
+        ot_box_end_reading(box);
         out = ot_value_take(home, box->content);
         box->content = out == NULL ? box->content : NULL;
-    } else if (box->failure != NULL) {
-        raise_failure(home, box);
-    } else if (keeper >= 0 &&
+    } else if (box->failure == NULL && keeper >= 0 &&
                (keeper == member || (!box->kept_alive && box->pinned_to == home->interp_id))) {
         out = unkeep(box);
     } else {
-        raise_absent(home, box, who, keeper);
+        ot_box_raise_absent(home, box, who);
     }
     return out;
 }

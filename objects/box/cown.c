@@ -1,7 +1,7 @@
 /* cown.c: see cown.h.
  *
  * Main invariant: that of ot_cown_t. Whoever makes a cown free hands it on before it lets go of the guard: to the
- * behaviour that is first in the queue, or by waking the thread that is.
+ * behaviour that is first in the queue, with all readers behind it if it reads, or by waking the thread that is first.
  */
 #include "objects/box/cown.h"
 
@@ -18,6 +18,7 @@ ot_cown_check_locked(const ot_cown_t *cown)
     for (const ot_request_t *r = cown->first; r != NULL; before = r, r = r->next) {
         OT_MUST(r->prev == before && r->cown == cown);
         OT_MUST(r->behaviour == NULL || r->behaviour->missing > 0);
+        OT_MUST(r->behaviour != NULL || !r->reads);
         behaviours += r->behaviour != NULL;
     }
     OT_MUST(cown->last == before && cown->behaviours == behaviours);
@@ -25,6 +26,8 @@ ot_cown_check_locked(const ot_cown_t *cown)
     const ot_request_t *first = cown->first;
     OT_MUST(cown->lock.depth == 1 || first == NULL ||
             (first->behaviour == NULL && first->sleeper.first == NULL));
+    OT_MUST(cown->readers == 0 || (cown->lock.depth == 1 && cown->lock.thread == OT_NO_THREAD));
+    OT_MUST(cown->readers == 0 || first == NULL || !first->reads);
 }
 
 static void
@@ -71,6 +74,19 @@ take_locked(ot_cown_t *cown, uint64_t thread, int64_t interp)
     cown->lock.depth = 1;
 }
 
+static bool
+can_have_locked(const ot_cown_t *cown, bool reads)
+{
+    return cown->lock.depth == 0 || (reads && cown->readers > 0);
+}
+
+static void
+give_locked(ot_cown_t *cown, bool reads)
+{
+    take_locked(cown, OT_NO_THREAD, -1);
+    cown->readers += reads;
+}
+
 /* One cown less is missing. Whether none is. The last one to come acquires what the others have released: what was done
  * with each of the cowns happens before `ready`. */
 static bool
@@ -79,31 +95,52 @@ has_all(ot_behaviour_t *b)
     return atomic_fetch_sub_explicit(&b->missing, 1, memory_order_acq_rel) == 1;
 }
 
-/* The cown is free: to whom it goes. The behaviour that has all with it, whose `ready` the caller calls without the
- * guard; or NULL. */
-static ot_behaviour_t *
-hand_on_locked(ot_cown_t *cown)
+/* Behaviours that have all, in the order in which they stood in the queue, linked by next. */
+typedef struct {
+    ot_behaviour_t *first, **end;
+} complete_t;
+
+#define NONE_COMPLETE(list)                                                                        \
+    {                                                                                              \
+        NULL, &(list).first                                                                        \
+    }
+
+/* The cown is free, or others may join its readers: to whom it goes. Whose `ready` the caller must call, without the guard,
+ * is appended to *complete. */
+static void
+hand_on_locked(ot_cown_t *cown, complete_t *complete)
 {
-    ot_request_t *r = cown->first;
-    if (r == NULL) {
-        return NULL;
+    ot_request_t *r;
+    while ((r = cown->first) != NULL && can_have_locked(cown, r->reads)) {
+        if (r->behaviour == NULL) {
+            ot_wake_one_locked(&r->sleeper, 1); /* nothing to do if it was woken before */
+            return;
+        }
+        remove_locked(r);
+        give_locked(cown, r->reads);
+        if (has_all(r->behaviour)) {
+            r->behaviour->next = NULL;
+            *complete->end = r->behaviour;
+            complete->end = &r->behaviour->next;
+        }
     }
-    if (r->behaviour == NULL) {
-        ot_wake_one_locked(&r->sleeper, 1); /* nothing to do if it was woken before */
-        return NULL;
+}
+
+/* Each may be gone once it was told. */
+static void
+tell_all(const complete_t *complete)
+{
+    for (ot_behaviour_t *b = complete->first, *next; b != NULL; b = next) {
+        next = b->next;
+        b->ready(b);
     }
-    remove_locked(r);
-    take_locked(cown, OT_NO_THREAD, -1);
-    return has_all(r->behaviour) ? r->behaviour : NULL;
 }
 
 static void
-unlock_and_tell(ot_cown_t *cown, ot_behaviour_t *complete)
+unlock_and_tell(ot_cown_t *cown, const complete_t *complete)
 {
     unlock_guard(cown);
-    if (complete != NULL) {
-        complete->ready(complete);
-    }
+    tell_all(complete);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -112,7 +149,7 @@ void
 ot_cown_init(ot_cown_t *cown, const ot_shared_kind_t *kind, bool held)
 {
     cown->first = cown->last = NULL;
-    cown->behaviours = 0;
+    cown->behaviours = cown->readers = 0;
     if (held) {
         take_locked(cown, OT_NO_THREAD, -1);
     }
@@ -133,7 +170,7 @@ ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage)
     ot_lock_fork(self, stage);
     if (stage == OT_AFTER_FORK_IN_CHILD) {
         cown->first = cown->last = NULL;
-        cown->behaviours = 0;
+        cown->behaviours = cown->readers = 0;
         if (cown->lock.abandoned) {
             cown->lock.abandoned = false;
             cown->lock.depth = 0;
@@ -145,8 +182,7 @@ ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage)
 
 /* Waits in the queue. *complete: as hand_on_locked has it. */
 static ot_sync_result_t
-wait_locked(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience,
-            ot_behaviour_t **complete)
+wait_locked(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience, complete_t *complete)
 {
     ot_request_t r = {.cown = cown};
     ot_sync_result_t result = OT_SYNC_BROKEN; /* undecided */
@@ -168,8 +204,8 @@ wait_locked(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience,
     remove_locked(&r);
     if (result == OT_SYNC_OK) {
         take_locked(cown, ot_thread_token(), interp);
-    } else if (cown->lock.depth == 0) {
-        *complete = hand_on_locked(cown);
+    } else {
+        hand_on_locked(cown, complete); /* readers behind it may join those before it */
     }
     return result;
 }
@@ -178,7 +214,7 @@ ot_sync_result_t
 ot_cown_acquire(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience)
 {
     ot_sync_result_t result = OT_SYNC_OK;
-    ot_behaviour_t *complete = NULL;
+    complete_t complete = NONE_COMPLETE(complete);
     lock_guard(cown);
     if (cown->lock.depth == 0 && cown->behaviours == 0) {
         take_locked(cown, ot_thread_token(), interp);
@@ -187,27 +223,42 @@ ot_cown_acquire(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience)
     } else {
         result = wait_locked(cown, interp, patience, &complete);
     }
-    unlock_and_tell(cown, complete);
+    unlock_and_tell(cown, &complete);
     return result;
 }
 
 void
 ot_cown_release(ot_cown_t *cown)
 {
+    complete_t complete = NONE_COMPLETE(complete);
     lock_guard(cown);
     OT_CHECK(OT_MUST(cown->lock.depth == 1));
-    cown->lock.depth = 0;
-    ot_behaviour_t *complete = hand_on_locked(cown);
-    unlock_and_tell(cown, complete);
+    cown->readers -= cown->readers > 0;
+    if (cown->readers == 0) {
+        cown->lock.depth = 0;
+        hand_on_locked(cown, &complete);
+    }
+    unlock_and_tell(cown, &complete);
 }
 
 ot_behaviour_t *
-ot_cown_next(ot_cown_t *cown)
+ot_cown_next(ot_cown_t *cown, bool *reads)
 {
     lock_guard(cown);
-    ot_behaviour_t *next = cown->first == NULL ? NULL : cown->first->behaviour;
+    const ot_request_t *first = cown->readers > 1 ? NULL : cown->first;
+    ot_behaviour_t *next = first == NULL ? NULL : first->behaviour;
+    *reads = first != NULL && first->reads;
     unlock_guard(cown);
     return next;
+}
+
+size_t
+ot_cown_readers(ot_cown_t *cown)
+{
+    lock_guard(cown);
+    size_t readers = cown->readers;
+    unlock_guard(cown);
+    return readers;
 }
 
 void
@@ -221,7 +272,7 @@ ot_cown_run_by(ot_cown_t *cown, int64_t interp)
 /* Behaviours that are complete by it are told once the registry's lock is free. */
 typedef struct {
     int64_t interp;
-    ot_behaviour_t *complete; /* linked by next */
+    complete_t complete;
 } abandoned_t;
 
 static void
@@ -232,11 +283,7 @@ abandon(ot_shared_t *self, void *arg)
     lock_guard(cown);
     if (cown->lock.depth == 1 && cown->lock.interp == found->interp) {
         cown->lock.depth = 0;
-        ot_behaviour_t *b = hand_on_locked(cown);
-        if (b != NULL) {
-            b->next = found->complete;
-            found->complete = b;
-        }
+        hand_on_locked(cown, &found->complete);
     }
     unlock_guard(cown);
 }
@@ -244,12 +291,9 @@ abandon(ot_shared_t *self, void *arg)
 void
 ot_cowns_abandon(const ot_shared_kind_t *kind, int64_t interp)
 {
-    abandoned_t found = {interp, NULL};
+    abandoned_t found = {interp, NONE_COMPLETE(found.complete)};
     ot_shared_visit(kind, abandon, &found);
-    for (ot_behaviour_t *b = found.complete, *next; b != NULL; b = next) {
-        next = b->next;
-        b->ready(b);
-    }
+    tell_all(&found.complete);
 }
 
 /* ---- behaviours ------------------------------------------------------------------------------ */
@@ -316,8 +360,8 @@ ot_behaviour_enqueue(ot_behaviour_t *self)
     }
     for (size_t i = 0; i < n; i++) {
         ot_cown_t *cown = self->requests[i].cown;
-        if (cown->lock.depth == 0 && cown->first == NULL) {
-            take_locked(cown, OT_NO_THREAD, -1);
+        if (cown->first == NULL && can_have_locked(cown, self->requests[i].reads)) {
+            give_locked(cown, self->requests[i].reads);
             had++;
         } else {
             append_locked(&self->requests[i]);
@@ -335,16 +379,14 @@ bool
 ot_behaviour_withdraw(ot_behaviour_t *self)
 {
     ot_cown_t *cown = self->requests[0].cown;
-    ot_behaviour_t *complete = NULL;
+    complete_t complete = NONE_COMPLETE(complete);
     OT_CHECK(OT_MUST(self->n == 1));
     lock_guard(cown);
     bool queued = atomic_load(&self->missing) > 0;
     if (queued) {
         remove_locked(&self->requests[0]);
-        if (cown->lock.depth == 0) {
-            complete = hand_on_locked(cown);
-        }
+        hand_on_locked(cown, &complete);
     }
-    unlock_and_tell(cown, complete);
+    unlock_and_tell(cown, &complete);
     return queued;
 }

@@ -1,4 +1,4 @@
-/* cown.h: what one at a time may have, and the queue of those who want it: threads and behaviours.
+/* cown.h: what one at a time may have, or several that only read, and the queue of those who want it: threads and behaviours.
  *
  * Purpose: a Box's lock. A thread asks for one cown and sleeps until it has it. A behaviour asks for several at once and
  * never sleeps: whoever frees the last of them is told, and sees to it that the behaviour runs. "Cown" is the word of
@@ -8,9 +8,11 @@
  * order in each queue that both are in. That is why no circle of waiting behaviours can come about. No Python; who waits
  * holds no GIL.
  *
- * The order. A request comes after all that were in its queue before it. So if one call of ot_behaviour_enqueue or
- * ot_cown_acquire happens before another one, in one thread or by way of anything that orders threads, and both ask for a
- * cown, then the first one has it first. Between threads alone a newcomer may overtake a thread that is waking up, which
+ * The order. A request comes after all that were in its queue before it, but that requests to read which stand next to each
+ * other have the cown together: a reader joins those that have it exactly if nobody stands in the queue. So if one call of
+ * ot_behaviour_enqueue or ot_cown_acquire happens before another one, in one thread or by way of anything that orders
+ * threads, and both ask for a cown, not both to read, then the first one has it first, and has released it when the second
+ * one gets it. Nobody waits for readers that came later. Between threads alone a newcomer may overtake a thread that is waking up, which
  * nothing can tell from another order of their calls.
  *
  * Ruled out: the list of the paper, where who enters swaps a tail pointer and spins until those before it have entered all
@@ -33,16 +35,19 @@ typedef struct ot_request {
     struct ot_request *next, *prev;
     ot_cown_t *cown;           /* the caller's reference */
     ot_behaviour_t *behaviour; /* NULL: a thread's, which lives on its stack */
+    bool reads;                /* a behaviour's, which is content to have it beside other readers */
     ot_waitlist_t sleeper;     /* a thread's: itself, while it has not been woken */
 } ot_request_t;
 
 /* Invariants (under the guard): `behaviours` counts those in the queue. Held exactly while lock.depth is 1; free: the
- * queue is empty, or its first is a thread that was woken and is on its way. lock.abandoned is never set, and nobody waits
- * in lock.waiters. */
+ * queue is empty, or its first is a thread that was woken and is on its way. While `readers` is not 0 that many behaviours
+ * have it, all to read, and the queue is empty or its first does not read. lock.abandoned is never set, and nobody waits in
+ * lock.waiters. */
 struct ot_cown {
     ot_lock_t lock; /* first; its guard guards all */
     ot_request_t *first, *last;
     size_t behaviours;
+    size_t readers;
 };
 
 /* Who holds a cown for a behaviour that no thread runs yet: nobody's token. */
@@ -72,12 +77,15 @@ void ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage);
 /* For a thread of interpreter `interp`: OK, TIMEOUT or INTERRUPTED (patience gave up). */
 ot_sync_result_t ot_cown_acquire(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience);
 
-/* For whoever has it, a thread or a behaviour. May call a behaviour's `ready`. */
+/* For whoever has it, a thread or a behaviour. May call the `ready` of behaviours. */
 void ot_cown_release(ot_cown_t *cown);
 
-/* The behaviour that gets the cown once its holder, the caller, releases it; NULL: a thread does, or nobody. It stays so, if the
- * behaviour misses none but the caller's. */
-ot_behaviour_t *ot_cown_next(ot_cown_t *cown);
+/* The behaviour that gets the cown once its holder, the caller, releases it, maybe beside others (*reads); NULL: a thread
+ * does, or nobody, or there are more readers. It stays so, if the behaviour misses none but the caller's. */
+ot_behaviour_t *ot_cown_next(ot_cown_t *cown, bool *reads);
+
+/* How many read it now. */
+size_t ot_cown_readers(ot_cown_t *cown);
 
 /* Says which thread has a behaviour's cown, for who asks. */
 void ot_cown_run_by(ot_cown_t *cown, int64_t interp);
@@ -85,7 +93,7 @@ void ot_cown_run_by(ot_cown_t *cown, int64_t interp);
 /* The interpreter has ended: what its threads hold is free. */
 void ot_cowns_abandon(const ot_shared_kind_t *kind, int64_t interp);
 
-/* requests: n of them, whose cowns are set and differ; they are sorted. */
+/* requests: n of them, whose cowns are set and differ, and `reads`; they are sorted. */
 void ot_behaviour_init(ot_behaviour_t *self, ot_request_t *requests, size_t n,
                        void (*ready)(ot_behaviour_t *self));
 

@@ -526,6 +526,13 @@ ot_crew_finish_begin(void)
 void
 ot_crew_finish_end(void)
 {
+    if (finishes && kept && atomic_load(&self->bound_length) > 0) {
+        /* What is bound to this member comes first: the other one need not wait for it. */
+        ot_member_t *idle = claim_idle(the_crew);
+        if (idle != NULL) {
+            wake(idle);
+        }
+    }
     finishes = false;
 }
 

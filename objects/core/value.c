@@ -329,8 +329,8 @@ open_to_all(ot_value_t *v, ot_lock_t *lock)
     if (opaque != NULL && ot_rest_suits(opaque->tree)) {
         struct ot_rest *rest = ot_rest_new(opaque->tree);
         if (rest != NULL) {
-            v->form = OT_VALUE_TREE;
             v->u.rest = rest;
+            __atomic_store_n(&v->form, OT_VALUE_TREE, __ATOMIC_RELAXED); /* see ot_value_is_tree */
             PyMem_RawFree(opaque);
             opaque = NULL;
         } else {
@@ -342,6 +342,27 @@ open_to_all(ot_value_t *v, ot_lock_t *lock)
     } else {
         ot_shared_unref(&lock->head);
     }
+}
+
+int
+ot_value_open(ot_value_t *v)
+{
+    if (v->form != OT_VALUE_OPAQUE || v->u.opaque->lock != NULL) {
+        return 0;
+    }
+    ot_lock_t *lock = ot_lock_new(&ot_lock_kind);
+    if (lock == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    open_to_all(v, lock);
+    return 0;
+}
+
+bool
+ot_value_is_tree(const ot_value_t *v)
+{
+    return __atomic_load_n(&v->form, __ATOMIC_RELAXED) >= OT_VALUE_TREE;
 }
 
 ot_value_t *

@@ -66,6 +66,13 @@ ot_value_t *ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObjec
  * caller's to choose. Otherwise as ot_value_new; on failure a root that was to be emptied is not. */
 ot_value_t *ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule);
 
+/* An exclusive one may be copied from now on, for who is alone with it. 0, or -1 with MemoryError. */
+int ot_value_open(ot_value_t *v);
+
+/* Whether it holds a tree, which is at rest, and not one object or something that is no object at all. Also while another
+ * thread opens it. */
+bool ot_value_is_tree(const ot_value_t *v);
+
 /* The same, strict or not, as Tunnel.send has it. *receipt counts what was moved, copied and pickled; nothing for what needs no
  * tree (numbers, strs, handles). */
 ot_value_t *ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool strict,

@@ -17,7 +17,7 @@
 
 #include "objects/core/value.h"
 
-typedef struct {
+typedef struct ot_frozen {
     ot_shared_t head;
     ot_value_t *content; /* owned: a LEAF or a TREE without placeholders */
     uint64_t secret;     /* of this region: proves that an address in a pickle is one of ours */
@@ -114,6 +114,15 @@ bool ot_frozen_next(PyObject *node, ot_frozen_at_t *at, PyObject **key, PyObject
 /* Elements of a list, tuple, dict, set or bytes; and the bytes of the latter. */
 Py_ssize_t ot_frozen_length(PyObject *node);
 const char *ot_frozen_data(PyObject *node);
+
+/* A region that shows what v holds: v itself, which is not changed while the region lives, or an equal tree of constants
+ * where v has dates and the like. Its first reference. NULL: nothing is shown, *same is an object of the caller's own; or
+ * that is NULL too, with an exception: it cannot be frozen.
+ * Refs: takes a reference to v of its own. Needs: that v may be copied. Runs: e. */
+ot_frozen_t *ot_frozen_new(ot_objects_t *home, ot_value_t *v, PyObject **same);
+
+/* A view of the whole. Refs: takes a reference to the region of its own. */
+PyObject *ot_frozen_show(ot_objects_t *home, ot_frozen_t *region);
 
 int ot_frozen_types_traverse(ot_frozen_types_t *types, visitproc visit, void *arg);
 void ot_frozen_types_free(ot_frozen_types_t *types);

@@ -205,24 +205,26 @@ has_views(const ot_value_t *v)
     return root != NULL && ot_frozen_type_of(root) != OT_FROZEN_TYPES;
 }
 
-/* Refs: steals content, also on failure. */
-static PyObject *
-new_region(ot_objects_t *home, ot_value_t *content)
+/* NULL with an exception. Refs: steals content, also on failure. */
+static ot_frozen_t *
+new_region(ot_value_t *content)
 {
     ot_frozen_t *region = calloc(1, sizeof *region);
     if (region == NULL) {
         ot_value_unref(content);
-        return PyErr_NoMemory();
+        PyErr_NoMemory();
+        return NULL;
     }
     region->content = content;
     if (getrandom(&region->secret, sizeof region->secret, 0) != (ssize_t)sizeof region->secret) {
         ot_value_unref(content);
         free(region);
-        return PyErr_SetFromErrno(PyExc_OSError);
+        PyErr_SetFromErrno(PyExc_OSError);
+        return NULL;
     }
     OT_CHECK(region->digest = ot_tree_digest(root_in(content)));
     ot_shared_init(&region->head, &ot_frozen_kind);
-    return make(home, &region->head, NULL);
+    return region;
 }
 
 /* The value of an equal tree that has constants (tunnel/constant.h) where this one has dates, Decimals and the like.
@@ -281,13 +283,39 @@ freeze(PyObject *module, PyObject *tree)
         }
     }
     if (has_views(v)) {
-        return new_region(home, v);
+        ot_frozen_t *region = new_region(v);
+        return region == NULL ? NULL : make(home, &region->head, NULL);
     }
     PyObject *same = ot_value_take(home, v); /* a number, a str: is constant anyway */
     if (same == NULL) {
         ot_value_unref(v);
     }
     return same;
+}
+
+ot_frozen_t *
+ot_frozen_new(ot_objects_t *home, ot_value_t *v, PyObject **same)
+{
+    *same = NULL;
+    if (can_be_frozen(v) && has_views(v)) {
+        ot_value_ref(v);
+        return new_region(v);
+    }
+    PyObject *copy = ot_value_copy(home, v);
+    if (copy == NULL || can_be_frozen(v)) {
+        *same = copy; /* a number, a str: is constant anyway */
+        return NULL;
+    }
+    ot_value_t *constants = with_constants(home, copy, same);
+    Py_DECREF(copy);
+    return constants == NULL ? NULL : new_region(constants);
+}
+
+PyObject *
+ot_frozen_show(ot_objects_t *home, ot_frozen_t *region)
+{
+    ot_shared_ref(&region->head);
+    return make(home, &region->head, NULL);
 }
 
 /* ---- the types -------------------------------------------------------------------------------- */

@@ -36,19 +36,24 @@ _AGAIN = 0.2  # seconds between two interrupts of a behaviour that is to end
 
 # ---- when ---------------------------------------------------------------------------------------
 
-def when(*boxes, strict=False):
-    """Schedule the function below once all the boxes are free: @when(a, b, [c, d]).
+def when(*boxes, read=(), strict=False):
+    """Schedule the function below once all the boxes are free: @when(a, b, [c, d], read=[e, f]).
 
     boxes: Boxes, and lists or tuples of Boxes. The function gets a Held for each, in the same shape; `held.value` is the
     live tree, which moves into the interpreter that runs the function and back when it ends. A box that is named twice has
     one Held. Without boxes it is a task.
+
+    read: a Box, or a list or tuple of what may stand in `boxes`; their Helds are the function's last parameters. Their trees stay
+    where they are: `held.value` is a frozen view (a FrozenDict, say), as freeze() has it, and `held.copy()` a tree of your own.
+    Behaviours that read a box run at the same time, after those that were scheduled before on it and before later ones that do
+    not only read it. A box that also stands in `boxes` is not only read.
 
     What stands for the function afterwards is a Box for its result. Acquiring that waits for this one result only, and
     raises what the function raised. Two behaviours that share a box run in the order in which they were scheduled, as far
     as there is one. All boxes are acquired in one step, so behaviours cannot deadlock.
 
     The function's cells, defaults and keyword defaults are sent as they are now. Raises TypeError, naming the variable,
-    for what cannot be sent.
+    for what cannot be sent; ValueError if a pinned box is to be read.
 
     strict=True: the result raises SharedReferenceError if something of a tree had to be copied on its way back, because
     the function left a reference to it behind.
@@ -58,40 +63,48 @@ def when(*boxes, strict=False):
     ... def _(account):
     ...     account.value["balance"] += 10
     """
-    named, shape = _arrange(boxes)
+    named, shape, reads = _arrange(boxes, read)
 
     def schedule(fn):
-        return _schedule(fn, named, shape, strict)
+        return _schedule(fn, named, shape, strict, reads)
 
     return schedule
 
 
-def _arrange(parameters):
-    """(different boxes, shape): a shape says which of the boxes each parameter is; None: one each, in this order."""
-    for parameter in parameters:
-        if type(parameter) is not Box:
-            break
-    else:
-        if len(parameters) < 2 or len(set(parameters)) == len(parameters):
-            return parameters, None
+def _arrange(parameters, read):
+    """(different boxes, shape, how many of the boxes, the last ones, are only read): a shape says which of the boxes each
+    parameter is; None: one each, in this order."""
+    if not read and type(read) in (tuple, list):
+        for parameter in parameters:
+            if type(parameter) is not Box:
+                break
+        else:
+            if len(parameters) < 2 or len(set(parameters)) == len(parameters):
+                return parameters, None, 0
+    if type(read) is Box:
+        read = (read,)
+    elif type(read) not in (list, tuple):
+        raise TypeError(f"read= takes a box, or a list or tuple of boxes, not {type(read).__name__!r}")
     places = {}
-    shape = []
-    for i, parameter in enumerate(parameters, 1):
-        if type(parameter) is Box:
-            shape.append(places.setdefault(parameter, len(places)))
-            continue
-        if type(parameter) not in (list, tuple):
-            raise TypeError(f"when() takes boxes, and lists or tuples of boxes: parameter {i} is "
-                            f"{type(parameter).__name__!r}")
-        for box in parameter:
-            if type(box) is not Box:
-                raise TypeError(f"when() takes boxes, and lists or tuples of boxes: parameter {i} has "
-                                f"{type(box).__name__!r} in it")
-        shape.append(type(parameter)([places.setdefault(box, len(places)) for box in parameter]))
-    return tuple(places), shape
+    shape = [_place(parameter, places, "when() takes boxes", f"parameter {i}") for i, parameter in enumerate(parameters, 1)]
+    written = len(places)
+    shape += [_place(parameter, places, "read= takes boxes", f"item {i}") for i, parameter in enumerate(read)]
+    return tuple(places), shape, len(places) - written
 
 
-def _schedule(fn, boxes, shape, strict):
+def _place(parameter, places, rule, which):
+    """Which of the boxes it is, or a list or tuple of that."""
+    if type(parameter) is Box:
+        return places.setdefault(parameter, len(places))
+    if type(parameter) not in (list, tuple):
+        raise TypeError(f"{rule}, and lists or tuples of boxes: {which} is {type(parameter).__name__!r}")
+    for box in parameter:
+        if type(box) is not Box:
+            raise TypeError(f"{rule}, and lists or tuples of boxes: {which} has {type(box).__name__!r} in it")
+    return type(parameter)([places.setdefault(box, len(places)) for box in parameter])
+
+
+def _schedule(fn, boxes, shape, strict, reads):
     if _main.is_running():
         raise RuntimeError("a behaviour is being scheduled while the script is run for another interpreter, which needs its "
                            "names: put it under  if __name__ == '__main__':")
@@ -99,9 +112,9 @@ def _schedule(fn, boxes, shape, strict):
         start()
     code, own = _describe(fn)
     if shape is None and own is None:
-        return _core._schedule(boxes, code, None, strict)
+        return _core._schedule(boxes, code, None, strict, reads)
     try:
-        return _core._schedule(boxes, code, [shape, own], strict)
+        return _core._schedule(boxes, code, [shape, own], strict, reads)
     except TypeError as error:
         _name_variable(error, fn)
         raise

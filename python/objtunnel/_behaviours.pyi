@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from objtunnel._core import Box
 
@@ -12,7 +12,9 @@ def pin(tree: _R) -> Box[_R]: ...
 def pump(timeout: float | None = 0) -> int: ...
 def pump_fileno() -> int: ...
 def wait(timeout: float | None = None) -> None: ...
-def when(*boxes: Box[Any] | list[Box[Any]] | tuple[Box[Any], ...],
+_Parameter: TypeAlias = Box[Any] | list[Box[Any]] | tuple[Box[Any], ...]
+
+def when(*boxes: _Parameter, read: Box[Any] | list[_Parameter] | tuple[_Parameter, ...] = (),
          strict: bool = False) -> Callable[[Callable[..., _R]], Box[_R]]: ...
 
 class BehaviourStatistics(NamedTuple):

@@ -316,6 +316,7 @@ class Held(Generic[_T]):
     value: _T
     @property
     def box(self) -> Box[_T]: ...
+    def copy(self) -> _T: ...
 
 _FK = TypeVar("_FK", default=Any)
 _FV = TypeVar("_FV", covariant=True, default=Any)

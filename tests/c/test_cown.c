@@ -125,6 +125,51 @@ Test(cown, one_that_is_held_from_the_beginning_goes_to_the_first_that_asks)
     drop(cown);
 }
 
+/* ---- readers ----------------------------------------------------------------------------------- */
+
+static void
+enqueue_reader(act_t *act, ot_cown_t *a)
+{
+    *act = (act_t){.requests = {{.cown = a, .reads = true}}};
+    ot_behaviour_init(&act->behaviour, act->requests, 1, is_ready);
+    ot_behaviour_enqueue(&act->behaviour);
+}
+
+Test(cown, readers_have_it_together_and_a_writer_alone)
+{
+    ot_cown_t *a = new_cown();
+    act_t readers[4], writer, last;
+    bool reads;
+    enqueue_reader(&readers[0], a);
+    enqueue_reader(&readers[1], a);
+    cr_assert(readers[0].ready == 1 && readers[1].ready == 1);
+    cr_assert_eq(ot_cown_readers(a), 2);
+    enqueue(&writer, a, NULL, is_ready);
+    enqueue_reader(&readers[2], a);
+    enqueue_reader(&readers[3], a);
+    enqueue(&last, a, NULL, is_ready);
+    cr_assert(writer.ready == 0 && readers[2].ready == 0, "who came later waits for the writer");
+    cr_assert_eq(ot_cown_acquire(a, 1, &now), OT_SYNC_TIMEOUT);
+    cr_assert_null(ot_cown_next(a, &reads), "there is another reader");
+    ot_cown_release(a);
+    cr_assert_eq(writer.ready, 0);
+    cr_assert_eq(ot_cown_next(a, &reads), &writer.behaviour);
+    cr_assert_not(reads);
+    ot_cown_release(a);
+    cr_assert_eq(writer.ready, 1);
+    cr_assert_eq(ot_cown_next(a, &reads), &readers[2].behaviour);
+    cr_assert(reads);
+    ot_cown_release(a);
+    cr_assert(readers[2].ready == 1 && readers[3].ready == 1, "both at once");
+    ot_cown_release(a);
+    cr_assert_eq(last.ready, 0);
+    ot_cown_release(a);
+    cr_assert_eq(last.ready, 1);
+    ot_cown_release(a);
+    cr_assert_eq(ot_cown_readers(a) + queued(a), 0);
+    drop(a);
+}
+
 /* ---- threads ----------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -190,6 +235,23 @@ Test(cown, a_thread_whose_time_is_over_leaves_the_middle_of_the_queue, .timeout 
     cr_assert_eq(queued(a), 1);
     ot_cown_release(a);
     cr_assert_eq(act.ready, 1);
+    ot_cown_release(a);
+    drop(a);
+}
+
+Test(cown, readers_behind_a_thread_whose_time_is_over_join_those_before_it, .timeout = 30)
+{
+    ot_cown_t *a = new_cown();
+    act_t first, second;
+    enqueue_reader(&first, a);
+    asker_t asker = {a, {.deadline = test_deadline(MILLISECONDS(30))}, OT_SYNC_BROKEN, NULL};
+    pthread_t thread = test_thread(ask, &asker);
+    test_wait_until(is_queued, &asker);
+    enqueue_reader(&second, a);
+    test_join(thread);
+    cr_assert_eq(asker.result, OT_SYNC_TIMEOUT);
+    cr_assert_eq(second.ready, 1);
+    ot_cown_release(a);
     ot_cown_release(a);
     drop(a);
 }

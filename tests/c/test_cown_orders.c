@@ -6,7 +6,7 @@
  * after the other, each from the beginning. Two threads get all orders with at most six preemptions, more threads all with
  * at most two, by which most faults of this kind are found (Musuvathi and Qadeer, 2007).
  *
- * What is checked in each: no cown is had twice; each behaviour runs once, after those that it must follow; nobody waits for
+ * What is checked in each: no cown is had twice, but by readers; each behaviour runs once, after those that it must follow; nobody waits for
  * ever; the queues' invariants, at each change.
  */
 #include "support.h"
@@ -189,6 +189,7 @@ model_wake(ot_waitlist_t *list, int outcome)
 #define ot_cown_acquire model_cown_acquire
 #define ot_cown_release model_cown_release
 #define ot_cown_next model_cown_next
+#define ot_cown_readers model_cown_readers
 #define ot_cown_run_by model_cown_run_by
 #define ot_cowns_abandon model_cowns_abandon
 #define ot_behaviour_init model_behaviour_init
@@ -207,7 +208,10 @@ typedef struct {
 } act_t;
 
 static ot_cown_t cowns[MAX_COWNS];
-static int had[MAX_COWNS]; /* by how many */
+enum { WRITER = 100 };
+
+static int had[MAX_COWNS]; /* by how many readers, or WRITER */
+static int most_readers;   /* of one cown at once, in any execution */
 static act_t acts[MAX_BEHAVIOURS];
 static size_t n_acts, n_ran;
 static ot_behaviour_t *ready_list;
@@ -231,23 +235,39 @@ is_ready(ot_behaviour_t *b)
     ready_list = b;
 }
 
+/* The last `reads` of them are only read. */
 static void
-schedule(size_t index, int after, size_t n, const size_t *which)
+schedule_reading(size_t index, int after, size_t n, const size_t *which, size_t reads)
 {
     act_t *act = &acts[index];
     act->after = after;
     for (size_t i = 0; i < n; i++) {
-        act->requests[i] = (ot_request_t){.cown = &cowns[which[i]]};
+        act->requests[i] = (ot_request_t){.cown = &cowns[which[i]], .reads = i >= n - reads};
     }
     ot_behaviour_init(&act->behaviour, act->requests, n, is_ready);
     ot_behaviour_enqueue(&act->behaviour);
 }
 
 static void
+schedule(size_t index, int after, size_t n, const size_t *which)
+{
+    schedule_reading(index, after, n, which, 0);
+}
+
+static void
 have(ot_cown_t *cown, int change)
 {
-    had[cown - cowns] += change;
-    CHECK(had[cown - cowns] == 0 || had[cown - cowns] == 1);
+    int *by = &had[cown - cowns];
+    *by += change;
+    CHECK(*by == WRITER || (*by >= 0 && *by <= MAX_BEHAVIOURS));
+    most_readers = *by<WRITER && * by> most_readers ? *by : most_readers;
+}
+
+/* What a behaviour adds to `had`. */
+static int
+weight(const ot_request_t *r)
+{
+    return r->reads ? 1 : WRITER;
 }
 
 static void
@@ -255,13 +275,13 @@ run(act_t *act)
 {
     size_t n = act->behaviour.n;
     for (size_t i = 0; i < n; i++) {
-        have(act->requests[i].cown, 1);
+        have(act->requests[i].cown, weight(&act->requests[i]));
     }
     CHECK(act->after < 0 || acts[act->after].ran == 1);
     step();
     act->ran++;
     for (size_t i = 0; i < n; i++) {
-        have(act->requests[i].cown, -1);
+        have(act->requests[i].cown, -weight(&act->requests[i]));
         ot_cown_release(act->requests[i].cown);
     }
     n_ran++;
@@ -290,10 +310,10 @@ acquire(size_t which, bool patient, int after)
     const ot_patience_t patience = {.deadline = patient ? OT_FOREVER : 1};
     ot_sync_result_t result = ot_cown_acquire(&cowns[which], 1, &patience);
     if (result == OT_SYNC_OK) {
-        have(&cowns[which], 1);
+        have(&cowns[which], WRITER);
         CHECK(after < 0 || acts[after].ran == 1);
         step();
-        have(&cowns[which], -1);
+        have(&cowns[which], -WRITER);
         ot_cown_release(&cowns[which]);
     } else {
         CHECK(!patient && (result == OT_SYNC_TIMEOUT || result == OT_SYNC_INTERRUPTED));
@@ -346,7 +366,7 @@ execute_once(void)
         CHECK(acts[i].ran == 1);
     }
     for (size_t i = 0; i < MAX_COWNS; i++) {
-        CHECK(cowns[i].lock.depth == 0 && cowns[i].first == NULL &&
+        CHECK(cowns[i].lock.depth == 0 && cowns[i].first == NULL && cowns[i].readers == 0 &&
               !is_locked(&cowns[i].lock.guard));
         ot_cown_check_locked(&cowns[i]);
     }
@@ -362,6 +382,7 @@ explore(const program_t *p)
     n_acts = p->behaviours;
     max_preemptions = p->preemptions;
     n_choices = 0;
+    most_readers = 0;
     for (size_t i = 0; i < n_fibers; i++) {
         fibers[i].stack = malloc(STACK);
     }
@@ -505,4 +526,95 @@ Test(cown_orders, behaviours_and_impatient_threads_overlap, .timeout = 120)
 {
     const program_t p = {3, 2, 2, {takes_a_and_b, takes_b_and_a, acquires_a_impatiently}};
     cr_assert_gt(explore(&p), 1000);
+}
+
+/* ---- readers --------------------------------------------------------------------------------------- */
+
+static void
+writes_then_reads_a(void)
+{
+    schedule(0, -1, 1, (size_t[]){0});
+    schedule_reading(1, 0, 1, (size_t[]){0}, 1);
+}
+
+static void
+reads_then_writes_a(void)
+{
+    schedule_reading(2, -1, 1, (size_t[]){0}, 1);
+    schedule(3, 2, 1, (size_t[]){0});
+}
+
+Test(cown_orders, readers_come_after_the_writers_before_them_and_before_those_after_them,
+     .timeout = 120)
+{
+    const program_t p = {2, 4, 4, {writes_then_reads_a, reads_then_writes_a}};
+    cr_assert_gt(explore(&p), 1000);
+    cr_assert_eq(most_readers, 2, "readers of two threads are there at once");
+}
+
+static void
+reads_a_and_b(void)
+{
+    schedule_reading(0, -1, 2, (size_t[]){0, 1}, 2);
+}
+
+static void
+reads_b_and_a(void)
+{
+    schedule_reading(1, -1, 2, (size_t[]){1, 0}, 2);
+}
+
+static void
+writes_a_and_reads_b(void)
+{
+    schedule_reading(2, -1, 2, (size_t[]){0, 1}, 1);
+}
+
+static void
+writes_b_and_reads_a(void)
+{
+    schedule_reading(3, -1, 2, (size_t[]){1, 0}, 1);
+}
+
+Test(cown_orders, readers_and_writers_of_two_cowns_in_opposite_orders, .timeout = 120)
+{
+    const program_t p = {
+        4, 4, 2, {reads_a_and_b, reads_b_and_a, writes_a_and_reads_b, writes_b_and_reads_a}};
+    cr_assert_gt(explore(&p), 1000);
+    cr_assert_eq(most_readers, 2, "those that write the other cown exclude each other");
+}
+
+static void
+reads_a(void)
+{
+    schedule_reading(0, -1, 1, (size_t[]){0}, 1);
+}
+
+static void
+reads_a_too(void)
+{
+    schedule_reading(1, -1, 1, (size_t[]){0}, 1);
+}
+
+Test(cown_orders, a_thread_that_gives_up_between_readers_leaves_them_together, .timeout = 120)
+{
+    const program_t p = {4, 2, 2, {reads_a, acquires_a_impatiently, reads_a_too, only_works}};
+    cr_assert_gt(explore(&p), 1000);
+    cr_assert_eq(most_readers, 2);
+}
+
+static void
+reads_then_acquires_a(void)
+{
+    schedule_reading(0, -1, 1, (size_t[]){0}, 1);
+    schedule_reading(1, -1, 1, (size_t[]){0}, 1);
+    acquire(0, true, 1);
+    CHECK(acts[0].ran == 1);
+}
+
+Test(cown_orders, a_thread_comes_after_the_readers_that_it_has_scheduled, .timeout = 120)
+{
+    const program_t p = {3, 2, 2, {reads_then_acquires_a, acquires_a, only_works}};
+    cr_assert_gt(explore(&p), 1000);
+    cr_assert_eq(most_readers, 2);
 }

@@ -16,12 +16,4 @@ def test_program(run_script, source, printed):
 
 
 def test_the_page_has_its_programs():
-    assert len(PROGRAMS) == 3 and PAGE.count("```python") == 4
-
-
-def test_what_is_not_there_yet_raises():
-    import objtunnel
-
-    for option in ("read",):
-        with pytest.raises(TypeError, match=option):
-            objtunnel.when(objtunnel.Box(1), **{option: True})
+    assert len(PROGRAMS) == 4 and PAGE.count("```python") == 5

@@ -1,11 +1,11 @@
 // TSAN-SOURCES: runtime/park.c runtime/spin.c runtime/waitlist.c runtime/awaited.c runtime/shared.c objects/sync/lock.c objects/box/cown.c runtime/bell.c objects/box/crew.c
 /* behaviour_stress.c: cowns, behaviours and the crew under ThreadSanitizer, without Python.
  *
- * Threads schedule behaviours on random cowns, each behaviour may schedule another one, and threads with impatience of every
- * kind acquire single cowns meanwhile. What a cown guards is written without atomics, so that two who have it at once are a
- * race.
- * Main invariants: money is conserved; each thread's behaviours on a cown run in the order in which it has scheduled them;
- * all are done in the end.
+ * Threads schedule behaviours on random cowns, some of which they only read, each behaviour may schedule another one, and
+ * threads with impatience of every kind acquire single cowns meanwhile. What a cown guards is written without atomics, so
+ * that two who have it at once are a race, unless both read.
+ * Main invariants: money is conserved; each thread's behaviours on a cown run in the order in which it has scheduled them,
+ * those that write it and those that read it; readers do have a cown together; all are done in the end.
  *
  * environment: THREADS (4), SECONDS (3), SEED (the clock)
  */
@@ -22,6 +22,7 @@ enum { MAX_THREADS = 64, COWNS = 12, WORKERS = 3, TURNS = 400, MOST = 3 };
 typedef struct {
     ot_cown_t cown; /* first */
     long money;
+    atomic_int readers;
     unsigned long
         last[MAX_THREADS + WORKERS]; /* the newest behaviour of each thread that it has seen */
 } account_t;
@@ -41,6 +42,7 @@ typedef struct {
 } actor_t;
 
 static account_t *accounts[COWNS];
+static atomic_ulong together; /* readers that were not alone */
 
 static void
 check(bool good, const char *what)
@@ -80,7 +82,8 @@ schedule(actor_t *me)
     size_t n = 1 + (size_t)rand_r(&me->seed) % MOST, first = (size_t)rand_r(&me->seed) % COWNS;
     size_t distance = 1 + (size_t)rand_r(&me->seed) % (COWNS / MOST);
     for (size_t i = 0; i < n; i++) {
-        act->requests[i] = (ot_request_t){.cown = &accounts[(first + i * distance) % COWNS]->cown};
+        act->requests[i] = (ot_request_t){.cown = &accounts[(first + i * distance) % COWNS]->cown,
+                                          .reads = rand_r(&me->seed) % 3 == 0};
     }
     act->author = me->index;
     act->number = ++me->number;
@@ -90,15 +93,48 @@ schedule(actor_t *me)
 }
 
 static void
+write_account(account_t *account, const act_t *act, long amount)
+{
+    check(account->readers == 0, "a writer has it beside readers");
+    check(account->last[act->author] < act->number, "a behaviour overtook another one");
+    account->last[act->author] = act->number;
+    account->money += amount;
+}
+
+/* The loop makes it likely that somebody comes meanwhile. */
+static void
+read_account(account_t *account, const act_t *act)
+{
+    if (atomic_fetch_add(&account->readers, 1) > 0) {
+        atomic_fetch_add(&together, 1);
+    }
+    long money = account->money;
+    for (int i = 0; i < 200; i++) {
+        check(account->last[act->author] < act->number, "a reader was overtaken by a writer");
+        check(account->money == money, "somebody writes while others read");
+    }
+    atomic_fetch_sub(&account->readers, 1);
+}
+
+static void
 run(actor_t *me, act_t *act)
 {
     size_t n = act->behaviour.n;
-    long amount = rand_r(&me->seed) % 10;
+    long amount = rand_r(&me->seed) % 10, spent = 0;
+    account_t *payer = NULL;
     for (size_t i = 0; i < n; i++) {
         account_t *account = (account_t *)act->requests[i].cown;
-        check(account->last[act->author] < act->number, "a behaviour overtook another one");
-        account->last[act->author] = act->number;
-        account->money += i == 0 ? -amount * (long)(n - 1) : amount;
+        if (act->requests[i].reads) {
+            read_account(account, act);
+        } else if (payer == NULL) {
+            payer = account;
+        } else {
+            write_account(account, act, amount);
+            spent += amount;
+        }
+    }
+    if (payer != NULL) {
+        write_account(payer, act, -spent);
     }
     if (rand_r(&me->seed) % 4 == 0) {
         schedule(me);
@@ -177,6 +213,7 @@ main(void)
         check(ot_crew_wait(&for_ever, -1) == OT_SYNC_OK, "waiting failed");
     } while (ot_clock_now() < end);
     ot_crew_counts_t counts = ot_crew_counts();
+    check(together > 0, "readers never had a cown together");
     check(counts.done == counts.scheduled && counts.running == 0, "the counts are wrong");
     ot_crew_stop();
     for (size_t i = MAX_THREADS; i < MAX_THREADS + WORKERS; i++) {
@@ -189,6 +226,7 @@ main(void)
     }
     check(sum == 100 * COWNS, "money was lost or made");
     check(ot_shared_count() == 0, "a cown is left");
-    printf("behaviour_stress: %llu behaviours, seed %ld\n", (unsigned long long)counts.done, seed);
+    printf("behaviour_stress: %llu behaviours, %lu readers beside others, seed %ld\n",
+           (unsigned long long)counts.done, (unsigned long)together, seed);
     return 0;
 }
