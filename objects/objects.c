@@ -46,8 +46,10 @@ ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
     Py_VISIT(home->held);
     Py_VISIT(home->running);
     Py_VISIT(home->code);
+    Py_VISIT(home->scheduler);
     Py_VISIT(home->live_object);
-    return ot_frozen_types_traverse(home->frozen, visit, arg);
+    int rc = ot_code_caches_traverse(home, visit, arg);
+    return rc != 0 ? rc : ot_frozen_types_traverse(home->frozen, visit, arg);
 }
 
 void
@@ -61,6 +63,8 @@ ot_objects_clear(ot_objects_t *home)
     Py_CLEAR(home->held);
     Py_CLEAR(home->running);
     Py_CLEAR(home->code);
+    Py_CLEAR(home->scheduler);
+    ot_code_caches_free(home);
     Py_CLEAR(home->live_object);
     ot_handles_end(home);
     ot_frozen_types_free(home->frozen);

@@ -5,7 +5,8 @@ from statistics import median
 # case -> how many times bocpy's rate
 RATES = {"empty": 2, "rows_10": 5, "rows_1000": 500, "rows_1000_moved": 30, "rows_100000": 30}
 EMPTY_SECONDS = 3e-6
-RING_SHARE = 0.95  # of the parallel control
+PARALLEL = ("ring", "readers")
+SHARE = 0.95  # of the parallel control
 
 
 def each(case, way):
@@ -30,11 +31,12 @@ def figures(record):
         if memory.get("objtunnel") and memory.get("bocpy"):
             ours, peer = median(memory["objtunnel"]), median(memory["bocpy"])
             found.append(("waiting, bytes each", ours, f"less than {peer:.0f}", ours < peer))
-    if "ring" in cases and cases["ring"]["control"]:
-        two, one = each(cases["ring"], "objtunnel"), each(cases["ring"], "objtunnel, one worker")
-        if two and one:
-            share = median(one) / median(two) / median(cases["ring"]["control"])
-            found.append(("ring, share of the control", share, f"at least {RING_SHARE}", share >= RING_SHARE))
+    for name in PARALLEL:
+        case = cases.get(name, {"samples": {}, "control": []})
+        two, one = each(case, "objtunnel"), each(case, "objtunnel, one worker")
+        if two and one and case["control"]:
+            share = median(one) / median(two) / median(case["control"])
+            found.append((f"{name}, share of the control", share, f"at least {SHARE}", share >= SHARE))
     return found
 
 

@@ -23,7 +23,8 @@ SUBJECT = Path(__file__).with_name("subject.py")
 OURS, PEER = "from objtunnel import Box as Cown, start, wait, when", "from bocpy import Cown, start, wait, when"
 # name -> behaviours of ours, of bocpy's
 CASES = {"empty": (20_000, 5_000), "rows_10": (10_000, 2_000), "rows_1000": (2_000, 100), "rows_1000_moved": (1_000, 100), "rows_100000": (40, 4),
-         "waiting": (100_000, 100_000), "ring": (100, 100)}
+         "waiting": (100_000, 100_000), "ring": (100, 100), "readers": (400, None)}
+PARALLEL = ("ring", "readers")  # with one worker beside, and the control
 
 
 def main():
@@ -61,10 +62,11 @@ def run(options, names):
 
 
 def measure(name, programs, repeat, workers, smoke, control):
-    """{way: [what the subject told, of each repetition]}, by turns; for rings one worker beside, and the control."""
-    ways = [(way, workers) for way in programs]
-    if name == "ring":
-        ways += [(way, 1) for way in programs]
+    """{way: [what the subject told, of each repetition]}, by turns; for what is parallel one worker beside, and the control."""
+    able = [way for way in programs if CASES[name][way == "bocpy"] is not None]
+    ways = [(way, workers) for way in able]
+    if name in PARALLEL:
+        ways += [(way, 1) for way in able]
     samples = {(f"{way}, one worker" if n == 1 and workers > 1 else way): [] for way, n in ways}
     controls = []
     for _ in range(repeat):
@@ -72,7 +74,7 @@ def measure(name, programs, repeat, workers, smoke, control):
             count = CASES[name][way == "bocpy"] // (20 if smoke else 1) or 1
             told = subject(programs[way], name, count, n)
             samples[label].append({**told, "n": count} if told is not None else None)
-        if name == "ring":
+        if name in PARALLEL:
             controls.append(control.sample())
         ways.reverse()
         samples = dict(reversed(samples.items()))

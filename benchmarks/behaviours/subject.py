@@ -107,6 +107,26 @@ def ring(n):
         print('{"seconds": %r}' % (time.perf_counter() - begin), flush=True)
 
 
+def readers(n):
+    """Each looks at a row of one tree, and computes for about a millisecond; one after each 50 changes the tree."""
+    box = Cown(make_rows(1000))
+    begin = time.perf_counter()
+    for i in range(n):
+        if i % 51 == 50:
+            @when(box)
+            def _(box):
+                box.value[3]["id"] += 1
+        else:
+            @when(read=box)
+            def _(box):
+                box.value[3]["id"] + sum(k * k for k in range(10_000))
+
+    @when(box)
+    def _(box, begin=begin):
+        import time
+        print('{"seconds": %r}' % (time.perf_counter() - begin), flush=True)
+
+
 def main(case, n, workers):
     start(workers)
 
@@ -118,7 +138,8 @@ def main(case, n, workers):
     if case in ROWS:
         rows(n, ROWS[case])
     else:
-        {"empty": empty, "rows_1000_moved": moved, "waiting": waiting, "ring": ring}[case](n)
+        {"empty": empty, "rows_1000_moved": moved, "waiting": waiting, "ring": ring,
+         "readers": readers}[case](n)
     wait()
 
 

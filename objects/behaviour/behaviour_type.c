@@ -78,8 +78,9 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     ot_value_t *work =
         boxes == NULL || !works ? NULL : ot_value_new_exclusive(home, args[2], OT_ROOT_TAKEN);
     if (boxes != NULL && !(works && work == NULL)) {
-        result = ot_job_schedule(boxes, (size_t)n, (size_t)reads,
-                                 ot_code_ref(ot_code_of(home, args[1])), work, args[3] == Py_True);
+        result =
+            ot_job_schedule(boxes, (size_t)n, (size_t)reads, ot_code_ref(ot_code_of(home, args[1])),
+                            NULL, work, args[3] == Py_True);
     }
     if (boxes != few) {
         PyMem_RawFree(boxes);
@@ -448,5 +449,7 @@ static PyMethodDef functions[] = {
 int
 ot_behaviour_functions_add(ot_objects_t *home)
 {
-    return ot_code_type_add(home) < 0 ? -1 : PyModule_AddFunctions(home->module, functions);
+    return ot_code_type_add(home) < 0 || ot_scheduler_type_add(home) < 0
+               ? -1
+               : PyModule_AddFunctions(home->module, functions);
 }

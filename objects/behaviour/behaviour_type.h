@@ -13,5 +13,6 @@ PyObject *ot_running_steal(ot_objects_t *home, ot_job_t *job);
 /* Each adds its part to the module; 0 or -1 with an exception set. */
 int ot_running_types_add(ot_objects_t *home);
 int ot_behaviour_functions_add(ot_objects_t *home);
+int ot_scheduler_type_add(ot_objects_t *home);
 
 #endif

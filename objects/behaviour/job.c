@@ -83,18 +83,20 @@ new_job(ot_box_t *const *boxes, size_t n, size_t reads)
 }
 
 ot_box_t *
-ot_job_schedule(ot_box_t *const *boxes, size_t n, size_t reads, ot_code_t *code, ot_value_t *work,
-                bool strict)
+ot_job_schedule(ot_box_t *const *boxes, size_t n, size_t reads, ot_code_t *code, ot_own_t *own,
+                ot_value_t *work, bool strict)
 {
     ot_job_t *job = new_job(boxes, n, reads);
     ot_box_t *result = job == NULL ? NULL : ot_box_new(NULL);
     if (result == NULL) {
         ot_code_unref(code);
+        ot_own_free(own);
         ot_value_unref(work);
         free(job);
         return NULL;
     }
     job->code = code;
+    job->own = own;
     job->work = work;
     job->strict = strict;
     job->result = result;
@@ -126,6 +128,7 @@ ot_job_end(ot_job_t *job)
     }
     ot_shared_unref(&job->result->cown.lock.head);
     ot_code_unref(job->code);
+    ot_own_free(job->own);
     ot_value_unref(job->work);
     free(job);
     ot_crew_count_done(); /* last: who waits for the end finds nothing half freed */

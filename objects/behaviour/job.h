@@ -9,6 +9,7 @@
 #define OT_OBJECTS_JOB_H
 
 #include "objects/behaviour/code.h"
+#include "objects/behaviour/own.h"
 #include "objects/box/crew.h"
 #include "objects/box/box.h"
 
@@ -16,19 +17,20 @@ typedef struct {
     ot_behaviour_t behaviour; /* first; its requests are ours */
     uint64_t number;          /* 1, 2, ... in the process */
     ot_code_t *code;          /* owned; NULL: the work says it all */
-    ot_value_t *work;         /* owned; NULL: there is none, or it was taken out */
-    ot_box_t *result;         /* owned; held by the behaviour until it ends */
-    bool strict;              /* what would be copied on its way back is an error */
-    uint32_t *places;         /* the i-th box as it was named is that of requests[places[i]] */
+    ot_own_t *own;    /* owned; what the code's function has; NULL: nothing, or `work` has it */
+    ot_value_t *work; /* owned; NULL: there is none, or it was taken out */
+    ot_box_t *result; /* owned; held by the behaviour until it ends */
+    bool strict;      /* what would be copied on its way back is an error */
+    uint32_t *places; /* the i-th box as it was named is that of requests[places[i]] */
     ot_request_t requests[];
 } ot_job_t;
 
 /* Makes a job and enters it into the queues of its boxes, of which it only reads the last `reads` ones.
- * Needs: a crew; an attached thread state. Refs: boxes are borrowed, code and work (NULL: none) are stolen, on failure too.
+ * Needs: a crew; an attached thread state. Refs: boxes are borrowed, code, own and work (NULL: none) are stolen, on failure too.
  * Returns a new reference to the result; NULL with MemoryError, or ValueError if a box is named twice, or one that is pinned is to be read: then nothing is
  * scheduled. */
 ot_box_t *ot_job_schedule(ot_box_t *const *boxes, size_t n, size_t reads, ot_code_t *code,
-                          ot_value_t *work, bool strict);
+                          ot_own_t *own, ot_value_t *work, bool strict);
 
 /* The i-th box as it was named; whether it is only read. */
 static inline ot_box_t *

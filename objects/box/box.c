@@ -113,6 +113,7 @@ acquire_pumping(PyObject *self, int host, int64_t deadline)
     ot_cown_t *cown = &box_of(self)->cown;
     ticket_t ticket = {.request = {.cown = cown}, .host = host};
     ot_behaviour_init(&ticket.behaviour, &ticket.request, 1, ticket_ready);
+    ticket.behaviour.is_thread = true;
     ot_behaviour_enqueue(&ticket.behaviour);
     ot_sync_result_t result;
     do {

@@ -247,6 +247,7 @@ ot_cown_next(ot_cown_t *cown, bool *reads)
     lock_guard(cown);
     const ot_request_t *first = cown->readers > 1 ? NULL : cown->first;
     ot_behaviour_t *next = first == NULL ? NULL : first->behaviour;
+    next = next == NULL || next->is_thread ? NULL : next;
     *reads = first != NULL && first->reads;
     unlock_guard(cown);
     return next;
@@ -312,6 +313,7 @@ ot_behaviour_init(ot_behaviour_t *self, ot_request_t *requests, size_t n,
 {
     self->next = NULL;
     self->n = n;
+    self->is_thread = false;
     self->requests = requests;
     self->ready = ready;
     if (n > 1) {

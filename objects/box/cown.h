@@ -59,6 +59,8 @@ struct ot_behaviour {
     ot_behaviour_t *next; /* its owner's, once it has all */
     atomic_size_t missing;
     size_t n;
+    bool
+        is_thread; /* a thread waits for it to be ready, and has the cowns then; set before it is enqueued */
     ot_request_t *requests; /* in the order of the cowns' ids, none twice */
     /* It has all of its cowns now. Called once, without a lock, by whatever thread freed the last one, or by the one that
      * enqueues it. Must not wait. */

@@ -43,12 +43,13 @@ typedef struct ot_objects {
         PyTypeObject *type;
         const ot_handle_extra_t *extra; /* NULL: nothing */
     } types[OT_MAX_HANDLE_TYPES];
-    PyObject *lock_abandoned;            /* an exception class */
-    struct ot_frozen_types *frozen;      /* owned: raw memory (frozen_type.c) */
-    PyTypeObject *checkout;              /* no handle: a LockingDict's */
-    PyTypeObject *held, *running, *code; /* no handles: a behaviour's */
-    PyTypeObject *live_object;           /* a struct sequence (live.c) */
-    PyTypeObject *box;                   /* borrowed from types[] */
+    PyObject *lock_abandoned;                        /* an exception class */
+    struct ot_frozen_types *frozen;                  /* owned: raw memory (frozen_type.c) */
+    PyTypeObject *checkout;                          /* no handle: a LockingDict's */
+    PyTypeObject *held, *running, *code, *scheduler; /* no handles: a behaviour's */
+    struct ot_code_caches *codes;                    /* owned: raw memory (code.c) */
+    PyTypeObject *live_object;                       /* a struct sequence (live.c) */
+    PyTypeObject *box;                               /* borrowed from types[] */
 } ot_objects_t;
 
 /* shared: owned, never changes; NULL only while being made. module: keeps home; not by way of the type, which

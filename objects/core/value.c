@@ -261,9 +261,8 @@ error:
     return NULL;
 }
 
-/* What needs no tree. NULL without an exception: it needs one. */
-static ot_value_t *
-new_treeless(ot_objects_t *home, PyObject *o)
+ot_value_t *
+ot_value_new_treeless(ot_objects_t *home, PyObject *o)
 {
     free_orphans();
     ot_value_t *v = new_simple(o);
@@ -284,7 +283,7 @@ new_treeless(ot_objects_t *home, PyObject *o)
 static ot_value_t *
 new_any(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 {
-    ot_value_t *v = new_treeless(home, o);
+    ot_value_t *v = ot_value_new_treeless(home, o);
     return v != NULL || PyErr_Occurred() ? v : new_tree(home, o, rule);
 }
 
@@ -316,7 +315,7 @@ ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool 
                      ot_receipt_t *receipt)
 {
     *receipt = (ot_receipt_t){0};
-    ot_value_t *v = new_treeless(home, o);
+    ot_value_t *v = ot_value_new_treeless(home, o);
     return v != NULL || PyErr_Occurred() ? v : new_exclusive_tree(home, o, rule, strict, receipt);
 }
 

@@ -33,17 +33,9 @@ def _serve(worker):
     open_work = make_opener()
     while (running := take()) is not None:
         try:
-            do(running.number, _execute, running, open_work)
+            do(1, running.execute, open_work, _fail)  # the number is nobody's: interrupts are for whatever runs
         except BaseException as error:  # an interrupt, or no memory
             _fail(running, error)
-
-
-def _execute(running, open_work):
-    """Runs within Worker.do, so that all code of users can be interrupted."""
-    try:
-        running.run(*open_work(running))
-    except BaseException as error:
-        _fail(running, error)
 
 
 def execute_here(running, open_work):
@@ -122,7 +114,7 @@ class _Functions:
         """[function, *arguments]."""
         work, handles = running.work(), running.handles
         if work is None:
-            return [self._plain.get(running.code_number) or self._make_plain(running), *handles]
+            return [self._make_plain(running), *handles]
         shape, own = work
         if shape is not None:
             handles = [handles[i] if type(i) is int else type(i)([handles[j] for j in i]) for i in shape]
@@ -134,6 +126,8 @@ class _Functions:
         if function is None:
             function = self._make(running, [[], None, None])
             _remember(self._plain, number, function)
+        else:
+            running.remember(function)
         return function
 
     def _make(self, running, own):
@@ -152,6 +146,8 @@ class _Functions:
         function = types.FunctionType(code, namespace, code.co_name, defaults, closure or None)
         function.__qualname__ = name
         function.__kwdefaults__ = keyword_defaults
+        if not values:
+            running.remember(function)
         return function
 
     def _load(self, running):

@@ -63,6 +63,10 @@ def when(*boxes, read=(), strict=False):
     ... def _(account):
     ...     account.value["balance"] += 10
     """
+    if type(read) is tuple and not read:
+        scheduler = _core._scheduler(boxes, bool(strict), _schedule, _main.is_running)
+        if scheduler is not None:
+            return scheduler
     named, shape, reads = _arrange(boxes, read)
 
     def schedule(fn):
@@ -74,13 +78,6 @@ def when(*boxes, read=(), strict=False):
 def _arrange(parameters, read):
     """(different boxes, shape, how many of the boxes, the last ones, are only read): a shape says which of the boxes each
     parameter is; None: one each, in this order."""
-    if not read and type(read) in (tuple, list):
-        for parameter in parameters:
-            if type(parameter) is not Box:
-                break
-        else:
-            if len(parameters) < 2 or len(set(parameters)) == len(parameters):
-                return parameters, None, 0
     if type(read) is Box:
         read = (read,)
     elif type(read) not in (list, tuple):
@@ -88,8 +85,9 @@ def _arrange(parameters, read):
     places = {}
     shape = [_place(parameter, places, "when() takes boxes", f"parameter {i}") for i, parameter in enumerate(parameters, 1)]
     written = len(places)
+    plain = written == len(parameters) and not read and all(type(place) is int for place in shape)
     shape += [_place(parameter, places, "read= takes boxes", f"item {i}") for i, parameter in enumerate(read)]
-    return tuple(places), shape, len(places) - written
+    return tuple(places), None if plain else shape, len(places) - written
 
 
 def _place(parameter, places, rule, which):
@@ -104,7 +102,7 @@ def _place(parameter, places, rule, which):
     return type(parameter)([places.setdefault(box, len(places)) for box in parameter])
 
 
-def _schedule(fn, boxes, shape, strict, reads):
+def _schedule(fn, boxes, shape=None, strict=False, reads=0):
     if _main.is_running():
         raise RuntimeError("a behaviour is being scheduled while the script is run for another interpreter, which needs its "
                            "names: put it under  if __name__ == '__main__':")
@@ -165,7 +163,9 @@ class _Entry:
         self.needed = self._find_needed()
         self.kind, detail = self._classify()
         path = [entry for entry in sys.path if isinstance(entry, str)]
-        self.packed = _core._Code([marshal.dumps(self.code), fn.__qualname__, self.name, self.kind, detail, path])
+        absent = None if self.kind in ("name", "script") else tuple(name for name in self.names if name not in self.needed)
+        self.packed = _core._Code([marshal.dumps(self.code), fn.__qualname__, self.name, self.kind, detail, path],
+                                  self.code, self.own, absent)
 
     def _find_needed(self):
         return {name: self.own[name] for name in self.names if name in self.own}
@@ -213,6 +213,8 @@ def _entry_of(fn):
         while len(_entries) >= _KEPT:
             forget_oldest(_entries)
         _entries[key] = entry
+    if entry.kind in ("name", "script", "none"):
+        _core._recall(entry.packed)
     return entry
 
 

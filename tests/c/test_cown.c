@@ -125,6 +125,26 @@ Test(cown, one_that_is_held_from_the_beginning_goes_to_the_first_that_asks)
     drop(cown);
 }
 
+Test(cown, a_thread_that_waits_as_a_behaviour_is_no_behaviour_that_comes_next)
+{
+    ot_cown_t *a = new_cown();
+    act_t first, second = {.requests = {{.cown = a}}};
+    bool reads;
+    enqueue(&first, a, NULL, is_ready);
+    ot_behaviour_init(&second.behaviour, second.requests, 1, is_ready);
+    second.behaviour.is_thread = true;
+    ot_behaviour_enqueue(&second.behaviour);
+    cr_assert_null(ot_cown_next(a, &reads));
+    cr_assert(ot_behaviour_withdraw(&second.behaviour));
+    ot_behaviour_init(&second.behaviour, second.requests, 1, is_ready);
+    ot_behaviour_enqueue(&second.behaviour);
+    ot_cown_release(a);
+    cr_assert_eq(second.ready, 1);
+    cr_assert_not(ot_behaviour_withdraw(&second.behaviour));
+    ot_cown_release(a);
+    drop(a);
+}
+
 /* ---- readers ----------------------------------------------------------------------------------- */
 
 static void

@@ -581,7 +581,8 @@ Test(cown_orders, readers_and_writers_of_two_cowns_in_opposite_orders, .timeout 
     const program_t p = {
         4, 4, 2, {reads_a_and_b, reads_b_and_a, writes_a_and_reads_b, writes_b_and_reads_a}};
     cr_assert_gt(explore(&p), 1000);
-    cr_assert_eq(most_readers, 2, "those that write the other cown exclude each other");
+    /* Two that read both, have released a and not yet b; and one that has a to write. */
+    cr_assert_eq(most_readers, 3);
 }
 
 static void

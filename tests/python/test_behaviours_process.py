@@ -261,7 +261,7 @@ def test_a_worker_that_fails_gives_its_boxes_back(run_script):
 
         def fail(box):
             import objtunnel._behaviour_worker as own
-            own._fail = None
+            own._failures = None
             box.value.append("failed")
             1 / 0
 

@@ -321,6 +321,17 @@ def test_opening_a_result_runs_what_it_waits_for():
     box.release()
 
 
+def test_a_tree_that_stayed_in_a_worker_goes_to_rest_for_a_thread_that_pumps():
+    pinned, box = pin([]), Box([])
+    for i in range(200):
+        for _ in range(3):
+            when(box)(add_one)
+        with box as tree:  # this thread's place in the queue is a behaviour's
+            assert len(tree) == 3 * (i + 1)
+    with pinned as tree:
+        assert tree == []
+
+
 def test_opening_in_time():
     box, other = pin(Window()), Box(0)
     with other:
