@@ -10,7 +10,7 @@ from objtunnel import pipeline
 
 import json_trees
 
-ITEMS, SMALL = 300, 4
+ITEMS, SMALL = 1000, 4
 SOURCE = json_trees.SOURCE
 TEXT = json_trees.text_of_about(100_000)
 

@@ -25,7 +25,7 @@ from objtunnel import (
     TunnelTimeout,
 )
 
-SOON = 20  # seconds, for what takes milliseconds
+SOON = 120  # seconds, for what takes milliseconds
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
