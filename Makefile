@@ -411,6 +411,7 @@ check-asan:
 check-litmus:
 	@PYTEST_ARGS='tests/litmus $(PYTEST_ARGS)' tools/run_tests $(BUILD) python
 
+# All of objtunnel, by a cross compiler, for Debian sid's CPython.
 check-arm64:
 	@tools/check_arm64 $(BUILD)/arm64
 
@@ -555,7 +556,7 @@ help:
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 FT_PYTHON=program"
 	@echo "  make check-litmus     the memory orders of map, epoch, channel and park, in all executions that C allows"
-	@echo "  make check-arm64      atomics/ compiled for arm64 and run under emulation"
+	@echo "  make check-arm64      all of it compiled for arm64, some tests under emulation; ARM64_TESTS=\"test_move ...\""
 	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"
 	@echo "  make check-asyncio    the tests of event loops, with uvloop, which it installs where there is a wheel"
 	@echo "  make check-numpy      the tests of arrays, with NumPy and pandas, which it installs"

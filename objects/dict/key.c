@@ -127,7 +127,7 @@ static int
 leaf_of_long(leaf_t *leaf, PyObject *o)
 {
     Py_ssize_t len = PyLong_AsNativeBytes(o, NULL, 0, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
-    char *block = len < 0 ? NULL : PyMem_Malloc((size_t)len);
+    signed char *block = len < 0 ? NULL : PyMem_Malloc((size_t)len); /* arm64's char has no sign */
     if (block == NULL) {
         if (len >= 0) {
             PyErr_NoMemory();
@@ -144,7 +144,7 @@ leaf_of_long(leaf_t *leaf, PyObject *o)
         len--;
     }
     leaf->meta = ot_key_meta((size_t)len, OT_KEY_LONG);
-    leaf->bytes = leaf->block = block;
+    leaf->bytes = leaf->block = (char *)block;
     return 0;
 }
 

@@ -37,6 +37,7 @@ def test_cpythons_tests_of_mappings_in_another_interpreter(worker):
 
 
 KEYS = [None, True, 0, -1, 2**61, 2**62, 2**63 - 1, 2**63, -2**63, -2**63 - 1, 2**64, 10**40, -10**40,
+        -2**64, 2**72 - 2**64, 2**72 - 1, 2**80 - 1,  # which differ in a leading byte that is all sign
         1.5, -0.5, 1e300, 2.0**63, math.inf, -math.inf, "", "a", "é", "日本", "\U0001f600", "a\0b", b"",
         b"a", b"a\0b", (), (1,), (None, ("x", (2.5,)), "日", b"z"), "x" * 1000, tuple(range(300))]
 
