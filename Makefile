@@ -144,6 +144,7 @@ $(BUILD)/tests/%: $(OBJ)/tests/c/%.o $(C_TEST_SUPPORT) $(OBJECTS) $(MIMALLOC_OBJ
 
 # Without Python, so it runs in each build.
 $(BUILD)/tests/test_lockinc_heap: $(OBJ)/lab/heap/lockinc_heap.o
+$(BUILD)/tests/test_bench_times: $(OBJ)/benchmarks/refcount/times.o
 
 # A program, not a part of ours: -fPIE, or each access to a thread's own variables costs more.
 # On arm64 with the instructions of v8.1: the default calls a function for each atomic operation.

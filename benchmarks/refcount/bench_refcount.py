@@ -42,7 +42,7 @@ class Record:
         if kind == "run":
             self.run, self.weight = line, line.pop("weight")
         elif kind == "case":
-            self.cases[key_of(line)] = {**line, "ns": [], "ops_per_s": [], "fairness": [], "ops": 0,
+            self.cases[key_of(line)] = {**line, "ns": [], "ops_per_s": [], "fairness": [], "latency": [], "ops": 0,
                                         **dict.fromkeys(COUNTERS, 0)}
         elif kind == "sample":
             self._add_sample(line)
@@ -58,7 +58,7 @@ class Record:
         case = self.cases[key_of(line)]
         if line["repetition"] != len(case["ns"]):
             raise Failed(f"repetition {line['repetition']} of {key_of(line)} came out of order")
-        for name in ("ns", "ops_per_s", "fairness"):
+        for name in ("ns", "ops_per_s", "fairness", "latency"):
             case[name].append(line[name])
         case["ops"] += line["ops"]
         for field, counter in COUNTERS.items():
@@ -71,6 +71,8 @@ class Record:
         for case in self.cases.values():
             case = dict(case)
             ops = case.pop("ops")
+            if not any(case["latency"]):
+                case["latency"] = None  # its pairs were not timed one by one
             for field in COUNTERS:
                 case[field] = case[field] / ops if case[field] and ops else None
             cases.append(case)

@@ -203,14 +203,18 @@ put_setup(const bench_setup_t *setup)
 
 void
 bench_line_run(const bench_machine_t *machine, const bench_counter_support_t *support,
-               const bench_options_t *options, double weight)
+               const bench_options_t *options, const bench_clock_t *clock, double weight)
 {
     begin_line("run");
-    put_number("schema", 2);
+    put_number("schema", 3);
     put_machine(machine);
     put_options(options, machine->date);
     put_support(support);
     put_names(options);
+    open_part("clock", '{');
+    put_number("tick_ns", clock->tick_ns);
+    put_number("own_ns", clock->own_ns);
+    close_part('}');
     put_number("weight", weight);
     end_line();
 }
@@ -227,6 +231,20 @@ bench_line_case(const bench_setup_t *setup, bool wrong, const char *note)
     end_line();
 }
 
+static void
+put_latency(const bench_sample_t *sample)
+{
+    if (isnan(sample->latency[0])) {
+        put_string("latency", NULL);
+        return;
+    }
+    open_part("latency", '{');
+    for (int q = 0; q < BENCH_QUANTILES; q++) {
+        put_number(bench_quantile_name[q], sample->latency[q]);
+    }
+    close_part('}');
+}
+
 void
 bench_line_sample(const bench_setup_t *setup, int repetition, const bench_sample_t *sample,
                   double weight)
@@ -241,6 +259,7 @@ bench_line_sample(const bench_setup_t *setup, int repetition, const bench_sample
     for (int c = 0; c < BENCH_COUNTERS; c++) {
         put_number(bench_counter_names[c], sample->count[c]);
     }
+    put_latency(sample);
     put_number("weight", weight);
     end_line();
 }

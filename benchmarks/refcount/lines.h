@@ -22,7 +22,7 @@
 
 /* `weight`: of all samples, about seconds. */
 void bench_line_run(const bench_machine_t *machine, const bench_counter_support_t *support,
-                    const bench_options_t *options, double weight);
+                    const bench_options_t *options, const bench_clock_t *clock, double weight);
 void bench_line_case(const bench_setup_t *setup, bool wrong, const char *note);
 void bench_line_sample(const bench_setup_t *setup, int repetition, const bench_sample_t *sample,
                        double weight);

@@ -116,6 +116,25 @@ pairs_loop(rc_t variant, bench_task_t *task)
     return ops;
 }
 
+/* Each pair by itself, with the clock before and behind it. */
+BENCH_INLINE uint64_t
+each_loop(rc_t variant, bench_task_t *task)
+{
+    void *object = task->mine;
+    bench_times_t *times = task->times;
+    uint64_t ops = 0;
+    do {
+        for (int i = 0; i < BENCH_BATCH; i++) {
+            uint64_t before = bench_ticks();
+            pair(variant, object, task);
+            bench_times_add(times, bench_ticks() - before);
+        }
+        poll(variant, task);
+        ops += BENCH_BATCH;
+    } while (!bench_stopped(task));
+    return ops;
+}
+
 /* The shared pairs come at even distances, without a branch that could be mispredicted. */
 BENCH_INLINE uint64_t
 mix_loop(rc_t variant, bench_task_t *task)

@@ -206,7 +206,7 @@ static bool
 measure(run_t *run)
 {
     (void)each_group(run, add_weight);
-    bench_line_run(&run->machine, &run->support, &run->options, run->weight);
+    bench_line_run(&run->machine, &run->support, &run->options, &run->lab.clock, run->weight);
     control_all(run, "(before)");
     if (!each_group(run, run_group)) {
         return false;

@@ -73,6 +73,16 @@ const bench_pattern_t bench_patterns[] = {
      .op = "pair",
      .kind = BENCH_STREAM,
      .loop = BENCH_LOOP_RAND},
+    {.name = "private_each",
+     .text = "As private, but each pair is timed by itself.",
+     .op = "pair",
+     .kind = BENCH_PRIVATE,
+     .loop = BENCH_LOOP_EACH},
+    {.name = "shared_each",
+     .text = "As shared, but each pair is timed by itself: how long the unlucky ones wait.",
+     .op = "pair",
+     .kind = BENCH_SHARED,
+     .loop = BENCH_LOOP_EACH},
 };
 
 const int bench_pattern_count = (int)(sizeof bench_patterns / sizeof bench_patterns[0]);
@@ -181,6 +191,9 @@ bench_note(const bench_pattern_t *pattern, const bench_subject_t *subject, int t
     }
     if (pattern->kind == BENCH_PING_PONG) {
         say(note, size, "ns counts both threads' time, so the wait for the turn is in it");
+    }
+    if (pattern->loop == BENCH_LOOP_EACH) {
+        say(note, size, "the clock's own time is in the figures");
     }
     if (threads > cpus) {
         say(note, size, "more threads than CPUs");

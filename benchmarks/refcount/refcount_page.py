@@ -14,6 +14,7 @@ CLEVER = ["biased", "sharded", "deferred"]
 CPYTHON = ["immortal_plain", "cpython313", "cpython314", "immortal_lock"]
 NONE = ["immortal_plain_none", "immortal_lock_none", "cpython313_none", "cpython314_none"]
 MIXES = {"private": 0, "mix_1": 1, "mix_10": 10, "mix_50": 50, "shared": 100}
+QUANTILES = {"p50": "half", "p90": "90 %", "p99": "99 %", "p999": "99.9 %", "longest": "all"}
 ORDERS = {"stream_seq": "in order", "stream_rand": "in random order"}
 OVERVIEW = ["variant", "ns a pair", "to `plain`", "", "all threads together", "scaling", "fairness"]
 
@@ -31,6 +32,8 @@ def context(results, name):
         "shared": overview(results, "shared", n, refcounts), "mixes": mixes(results),
         "neighbours": neighbours(results), "immortal": py_none(results),
         "clever": clever(results), "ping_pong": overview(results, "ping_pong", 2, refcounts),
+        "waits": waits(results), "waits_header": ["variant", *(f"{q} within" for q in QUANTILES.values())],
+        "clock_ns": results.clock and results.clock["own_ns"],
         "locks": locks(results), "unequal": unequal(results), "skipped": skipped(results),
     }
 
@@ -249,6 +252,18 @@ def clever(results):
             rows.append([f"`{name}`", count(results.variants[name]["object_bytes"]),
                          *(nanoseconds(case.time) if case else "-" for case in cases),
                          fairness(cases[2])])
+    return rows
+
+
+def waits(results):
+    """Within which time so many of the pairs were done, each timed by itself: alone, and all on one object."""
+    rows = []
+    for pattern, n in (("private_each", 1), ("shared_each", results.many)):
+        for name in results.names("refcount"):
+            case = results.case(pattern, name, n)
+            if case:
+                alone = "alone" if n == 1 else f"{threads(n)}, one object"
+                rows.append([f"{named(case)}, {alone}", *(nanoseconds(case.waits(q)) for q in QUANTILES)])
     return rows
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
 from intervals import Figure, apart, kept_repetitions  # noqa: E402
 
-SCHEMAS = (1, 2)  # 1: a control for each group, not for each repetition
+SCHEMAS = (1, 2, 3)  # 1: a control for each group, not for each repetition; 1, 2: no latencies
 SHORT = "the control was too low: the machine did not give the cores"
 NOTHING_DONE = "a sample without a single operation"
 
@@ -40,6 +40,7 @@ class Case:
     misses_per_op: float | None
     hitm_per_op: float | None
     note: str | None
+    latency: tuple | None  # {"p50": ns, ...} of each repetition
 
     @property
     def group(self):
@@ -57,6 +58,10 @@ class Case:
     @property
     def fair(self):
         return Figure.of(self.fairness)
+
+    def waits(self, quantile):
+        """The time within which that part of all operations was done; None where they were not timed one by one."""
+        return self.latency and Figure.of([row[quantile] for row in self.latency])
 
 
 def compare(a, b, of="ns"):
@@ -85,11 +90,12 @@ class Results:
     def __init__(self, record):
         if not isinstance(record, dict) or record.get("schema") not in SCHEMAS:
             raise BadResults("not a results file of make bench-refcount with schema "
-                             f"{' or '.join(map(str, SCHEMAS))}")
+                             f"{', '.join(map(str, SCHEMAS[:-1]))} or {SCHEMAS[-1]}")
         try:
             self.machine, self.build = record["machine"], record["build"]
             self.options, self.date = record["options"], record["date"]
             self.counters, self.control = record["counters"], record["control"]
+            self.clock = record["clock"] if record["schema"] > 2 else None
             self.patterns = {row["name"]: row for row in record["patterns"]}
             self.variants = {row["name"]: row for row in record["variants"]}
             self.skipped = list(record["skipped"])
@@ -109,7 +115,8 @@ class Results:
             raise BadResults(f"not JSON: {error}") from error
 
     def _add(self, row):
-        fields = {name: row[name] for name in Case.__dataclass_fields__}
+        fields = {name: row[name] for name in Case.__dataclass_fields__ if name != "latency"}
+        latency = row.get("latency")
         why = None if _usable(row["ns"]) and _usable(row["ops_per_s"]) else NOTHING_DONE
         kept = self._kept(row)
         if why is None and not kept:
@@ -120,7 +127,7 @@ class Results:
             return
         for name in ("ns", "ops_per_s", "fairness"):
             fields[name] = tuple(row[name][i] for i in kept)
-        self.cases.append(Case(**fields))
+        self.cases.append(Case(**fields, latency=latency and tuple(latency[i] for i in kept)))
 
     def _kept(self, row):
         """The repetitions of a case that had their cores."""

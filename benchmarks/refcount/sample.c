@@ -35,12 +35,17 @@ bool
 bench_lab_init(bench_lab_t *lab, bench_pool_t *pool, int most_threads)
 {
     size_t size = (size_t)most_threads * sizeof(bench_task_t);
-    *lab = (bench_lab_t){.pool = pool, .tasks = aligned_alloc(_Alignof(bench_task_t), size)};
-    if (lab->tasks == NULL) {
+    size_t times = (size_t)most_threads * sizeof(bench_times_t);
+    *lab = (bench_lab_t){.pool = pool,
+                         .tasks = aligned_alloc(_Alignof(bench_task_t), size),
+                         .times = aligned_alloc(_Alignof(bench_times_t), times)};
+    if (lab->tasks == NULL || lab->times == NULL) {
         fprintf(stderr, "refcount: no memory\n");
+        bench_lab_free(lab);
         return false;
     }
     memset(lab->tasks, 0, size);
+    lab->clock = bench_clock_measure();
     return true;
 }
 
@@ -59,6 +64,7 @@ bench_lab_free(bench_lab_t *lab)
 {
     free_objects(lab);
     free(lab->order);
+    free(lab->times);
     free(lab->tasks);
 }
 
@@ -176,6 +182,7 @@ fill_task(const job_t *job, bench_task_t *task, int index)
         .start = setup->size / (size_t)setup->threads * (size_t)index,
         .period = period,
         .phase = period * index / setup->threads,
+        .times = &job->lab->times[index],
     };
 }
 
@@ -213,6 +220,12 @@ spin(bench_task_t *task)
     return ops;
 }
 
+static bool
+is_each(const bench_setup_t *setup)
+{
+    return setup != NULL && setup->pattern->loop == BENCH_LOOP_EACH;
+}
+
 /* Before the gate the stop flag is up, so each call of the loop is one batch. */
 static void
 run_step(void *context, int index)
@@ -225,6 +238,9 @@ run_step(void *context, int index)
         setup != NULL ? bench_loop_of(setup->pattern, setup->subject, index) : spin;
     for (int i = 0; i < WARM_BATCHES; i++) {
         task->warm_ops += loop(task);
+    }
+    if (is_each(setup)) {
+        bench_times_clear(task->times);
     }
     bench_pool_gate(pool);
     bench_counters_read(bench_pool_counters(pool, index), &task->before);
@@ -316,6 +332,20 @@ fairness(const job_t *job, int64_t opened)
 }
 
 static void
+find_latency(const job_t *job, bench_sample_t *sample)
+{
+    static bench_times_t all; /* large */
+    bench_times_clear(&all);
+    for (int i = 0; is_each(job->setup) && i < job->setup->threads; i++) {
+        bench_times_merge(&all, job->lab->tasks[i].times);
+    }
+    for (int q = 0; q < BENCH_QUANTILES; q++) {
+        sample->latency[q] =
+            bench_times_quantile(&all, bench_quantile_at[q]) * job->lab->clock.tick_ns;
+    }
+}
+
+static void
 evaluate(const job_t *job, int64_t opened, bench_sample_t *sample)
 {
     const bench_setup_t *setup = job->setup;
@@ -331,6 +361,7 @@ evaluate(const job_t *job, int64_t opened, bench_sample_t *sample)
         }
     }
     sample->ns = sample->ops_per_s > 0 ? n * 1e9 / sample->ops_per_s : NAN;
+    find_latency(job, sample);
 }
 
 bool

@@ -19,7 +19,9 @@
 /* The memory of all samples: the same pages for every variant. */
 typedef struct {
     bench_pool_t *pool;
-    bench_task_t *tasks; /* one for each worker */
+    bench_task_t *tasks;  /* one for each worker */
+    bench_times_t *times; /* one for each worker */
+    bench_clock_t clock;
     void *objects;
     size_t objects_bytes;
     uint32_t *order; /* of stream_rand: a permutation of 0..order_size-1, the same in each run */
@@ -34,11 +36,12 @@ typedef struct {
 } bench_setup_t;
 
 typedef struct {
-    double ns;                    /* what a thread waits for an op; NaN: there was none */
-    double ops_per_s;             /* of all threads together */
-    double fairness;              /* the slowest thread's rate to the fastest's */
-    double ops;                   /* that the counters below are about */
-    double count[BENCH_COUNTERS]; /* NaN: not counted */
+    double ns;                       /* what a thread waits for an op; NaN: there was none */
+    double ops_per_s;                /* of all threads together */
+    double fairness;                 /* the slowest thread's rate to the fastest's */
+    double ops;                      /* that the counters below are about */
+    double count[BENCH_COUNTERS];    /* NaN: not counted */
+    double latency[BENCH_QUANTILES]; /* ns, of all threads' ops; NaN: not timed one by one */
 } bench_sample_t;
 
 /* False with a message on stderr if there is no memory. `most_threads` workers are in the pool. */

@@ -17,6 +17,7 @@
 
 #include "atomics/cpu.h"
 #include "benchmarks/refcount/counters.h"
+#include "benchmarks/refcount/times.h"
 
 enum {
     BENCH_BATCH = 256,     /* pairs between two looks at the stop flag, and between two polls */
@@ -41,6 +42,7 @@ typedef struct {
     const uint32_t *order;            /* stream_rand */
     size_t size, start;               /* streams: how many objects, and where to begin */
     int period, phase;                /* mixes: each period-th pair is shared, `phase` before */
+    bench_times_t *times;             /* `each`: of its pairs */
 
     /* found */
     uint64_t zeros;         /* how often an object was said to have reached zero */
@@ -55,6 +57,7 @@ typedef enum {
     BENCH_LOOP_PING_PONG,
     BENCH_LOOP_SEQ,
     BENCH_LOOP_RAND,
+    BENCH_LOOP_EACH,
     BENCH_LOOPS,
 } bench_loop_t;
 

@@ -49,6 +49,10 @@
     static uint64_t X##_rand(bench_task_t *task)                                                   \
     {                                                                                              \
         return stream_loop(RC_##X, task, true);                                                    \
+    }                                                                                              \
+    static uint64_t X##_each(bench_task_t *task)                                                   \
+    {                                                                                              \
+        return each_loop(RC_##X, task);                                                            \
     }
 
 OT_RC_EACH(RC_FUNCTIONS)
@@ -68,11 +72,9 @@ OT_RC_EACH_CPYTHON(CPYTHON_NONE_FUNCTIONS)
 #define RC_COMMON(X)                                                                               \
     .bytes = sizeof(ot_rc_##X##_t), .object_bytes = sizeof(ot_rc_##X##_t),                         \
     .stream_stride = RC_STREAM_STRIDE(X), .inc = X##_inc, .get = X##_get, .leave = X##_leave,      \
-    .loop = {[BENCH_LOOP_PAIRS] = X##_pairs,                                                       \
-             [BENCH_LOOP_MIX] = X##_mix,                                                           \
-             [BENCH_LOOP_PING_PONG] = X##_ping_pong,                                               \
-             [BENCH_LOOP_SEQ] = X##_seq,                                                           \
-             [BENCH_LOOP_RAND] = X##_rand}
+    .loop = {[BENCH_LOOP_PAIRS] = X##_pairs,         [BENCH_LOOP_MIX] = X##_mix,                   \
+             [BENCH_LOOP_PING_PONG] = X##_ping_pong, [BENCH_LOOP_SEQ] = X##_seq,                   \
+             [BENCH_LOOP_RAND] = X##_rand,           [BENCH_LOOP_EACH] = X##_each}
 
 #define RC_ENTRY(X, traits, words)                                                                 \
     {.name = #X,                                                                                   \

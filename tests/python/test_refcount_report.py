@@ -33,9 +33,11 @@ LOCK_COSTS = {"lk_inc2006": (10, 300), "lk_ttas": (7, 90), "lk_ticket": (8, 250)
               "lk_pthread": (12, 180), "lk_pymutex": (11, 120)}
 ONE_THREAD = {"plain", "immortal_plain", "cpython313", "cpython314"}
 PATTERNS = ["private", "shared", "false_sharing", "read_mostly", "ping_pong", "mix_1", "mix_10",
-            "mix_50", "stream_seq", "stream_rand"]
+            "mix_50", "stream_seq", "stream_rand", "private_each", "shared_each"]
 SHARING = {"private": 0, "shared": 1, "false_sharing": 0, "read_mostly": 1, "ping_pong": 0.3,
-           "mix_1": 0.01, "mix_10": 0.1, "mix_50": 0.5, "stream_seq": 0.02, "stream_rand": 0.02}
+           "mix_1": 0.01, "mix_10": 0.1, "mix_50": 0.5, "stream_seq": 0.02, "stream_rand": 0.02,
+           "private_each": 0, "shared_each": 1}
+WAITS = {"p50": 1, "p90": 1.5, "p99": 3, "p999": 20, "longest": 4000}  # to the mean
 SIZES = [1000, 100000, 10000000]
 
 
@@ -62,7 +64,7 @@ def synthetic(thread_counts=(1, 2), repeat=5, noise=0.03, seed=1, patterns=PATTE
                         continue
                     cases.append(make_case(rng, pattern, size, name, n, repeat, noise))
     return {
-        "schema": 2, "date": "2026-01-02",
+        "schema": 3, "date": "2026-01-02", "clock": {"tick_ns": 0.5, "own_ns": 12.5},
         "machine": {"cpu": "Test CPU", "cores": max(thread_counts),
                     "allowed_cpus": list(range(max(thread_counts))), "kernel": "6.1",
                     "cache_line": 64, "virtualised": True},
@@ -99,6 +101,7 @@ def make_case(rng, pattern, size, name, n, repeat, noise):
             and pattern != "ping_pong",
             "ns": times, "ops_per_s": [n * 1e9 / t for t in times],
             "fairness": [rng.uniform(0.9, 1) if n > 1 else 1.0 for _ in times],
+            "latency": [{q: t * by for q, by in WAITS.items()} for t in times] if pattern.endswith("_each") else None,
             "cycles_per_op": None,
             "instructions_per_op": None, "misses_per_op": None, "hitm_per_op": None,
             "note": None}
@@ -260,7 +263,36 @@ def test_a_repetition_without_its_cores_does_not_count(record):
     assert any("`shared` with 2 threads (1.10 cores)" in text for text in page(record)["doubts"])
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+def test_single_operations_wait_as_the_program_found(record):
+    case = find(record, "shared_each", "lock", 2)
+    rows = page(record)["waits"]
+    assert len(rows) == 2 * len(COSTS)
+    row = row_of(rows, "`lock`, 2 threads, one object")
+    assert [cell.split(" (")[0] for cell in row[1:]] == [
+        f"{number(median(times[q] for times in case['latency']))} ns" for q in WAITS]
+    assert row_of(rows, "`lock`, alone") and page(record)["clock_ns"] == 12.5
+
+
+def test_a_repetition_without_its_cores_has_no_latency(record):
+    find(record, "shared_each", "lock", 2)["latency"][3]["p50"] = 1e6
+    for control in record["control"]:
+        if (control["pattern"], control["threads"], control["repetition"]) == ("shared_each", 2, 3):
+            control["times_one"] = 1.1
+    case = Results(record).case("shared_each", "lock", 2)
+    assert len(case.latency) == 4 and case.waits("p50").high < 1e3
+
+
+def test_a_page_of_an_older_file_has_no_latencies(record):
+    for case in record["cases"]:
+        del case["latency"]
+    record["schema"] = 2
+    del record["clock"]
+    assert Results(record).case("shared_each", "lock", 2).waits("p50") is None
+    record["cases"] = [case for case in record["cases"] if not case["pattern"].endswith("_each")]
+    assert page(record)["waits"] == []
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3])
 def test_no_figure_comes_from_a_run_without_its_cores(record, schema):
     if schema == 1:  # one control for a group
         record["schema"] = 1
@@ -320,7 +352,7 @@ def test_any_part_of_a_run_makes_a_page(seed):
 
 
 @pytest.mark.parametrize("spoil", [
-    lambda record: record.pop("cases"), lambda record: record.update(schema=3),
+    lambda record: record.pop("cases"), lambda record: record.update(schema=4), lambda record: record.pop("clock"),
     lambda record: record["cases"][0].pop("ns")])
 def test_other_files_are_refused(record, spoil):
     spoil(record)
@@ -341,7 +373,7 @@ def test_the_committed_results_can_still_be_read():
 def lines_of(record):
     """What the program would have printed: each group's cases, then sample after sample."""
     known = {key: record[key] for key in ("schema", "machine", "build", "options", "date", "counters",
-                                          "variants", "patterns")}
+                                          "clock", "variants", "patterns")}
     yield {"line": "run", **known, "weight": 1.0}
     yield from ({"line": "skipped", **row} for row in record["skipped"])
     for group in dict.fromkeys((c["pattern"], c["size"], c["threads"]) for c in record["cases"]):
@@ -356,6 +388,7 @@ def lines_of(record):
                 yield {"line": "sample", **{key: case[key] for key in (
                     "pattern", "size", "variant", "threads")}, "repetition": i, "weight": 0.01,
                     **{key: case[key][i] for key in ("ns", "ops_per_s", "fairness")}, "ops": 100,
+                    "latency": case["latency"] and case["latency"][i],
                     "cycles": 300, "instructions": None, "cache misses": None, "HITM loads": None}
         yield {"line": "end"}
 
@@ -373,11 +406,11 @@ def program(tmp_path):
 
 
 def test_the_programs_lines_become_a_results_file(program):
-    record = synthetic(thread_counts=(1, 2), patterns=["private", "shared"])
+    record = synthetic(thread_counts=(1, 2), patterns=["private", "shared", "shared_each"])
     shown = []
     made = bench_refcount.measure(program(lines_of(record)), [], lambda text: None,
                                   lambda record, group: shown.append(group)).whole()
-    assert len(shown) == 4 and all(len({key[0] for key in group}) == 1 for group in shown)
+    assert len(shown) == 6 and all(len({key[0] for key in group}) == 1 for group in shown)
     for case in record["cases"]:
         case["cycles_per_op"] = 3
     assert sorted(made["control"], key=str) == sorted(record["control"], key=str)
@@ -431,6 +464,27 @@ def report(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import report
     return report
+
+
+def test_a_results_file_is_as_its_schema_says(record, report, tmp_path):
+    path = tmp_path / "refcount-test.json"
+    path.write_text(json.dumps(record))
+    assert report.load(path).case("shared_each", "lock", 2)
+    find(record, "shared_each", "lock", 2)["latency"][0].pop("p99")
+    path.write_text(json.dumps(record))
+    with pytest.raises(BadResults, match="refcount.schema.json says: .*latency"):
+        report.load(path)
+    for text, says in (("[]", "not a results file"), ("{", "not JSON")):
+        path.write_text(text)
+        with pytest.raises(BadResults, match=says):
+            report.load(path)
+
+
+def test_the_schema_names_all_that_the_program_says(record):
+    schema = json.loads((FOLDER / "refcount.schema.json").read_text())
+    assert set(schema["required"]) == set(record) == set(schema["properties"])
+    case = schema["properties"]["cases"]["items"]
+    assert set(case["required"]) | set(schema["definitions"]["setup"]["required"]) == set(record["cases"][0])
 
 
 def test_the_page_stands_alone_and_has_every_case(record, report):
