@@ -1,8 +1,6 @@
 """A results file of `make lab-counts`: how often a run of each workload counts, and on what."""
 
-import json
-
-from lab_results import BadResults
+from lab_results import BadResults, FromFile
 
 SCHEMA = 1
 VARIANTS = {"OT_LAB_HISTOGRAM": "histogram", "OT_LAB_HISTOGRAM_2006": "histogram-2006"}
@@ -10,7 +8,7 @@ BALANCED = 0.01  # of its counts: more than that up or down, and an object's cou
 NOTHING = 0.001  # of the counts of a run: a drift that is less than that costs nothing
 
 
-class Counts:
+class Counts(FromFile):
     def __init__(self, record):
         if not isinstance(record, dict) or record.get("kind") != "counts" or record.get("schema") != SCHEMA:
             raise BadResults(f"not a results file of make lab-counts with schema {SCHEMA}")
@@ -23,14 +21,6 @@ class Counts:
                     counted[part]
         except (KeyError, TypeError) as error:
             raise BadResults(f"the results file lacks something: {error!r}") from error
-
-    @classmethod
-    def load(cls, path):
-        try:
-            with open(path, encoding="utf-8") as file:
-                return cls(json.load(file))
-        except json.JSONDecodeError as error:
-            raise BadResults(f"not JSON: {error}") from error
 
     def total(self, workload, kind):
         """Counts up and down in a run."""

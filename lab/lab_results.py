@@ -5,7 +5,6 @@ variants were sampled in turns; then the median of the repetitions and its inter
 A repetition in which the control shows that N threads did not get N cores gives no figure for N.
 """
 
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -13,16 +12,13 @@ from functools import cached_property
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks" / "common"))
+from files import BadResults, FromFile  # noqa: E402
 from intervals import Figure, geometric, geometric_mean, kept_repetitions, most_influential  # noqa: E402
 
 SCHEMAS = (1, 2)  # 1: before topology, pairs and discarded samples
 BASE = "stock"
 THREADED = "free-threaded"
 FEWEST = 5  # repetitions that must be left when some were dropped
-
-
-class BadResults(Exception):
-    """The file is not a results file that this page understands."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Case:
     discarded: int = 0  # samples in which somebody else had a core
 
 
-class Results:
+class Results(FromFile):
     """One run; `cases` in the file's order."""
 
     def __init__(self, record):
@@ -65,14 +61,6 @@ class Results:
         self._means = {}
         self._index = {(c.group, c.workload, c.variant, c.threads, c.heap, c.place): c
                        for c in self.cases}
-
-    @classmethod
-    def load(cls, path):
-        try:
-            with open(path, encoding="utf-8") as file:
-                return cls(json.load(file))
-        except json.JSONDecodeError as error:
-            raise BadResults(f"not JSON: {error}") from error
 
     # ---- looking up
 

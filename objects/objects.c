@@ -38,34 +38,15 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
 int
 ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
 {
-    for (size_t i = 0; i < home->n; i++) {
-        Py_VISIT(home->types[i].type);
-    }
-    Py_VISIT(home->lock_abandoned);
-    Py_VISIT(home->checkout);
-    Py_VISIT(home->held);
-    Py_VISIT(home->running);
-    Py_VISIT(home->code);
-    Py_VISIT(home->scheduler);
-    Py_VISIT(home->live_object);
-    int rc = ot_code_caches_traverse(home, visit, arg);
+    int rc = ot_handles_traverse(home, visit, arg);
+    rc = rc != 0 ? rc : ot_code_caches_traverse(home, visit, arg);
     return rc != 0 ? rc : ot_frozen_types_traverse(home->frozen, visit, arg);
 }
 
 void
 ot_objects_clear(ot_objects_t *home)
 {
-    while (home->n > 0) {
-        Py_CLEAR(home->types[--home->n].type);
-    }
-    Py_CLEAR(home->lock_abandoned);
-    Py_CLEAR(home->checkout);
-    Py_CLEAR(home->held);
-    Py_CLEAR(home->running);
-    Py_CLEAR(home->code);
-    Py_CLEAR(home->scheduler);
     ot_code_caches_free(home);
-    Py_CLEAR(home->live_object);
     ot_handles_end(home);
     ot_frozen_types_free(home->frozen);
     home->frozen = NULL;

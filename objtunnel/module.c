@@ -6,7 +6,6 @@
 #include "objects/objects.h"
 #include "objtunnel/state.h"
 #include "runtime/checks.h"
-#include "runtime/control.h"
 #include "runtime/cpython/layouts.h"
 #include "runtime/import.h"
 #include "runtime/lab.h"
@@ -45,26 +44,6 @@ owns(PyObject *module, PyObject *o)
 {
     (void)module;
     return PyBool_FromLong(ot_heap_owns(o));
-}
-
-static PyObject *
-spin_control(PyObject *module, PyObject *args)
-{
-    (void)module;
-    int threads;
-    long rounds;
-    if (!PyArg_ParseTuple(args, "il:spin_control", &threads, &rounds)) {
-        return NULL;
-    }
-    if (threads < 1 || rounds < 0) {
-        PyErr_SetString(PyExc_ValueError, "spin_control needs 1 thread or more, and rounds >= 0");
-        return NULL;
-    }
-    double seconds;
-    Py_BEGIN_ALLOW_THREADS
-    seconds = ot_control_spin(threads, rounds);
-    Py_END_ALLOW_THREADS
-    return seconds < 0 ? PyErr_NoMemory() : PyFloat_FromDouble(seconds);
 }
 
 static PyObject *
@@ -135,14 +114,6 @@ take_old_blocks(PyObject *module, PyObject *unused)
                                      : PyLong_FromSsize_t(PyList_GET_SIZE(state->old_blocks));
 }
 
-static PyObject *
-live_tunnels(PyObject *module, PyObject *unused)
-{
-    (void)module;
-    (void)unused;
-    return PyLong_FromSize_t(ot_channel_count());
-}
-
 static PyMethodDef functions[] = {
     {"heap_info", heap_info, METH_NOARGS,
      "heap_info($module)\n--\n\n"
@@ -164,11 +135,6 @@ static PyMethodDef functions[] = {
     {"_take_old_blocks", take_old_blocks, METH_NOARGS,
      "Keep what this interpreter's free lists hold from before the heap; how many blocks are kept by\n"
      "now, None in an interpreter that is newer than the heap."},
-    {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
-    {"spin_control", spin_control, METH_VARARGS,
-     "spin_control(threads, rounds)\n--\n\n"
-     "Wall seconds for independent C threads to spin through so many rounds each: what the\n"
-     "machine can do in parallel right now. Does not hold the GIL."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -207,28 +173,17 @@ module_exec(PyObject *module)
 {
     ot_state_t *state = ot_state_of_module(module);
     ot_interp_t *interp = &state->interp;
-    state->module = module;
-    state->objects.interp = interp;
     state->may_have_old_blocks = !ot_worker_is_self();
-    interp->handles = ot_handles_for_trees(&state->objects);
-    if (ot_py_check_version() < 0 || ot_heap_install() < 0) {
+    if (ot_py_check_version() < 0 || ot_heap_install() < 0 || ot_state_begin(module, state) < 0) {
         return -1;
     }
     interp->classes = &state->classes;
-    interp->consumers = &state->consumers;
     interp->spare = &state->spare;
     if (ot_kinds_init() < 0 || ot_class_cache_init(&state->classes) < 0 ||
         ot_import_into("objtunnel._pickling", "dumps_all", &interp->dumps) < 0 ||
         ot_import_into("objtunnel._pickling", "loads", &interp->loads) < 0 ||
         ot_import_into("objtunnel._pickling", "remedy", &interp->remedy) < 0 ||
-        ot_import_into("objtunnel._pickling", "ndarray", &interp->ndarray) < 0 ||
-        ot_import_into("objtunnel._errors", "SharedReferenceError",
-                       &interp->shared_reference_error) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelFull", &state->tunnel_full) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelSendTimeout", &state->tunnel_send_timeout) < 0) {
+        ot_import_into("objtunnel._pickling", "ndarray", &interp->ndarray) < 0) {
         return -1;
     }
     interp->array_data =
@@ -247,44 +202,6 @@ module_exec(PyObject *module)
                : 0;
 }
 
-static int
-module_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    ot_state_t *state = ot_state_of_module(module);
-    Py_VISIT(state->interp.dumps);
-    Py_VISIT(state->interp.loads);
-    Py_VISIT(state->interp.remedy);
-    Py_VISIT(state->interp.tracer);
-    Py_VISIT(state->interp.ndarray);
-    Py_VISIT(state->interp.array_data);
-    Py_VISIT(state->interp.shared_reference_error);
-    Py_VISIT(state->tunnel_type);
-    Py_VISIT(state->gil_type);
-    Py_VISIT(state->worker_type);
-    Py_VISIT(state->receipt_type);
-    Py_VISIT(state->last_receipt);
-    Py_VISIT(state->heap_info_type);
-    Py_VISIT(state->tunnel_empty);
-    Py_VISIT(state->tunnel_full);
-    Py_VISIT(state->tunnel_closed);
-    Py_VISIT(state->tunnel_timeout);
-    Py_VISIT(state->tunnel_send_timeout);
-    Py_VISIT(state->process_global_type);
-    Py_VISIT(state->process_keys);
-    int rc = ot_consumers_traverse(&state->consumers, visit, arg);
-    return rc != 0 ? rc : ot_objects_traverse(&state->objects, visit, arg);
-}
-
-/* The consumers hold functions of this module, and a function that holds its module clears nothing by itself: the
- * cycle is broken here. All else stays: handles that die later in the interpreter's last collection still need the
- * state, to dispose of messages. */
-static int
-module_clear(PyObject *module)
-{
-    ot_consumers_clear(&ot_state_of_module(module)->consumers);
-    return 0;
-}
-
 static void
 module_free(void *self)
 {
@@ -296,28 +213,7 @@ module_free(void *self)
         &state->objects); /* values are disposed of, and nothing can be imported any more */
     ot_globals_leave(state);
     ot_objects_set_leaving(NULL);
-    ot_objects_clear(&state->objects);
-    Py_CLEAR(state->interp.dumps);
-    Py_CLEAR(state->interp.loads);
-    Py_CLEAR(state->interp.remedy);
-    Py_CLEAR(state->interp.tracer);
-    Py_CLEAR(state->interp.ndarray);
-    Py_CLEAR(state->interp.array_data);
-    Py_CLEAR(state->interp.shared_reference_error);
-    Py_CLEAR(state->tunnel_type);
-    Py_CLEAR(state->gil_type);
-    Py_CLEAR(state->worker_type);
-    Py_CLEAR(state->old_blocks);
-    Py_CLEAR(state->blank_receipt);
-    Py_CLEAR(state->last_receipt);
-    Py_CLEAR(state->receipt_type);
-    Py_CLEAR(state->heap_info_type);
-    Py_CLEAR(state->tunnel_empty);
-    Py_CLEAR(state->tunnel_full);
-    Py_CLEAR(state->tunnel_closed);
-    Py_CLEAR(state->tunnel_timeout);
-    Py_CLEAR(state->tunnel_send_timeout);
-    Py_CLEAR(state->process_global_type);
+    ot_state_end(state);
 }
 
 static PyModuleDef_Slot slots[] = {
@@ -328,9 +224,15 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT,         .m_name = "objtunnel._core", .m_doc = "The C side of objtunnel.",
-    .m_size = sizeof(ot_state_t),  .m_methods = functions,      .m_slots = slots,
-    .m_traverse = module_traverse, .m_clear = module_clear,     .m_free = module_free,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "objtunnel._core",
+    .m_doc = "The C side of objtunnel.",
+    .m_size = sizeof(ot_state_t),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = ot_state_traverse,
+    .m_clear = ot_state_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC

@@ -29,6 +29,16 @@ typedef struct {
     PyObject *process_keys; /* list: what this interpreter has of process_global() */
 } ot_state_t;
 
+/* What the module's exec does on all builds, once nothing can stand in the way of making objects: fills in what
+ * the parts of the state know of each other, imports the exceptions, adds the functions that need nothing else.
+ * 0, or -1 with an exception. */
+int ot_state_begin(PyObject *module, ot_state_t *state);
+
+/* The module's tp_traverse and tp_clear, and the end of its state. Fields that a build has no use for are NULL. */
+int ot_state_traverse(PyObject *module, visitproc visit, void *arg);
+int ot_state_clear(PyObject *module);
+void ot_state_end(ot_state_t *state);
+
 /* The module's state. Borrowed, as good as the module is. */
 ot_state_t *ot_state_of_module(PyObject *module);
 

@@ -8,7 +8,6 @@
 
 #include "objects/objects.h"
 #include "objtunnel/state.h"
-#include "runtime/control.h"
 #include "runtime/free_lists.h"
 #include "runtime/import.h"
 #include "runtime/signals.h"
@@ -43,42 +42,10 @@ take_old_blocks(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-live_tunnels(PyObject *module, PyObject *unused)
-{
-    (void)module;
-    (void)unused;
-    return PyLong_FromSize_t(ot_channel_count());
-}
-
-static PyObject *
-spin_control(PyObject *module, PyObject *args)
-{
-    (void)module;
-    int threads;
-    long rounds;
-    if (!PyArg_ParseTuple(args, "il:spin_control", &threads, &rounds)) {
-        return NULL;
-    }
-    if (threads < 1 || rounds < 0) {
-        PyErr_SetString(PyExc_ValueError, "spin_control needs 1 thread or more, and rounds >= 0");
-        return NULL;
-    }
-    double seconds;
-    Py_BEGIN_ALLOW_THREADS
-    seconds = ot_control_spin(threads, rounds);
-    Py_END_ALLOW_THREADS
-    return seconds < 0 ? PyErr_NoMemory() : PyFloat_FromDouble(seconds);
-}
-
 static PyMethodDef functions[] = {
     {"_build_info", build_info, METH_NOARGS,
      "How this extension was built (for `python -m objtunnel info`)."},
     {"_take_old_blocks", take_old_blocks, METH_NOARGS, "Nothing: there is no heap of objtunnel's."},
-    {"_live_tunnels", live_tunnels, METH_NOARGS, "Channels in the process (for leak tests)."},
-    {"spin_control", spin_control, METH_VARARGS,
-     "spin_control(threads, rounds)\n--\n\n"
-     "Wall seconds for independent C threads to spin through so many rounds each."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -125,20 +92,8 @@ static int
 module_exec(PyObject *module)
 {
     ot_state_t *state = ot_state_of_module(module);
-    ot_interp_t *interp = &state->interp;
-    state->module = module;
-    state->objects.interp = interp;
     state->has_made_tunnels = true;
-    interp->handles = ot_handles_for_trees(&state->objects);
-    interp->consumers = &state->consumers;
-    if (check_version() < 0 || add_absent(module) < 0 ||
-        ot_import_into("objtunnel._errors", "SharedReferenceError",
-                       &interp->shared_reference_error) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelEmpty", &state->tunnel_empty) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelFull", &state->tunnel_full) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelClosed", &state->tunnel_closed) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) < 0 ||
-        ot_import_into("objtunnel._errors", "TunnelSendTimeout", &state->tunnel_send_timeout) < 0) {
+    if (check_version() < 0 || add_absent(module) < 0 || ot_state_begin(module, state) < 0) {
         return -1;
     }
     ot_park_on_long_sleep(ot_signals_after_long_sleep);
@@ -150,44 +105,10 @@ module_exec(PyObject *module)
                : 0;
 }
 
-static int
-module_traverse(PyObject *module, visitproc visit, void *arg)
-{
-    ot_state_t *state = ot_state_of_module(module);
-    Py_VISIT(state->interp.shared_reference_error);
-    Py_VISIT(state->tunnel_type);
-    Py_VISIT(state->receipt_type);
-    Py_VISIT(state->tunnel_empty);
-    Py_VISIT(state->tunnel_full);
-    Py_VISIT(state->tunnel_closed);
-    Py_VISIT(state->tunnel_timeout);
-    Py_VISIT(state->tunnel_send_timeout);
-    int rc = ot_consumers_traverse(&state->consumers, visit, arg);
-    return rc != 0 ? rc : ot_objects_traverse(&state->objects, visit, arg);
-}
-
-/* As on builds with a GIL: handles that die later still need the rest. */
-static int
-module_clear(PyObject *module)
-{
-    ot_consumers_clear(&ot_state_of_module(module)->consumers);
-    return 0;
-}
-
 static void
 module_free(void *self)
 {
-    ot_state_t *state = ot_state_of_module(self);
-    ot_consumers_clear(&state->consumers);
-    ot_objects_clear(&state->objects);
-    Py_CLEAR(state->interp.shared_reference_error);
-    Py_CLEAR(state->tunnel_type);
-    Py_CLEAR(state->receipt_type);
-    Py_CLEAR(state->tunnel_empty);
-    Py_CLEAR(state->tunnel_full);
-    Py_CLEAR(state->tunnel_closed);
-    Py_CLEAR(state->tunnel_timeout);
-    Py_CLEAR(state->tunnel_send_timeout);
+    ot_state_end(ot_state_of_module(self));
 }
 
 /* One interpreter: a container must never move between two on these builds (docs/free-threading.md). */
@@ -199,9 +120,15 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT,         .m_name = "objtunnel._core", .m_doc = "The C side of objtunnel.",
-    .m_size = sizeof(ot_state_t),  .m_methods = functions,      .m_slots = slots,
-    .m_traverse = module_traverse, .m_clear = module_clear,     .m_free = module_free,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "objtunnel._core",
+    .m_doc = "The C side of objtunnel.",
+    .m_size = sizeof(ot_state_t),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = ot_state_traverse,
+    .m_clear = ot_state_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC

@@ -40,21 +40,11 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
 int
 ot_objects_traverse(ot_objects_t *home, visitproc visit, void *arg)
 {
-    for (size_t i = 0; i < home->n; i++) {
-        Py_VISIT(home->types[i].type);
-    }
-    Py_VISIT(home->lock_abandoned);
-    Py_VISIT(home->live_object);
-    return 0;
+    return ot_handles_traverse(home, visit, arg);
 }
 
 void
 ot_objects_clear(ot_objects_t *home)
 {
-    while (home->n > 0) {
-        Py_CLEAR(home->types[--home->n].type);
-    }
-    Py_CLEAR(home->lock_abandoned);
-    Py_CLEAR(home->live_object);
     ot_handles_end(home);
 }

@@ -50,21 +50,12 @@ meet_edge(ot_visitor_t *v, PyObject **slot)
     return meet((search_t *)v, *slot, slot);
 }
 
-static int
-meet_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
-{
-    (void)v;
-    (void)key;
-    (void)i;
-    return 0;
-}
-
 /* Index of the step that met `target`, or the first instance of `type` (either may be NULL); -1 if there is
  * none, -2 with MemoryError. */
 static Py_ssize_t
 find(search_t *s, PyObject *root, PyObject *target, const PyTypeObject *type)
 {
-    s->visitor = (ot_visitor_t){.edge = meet_edge, .key = meet_key};
+    s->visitor = (ot_visitor_t){.edge = meet_edge, .key = ot_ignore_key};
     if (meet(s, root, NULL) < 0) {
         return -2;
     }
@@ -294,7 +285,7 @@ note_changed(attributes_t *a, const ot_tree_t *tree, PyObject **made)
 static void
 look_at_instances(attributes_t *a, const ot_tree_t *tree)
 {
-    a->visitor = (ot_visitor_t){.edge = look_at, .key = meet_key, .typed = look_at_typed};
+    a->visitor = (ot_visitor_t){.edge = look_at, .key = ot_ignore_key, .typed = look_at_typed};
     for (size_t i = 0; i < tree->classes.len; i++) {
         const ot_tree_class_t *c = &tree->classes.items[i];
         for (size_t k = 0; c->is_python && a->found == NULL && k < c->instances.len; k++) {

@@ -319,22 +319,13 @@ is_candidate(const ot_proof_entry_t *e)
     return e->verdict == OT_PENDING && !e->kind->leaf;
 }
 
-static int
-ignore_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
-{
-    (void)v;
-    (void)key;
-    (void)i;
-    return 0;
-}
-
 /* Visits what is on the stack, and all that `edge` pushes, without taking part in the walk. */
 static int
 spread(ot_proof_t *p, int (*edge)(ot_visitor_t *, PyObject **))
 {
     ot_visitor_t walk = p->visitor;
     int rc = 0;
-    p->visitor = (ot_visitor_t){.edge = edge, .key = ignore_key};
+    p->visitor = (ot_visitor_t){.edge = edge, .key = ot_ignore_key};
     while (rc >= 0 && p->stack.len > 0) {
         PyObject *o = (PyObject *)p->stack.items[--p->stack.len];
         rc = ot_proof_kind(p, o)->visit(o, &p->visitor);

@@ -106,15 +106,6 @@ push_hashed(ot_visitor_t *v, PyObject **slot)
                : 0;
 }
 
-static int
-ignore_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
-{
-    (void)v;
-    (void)key;
-    (void)i;
-    return 0;
-}
-
 /* The bits of o, which is added if need be; NULL with MemoryError. Good until the next one. */
 static uint32_t *
 bits_of(order_t *order, PyObject *o)
@@ -337,7 +328,7 @@ mark(order_t *order, const ot_tree_t *tree, PyObject *rebuilt)
 static int
 put_in_order(order_t *order, const ot_tree_t *tree, PyObject *rebuilt)
 {
-    order->visitor = (ot_visitor_t){.edge = push_edge, .key = ignore_key};
+    order->visitor = (ot_visitor_t){.edge = push_edge, .key = ot_ignore_key};
     if (mark(order, tree, rebuilt) < 0) {
         return -1;
     }

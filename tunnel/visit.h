@@ -32,6 +32,16 @@ struct ot_visitor {
     size_t leaves; /* exclusive leaves passed over */
 };
 
+/* The `key` of a visitor to which dicts' str keys are of no interest. */
+static inline int
+ot_ignore_key(ot_visitor_t *v, PyObject *key, Py_ssize_t i)
+{
+    (void)v;
+    (void)key;
+    (void)i;
+    return 0;
+}
+
 /* Bits of visit's result (but TRACK), and of pointers to containers, which are 8-aligned. */
 enum {
     OT_NEEDS_TRACK = 1,  /* was tracked by the sender's collector: the receiver's shall be */

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Callable, NamedTuple
 
+from command import alternate
 from targets import Figure, ratios
 
 
@@ -40,11 +41,8 @@ def run(case, options):
         for way in ways.values():
             way.calibrate(options.seconds)
         samples = {name: [] for name in ways}
-        order = list(ways)
-        for _ in range(options.repeat):
-            for name in order:
-                samples[name].append(ways[name].measure())
-            order.reverse()
+        for name in alternate(ways, options.repeat):
+            samples[name].append(ways[name].measure())
         return samples
     finally:
         for way in ways.values():

@@ -79,13 +79,10 @@ class Run:
         return record
 
     def alternate(self, ways):
-        """All ways in each repetition, back and forth, the garbage collected before each."""
-        order = list(ways)
-        for _ in range(self.repeat):
-            for way in order:
-                gc.collect()
-                yield way
-            order.reverse()
+        """The garbage is collected before each."""
+        for way in command.alternate(ways, self.repeat):
+            gc.collect()
+            yield way
 
     def run_tiny(self, name, pools):
         """Seconds a job: {way: one of each repetition}."""

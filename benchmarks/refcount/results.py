@@ -5,22 +5,18 @@ Every number of the page comes out of this module: medians and ratios with their
 count, and a case that has no repetition left is among the skipped ones.
 """
 
-import json
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+from files import BadResults, FromFile  # noqa: E402
 from intervals import Figure, apart, kept_repetitions  # noqa: E402
 
 SCHEMAS = (1, 2, 3)  # 1: a control for each group, not for each repetition; 1, 2: no latencies
 SHORT = "the control was too low: the machine did not give the cores"
 NOTHING_DONE = "a sample without a single operation"
-
-
-class BadResults(Exception):
-    """The file is not a results file that this page understands."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def difference(a, b):
     return apart(a.ns, b.ns, lambda p, q: p - q)
 
 
-class Results:
+class Results(FromFile):
     """One run. `cases` in the file's order; `skipped` has also the cases that came out unusable."""
 
     def __init__(self, record):
@@ -105,14 +101,6 @@ class Results:
         except (KeyError, TypeError) as error:
             raise BadResults(f"the results file lacks something: {error!r}") from error
         self._index = {(*case.group, case.variant): case for case in self.cases}
-
-    @classmethod
-    def load(cls, path):
-        try:
-            with open(path, encoding="utf-8") as file:
-                return cls(json.load(file))
-        except json.JSONDecodeError as error:
-            raise BadResults(f"not JSON: {error}") from error
 
     def _add(self, row):
         fields = {name: row[name] for name in Case.__dataclass_fields__ if name != "latency"}

@@ -190,18 +190,11 @@ class Run:
         print_record(record)
         return record
 
-    def alternate(self, ways):
-        order = list(ways)
-        for _ in range(self.repeat):
-            for way in order:
-                gc.collect()
-                yield way
-            order.reverse()
-
     def touch(self, tree_name, op):
         """{state: seconds of each repetition}, each on a fresh tree: the first touch."""
         times = {state: [] for state in STATES}
-        for state in self.alternate(STATES):
+        for state in command.alternate(STATES, self.repeat):
+            gc.collect()
             times[state].append(in_new_thread(self.touch_once, state, tree_name, op))
         return times
 

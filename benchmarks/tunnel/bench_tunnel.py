@@ -151,11 +151,8 @@ class Run:
                                                             self.warm)
         link.check(payload, size)
         samples = {way: [] for way in ways}
-        order = list(ways)
-        for _ in range(self.repeat):
-            for way in order:
-                samples[way].append(ways[way]())
-            order.reverse()
+        for way in command.alternate(ways, self.repeat):
+            samples[way].append(ways[way]())
         case = {way: collect(samples[way]) for way in ways}
         case["receipt"] = {key: samples["tunnel"][-1][key] for key in measure.COUNTS}
         case["pickle_bytes"] = samples["pickle"][-1]["bytes"]
@@ -203,11 +200,8 @@ class Run:
     def run_heap_case(self, link, payload):
         size = payload.scaled(self.divisor)
         samples = {way: [] for way in heap.WAYS}
-        order = list(heap.WAYS)
-        for _ in range(self.repeat):
-            for way in order:
-                samples[way].append(heap.measure(link, payload, size, way))
-            order.reverse()
+        for way in command.alternate(heap.WAYS, self.repeat):
+            samples[way].append(heap.measure(link, payload, size, way))
         return {"size": size, **{way: collect(samples[way]) for way in heap.WAYS}}
 
     # ---- small messages

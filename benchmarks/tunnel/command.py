@@ -21,6 +21,14 @@ def parser_for(description, quick, smoke):
     return parser
 
 
+def alternate(ways, repeat):
+    """Each way once in each of so many repetitions, back and forth: what drifts hits all ways alike."""
+    order = list(ways)
+    for _ in range(repeat):
+        yield from order
+        order.reverse()
+
+
 def main(parser, names, run):
     """Parse the command line and have `run(options, chosen names)` make the record. The exit
     status."""

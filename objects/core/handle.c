@@ -120,6 +120,20 @@ ot_handle_steal(ot_objects_t *home, ot_shared_t *shared)
     return ot_handle_alloc_steal(home, home->types[i].type, shared);
 }
 
+PyObject *
+ot_handle_new(ot_shared_t *shared)
+{
+    if (shared == NULL) {
+        return PyErr_NoMemory();
+    }
+    ot_objects_t *home = ot_objects_current();
+    if (home == NULL) {
+        ot_handle_drop(shared);
+        return NULL;
+    }
+    return ot_handle_steal(home, shared);
+}
+
 int
 ot_handle_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -496,9 +510,35 @@ ot_handles_init(PyObject *module, ot_objects_t *home)
     return 0;
 }
 
+int
+ot_handles_traverse(ot_objects_t *home, visitproc visit, void *arg)
+{
+    for (size_t i = 0; i < home->n; i++) {
+        Py_VISIT(home->types[i].type);
+    }
+    Py_VISIT(home->lock_abandoned);
+    Py_VISIT(home->checkout);
+    Py_VISIT(home->held);
+    Py_VISIT(home->running);
+    Py_VISIT(home->code);
+    Py_VISIT(home->scheduler);
+    Py_VISIT(home->live_object);
+    return 0;
+}
+
 void
 ot_handles_end(ot_objects_t *home)
 {
+    while (home->n > 0) {
+        Py_CLEAR(home->types[--home->n].type);
+    }
+    Py_CLEAR(home->lock_abandoned);
+    Py_CLEAR(home->checkout);
+    Py_CLEAR(home->held);
+    Py_CLEAR(home->running);
+    Py_CLEAR(home->code);
+    Py_CLEAR(home->scheduler);
+    Py_CLEAR(home->live_object);
     if (home->module != NULL) { /* else the import failed before */
         ot_holder_leave(&home->holder);
     }

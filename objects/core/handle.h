@@ -77,8 +77,9 @@ ot_as_handle(PyObject *o)
 }
 
 /* Fills in `home`, and adds what all handles need to the module; 0 or -1 with an exception set. To be
- * undone by ot_handles_end, in any case. */
+ * undone by ot_handles_end, in any case. The traverse visits all that `home` owns but `codes` and `frozen`. */
 int ot_handles_init(PyObject *module, ot_objects_t *home);
+int ot_handles_traverse(ot_objects_t *home, visitproc visit, void *arg);
 void ot_handles_end(ot_objects_t *home);
 
 /* Adds live_objects(). 0 or -1 with an exception set. */
@@ -102,6 +103,10 @@ int ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeO
 
 /* A handle around `shared`. Refs: steals the reference, also on failure. */
 PyObject *ot_handle_steal(ot_objects_t *home, ot_shared_t *shared);
+
+/* A handle of the calling interpreter around an object that was made just now; NULL: there was no memory for it, which
+ * raises MemoryError. Refs: steals the reference, also on failure. Runs: e. */
+PyObject *ot_handle_new(ot_shared_t *shared);
 
 /* The object that o stands for if o is a handle and knows nothing beside it: borrowed. NULL
  * otherwise, without an exception. Runs: -. */

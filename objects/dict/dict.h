@@ -154,6 +154,10 @@ ot_ldict_leave_and_wait(PyObject *self, const ot_mapkey_t *key)
     return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_RAISE, OT_WORD_GONE);
 }
 
+/* Looks at a key that must be there, and waits if somebody has it. DONE: the caller is in a guard, the word a value. MISSING
+ * or AGAIN: in no guard. */
+ot_ldict_result_t ot_ldict_look_or_wait(PyObject *self, const ot_mapkey_t *key, ot_look_t *look);
+
 /* DONE and an equal object, or MISSING. */
 ot_ldict_result_t ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value);
 

@@ -304,15 +304,9 @@ static ot_ldict_result_t
 exchange_once(PyObject *self, const ot_mapkey_t *key, PyObject *expected, ot_word_t new)
 {
     ot_look_t look;
-    if (ot_ldict_look(self, key, &look) < 0) {
-        return OT_LDICT_FAILED;
-    }
-    if (!ot_word_is_there(look.word)) {
-        ot_epoch_leave();
-        return OT_LDICT_MISSING;
-    }
-    if (ot_word_is_claim(look.word)) {
-        return ot_ldict_leave_and_wait(self, key);
+    ot_ldict_result_t found = ot_ldict_look_or_wait(self, key, &look);
+    if (found != OT_LDICT_DONE) {
+        return found;
     }
     ot_ldict_result_t result = exchange_if_expected(self, look, expected, new);
     bool soon = result == OT_LDICT_DONE && ot_ldict_retire(look.word);

@@ -28,6 +28,19 @@ ot_ldict_look(PyObject *self, const ot_mapkey_t *key, ot_look_t *look)
     return 0;
 }
 
+ot_ldict_result_t
+ot_ldict_look_or_wait(PyObject *self, const ot_mapkey_t *key, ot_look_t *look)
+{
+    if (ot_ldict_look(self, key, look) < 0) {
+        return OT_LDICT_FAILED;
+    }
+    if (!ot_word_is_there(look->word)) {
+        ot_epoch_leave();
+        return OT_LDICT_MISSING;
+    }
+    return ot_word_is_claim(look->word) ? ot_ldict_leave_and_wait(self, key) : OT_LDICT_DONE;
+}
+
 /* Before a word, and maybe its entry, is retired. Leaves the guard if that fails. */
 static int
 make_room(void)
@@ -301,6 +314,19 @@ ot_ldict_store_new(PyObject *self, const ot_mapkey_t *key, ot_word_t word, PyObj
 
 /* ---- delete, pop ------------------------------------------------------------------------------ */
 
+/* Removes what look found, after make_room. In a guard, which it leaves. DONE or AGAIN. */
+static ot_ldict_result_t
+remove_leaving(PyObject *self, ot_look_t look)
+{
+    bool removed = ot_map_remove(ot_ldict_map(self), look.entry, look.word);
+    bool soon = removed && ot_ldict_retire(look.word);
+    ot_epoch_leave();
+    if (removed) {
+        ot_ldict_tidy(soon);
+    }
+    return removed ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+}
+
 /* DONE, OVERRIDDEN, MISSING or AGAIN. */
 static ot_ldict_result_t
 delete_once(PyObject *self, const ot_mapkey_t *key)
@@ -317,16 +343,7 @@ delete_once(PyObject *self, const ot_mapkey_t *key)
         ot_epoch_leave();
         return ot_ldict_wait(self, key, OT_FOREVER, OT_DICT_OVERRIDE, OT_WORD_GONE);
     }
-    if (make_room() < 0) {
-        return OT_LDICT_FAILED;
-    }
-    bool removed = ot_map_remove(ot_ldict_map(self), look.entry, look.word);
-    bool soon = removed && ot_ldict_retire(look.word);
-    ot_epoch_leave();
-    if (removed) {
-        ot_ldict_tidy(soon);
-    }
-    return removed ? OT_LDICT_DONE : OT_LDICT_AGAIN;
+    return make_room() < 0 ? OT_LDICT_FAILED : remove_leaving(self, look);
 }
 
 ot_ldict_result_t
@@ -359,15 +376,14 @@ static ot_ldict_result_t
 pop_scalar(PyObject *self, ot_look_t look, PyObject **value)
 {
     *value = ot_ldict_object_of(ot_ldict_home(self), look.word);
-    bool removed = *value != NULL && ot_map_remove(ot_ldict_map(self), look.entry, look.word);
-    bool soon = removed && ot_ldict_retire(look.word);
-    ot_epoch_leave();
-    if (removed) {
-        ot_ldict_tidy(soon);
-        return OT_LDICT_DONE;
+    if (*value == NULL) {
+        ot_epoch_leave();
+        return OT_LDICT_FAILED;
     }
-    ot_ldict_result_t result = *value == NULL ? OT_LDICT_FAILED : OT_LDICT_AGAIN;
-    Py_CLEAR(*value);
+    ot_ldict_result_t result = remove_leaving(self, look);
+    if (result == OT_LDICT_AGAIN) {
+        Py_CLEAR(*value);
+    }
     return result;
 }
 
@@ -421,15 +437,9 @@ static ot_ldict_result_t
 pop_once(PyObject *self, const ot_mapkey_t *key, PyObject **value)
 {
     ot_look_t look;
-    if (ot_ldict_look(self, key, &look) < 0) {
-        return OT_LDICT_FAILED;
-    }
-    if (!ot_word_is_there(look.word)) {
-        ot_epoch_leave();
-        return OT_LDICT_MISSING;
-    }
-    if (ot_word_is_claim(look.word)) {
-        return ot_ldict_leave_and_wait(self, key);
+    ot_ldict_result_t found = ot_ldict_look_or_wait(self, key, &look);
+    if (found != OT_LDICT_DONE) {
+        return found;
     }
     if (make_room() < 0) {
         return OT_LDICT_FAILED;

@@ -489,12 +489,7 @@ list_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)type;
     (void)args;
     (void)kwargs;
-    ot_objects_t *home = ot_objects_current();
-    ot_list_t *list = home == NULL ? NULL : ot_list_new(ot_item_drop);
-    if (list == NULL) {
-        return home == NULL ? NULL : PyErr_NoMemory();
-    }
-    return ot_handle_steal(home, &list->head);
+    return ot_handle_new((ot_shared_t *)ot_list_new(ot_item_drop));
 }
 
 /* __init__: a second call replaces the items, as list's does. */

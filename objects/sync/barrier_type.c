@@ -70,12 +70,7 @@ barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds, 0 or more");
         return NULL;
     }
-    ot_objects_t *home = ot_objects_current();
-    ot_barrier_t *barrier = home == NULL ? NULL : ot_barrier_new((uint64_t)parties, seconds);
-    if (barrier == NULL) {
-        return home == NULL ? NULL : PyErr_NoMemory();
-    }
-    PyObject *self = ot_handle_steal(home, &barrier->head);
+    PyObject *self = ot_handle_new((ot_shared_t *)ot_barrier_new((uint64_t)parties, seconds));
     if (self != NULL && action != Py_None) {
         as_barrier(self)->action = Py_NewRef(action);
     }

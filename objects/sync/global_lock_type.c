@@ -80,12 +80,7 @@ global_lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s:GlobalLock", names, &name)) {
         return NULL;
     }
-    ot_objects_t *home = ot_objects_current();
-    ot_shared_t *lock = home == NULL ? NULL : find_or_make(name);
-    if (lock == NULL) {
-        return home == NULL ? NULL : PyErr_NoMemory();
-    }
-    return ot_handle_steal(home, lock);
+    return ot_handle_new(find_or_make(name));
 }
 
 static PyObject *

@@ -36,12 +36,7 @@ new_lock(const ot_shared_kind_t *kind, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "", names)) {
         return NULL;
     }
-    ot_objects_t *home = ot_objects_current();
-    ot_lock_t *lock = home == NULL ? NULL : ot_lock_new(kind);
-    if (lock == NULL) {
-        return home == NULL ? NULL : PyErr_NoMemory();
-    }
-    return ot_handle_steal(home, &lock->head);
+    return ot_handle_new((ot_shared_t *)ot_lock_new(kind));
 }
 
 static PyObject *
@@ -95,7 +90,7 @@ condition_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     ot_condition_t *condition = ot_condition_new(lock);
     ot_shared_unref(&lock->head);
-    return condition == NULL ? PyErr_NoMemory() : ot_handle_steal(home, &condition->head);
+    return ot_handle_new((ot_shared_t *)condition);
 }
 
 /* ---- acquire and release ---------------------------------------------------------------------- */

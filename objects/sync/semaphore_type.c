@@ -31,12 +31,7 @@ new_semaphore(const ot_shared_kind_t *kind, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "semaphore initial value must be >= 0");
         return NULL;
     }
-    ot_objects_t *home = ot_objects_current();
-    ot_semaphore_t *semaphore = home == NULL ? NULL : ot_semaphore_new(kind, (uint64_t)value);
-    if (semaphore == NULL) {
-        return home == NULL ? NULL : PyErr_NoMemory();
-    }
-    return ot_handle_steal(home, &semaphore->head);
+    return ot_handle_new((ot_shared_t *)ot_semaphore_new(kind, (uint64_t)value));
 }
 
 static PyObject *
@@ -138,12 +133,7 @@ event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":Event", names)) {
         return NULL;
     }
-    ot_objects_t *home = ot_objects_current();
-    ot_event_t *event = home == NULL ? NULL : ot_event_new();
-    if (event == NULL) {
-        return home == NULL ? NULL : PyErr_NoMemory();
-    }
-    return ot_handle_steal(home, &event->head);
+    return ot_handle_new((ot_shared_t *)ot_event_new());
 }
 
 static PyObject *

@@ -1,34 +1,13 @@
 /* test_epoch.c: the epochs under a LockingDict's table: when what is retired is freed. No Python. */
-#include "support.h"
+#include "epoch_reader.h"
 
-#include "objects/dict/epoch.h"
-
-static atomic_int waiting, freed;
+static atomic_int freed;
 
 static void
 begin(void)
 {
     CHECK(ot_epoch_reserve(8));
     CHECK(ot_epoch_enter());
-}
-
-static void *
-read_for_ever(void *stop)
-{
-    CHECK(ot_epoch_enter());
-    atomic_fetch_add(&waiting, 1);
-    while (!atomic_load((atomic_bool *)stop)) {
-        test_sleep(100000);
-    }
-    ot_epoch_leave();
-    return NULL;
-}
-
-static bool
-somebody_reads(void *unused)
-{
-    (void)unused;
-    return atomic_load(&waiting) > 0;
 }
 
 static void

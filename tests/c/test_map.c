@@ -1,5 +1,5 @@
 /* test_map.c: the table under a LockingDict. No Python. */
-#include "support.h"
+#include "epoch_reader.h"
 
 #include "objects/dict/map.h"
 
@@ -623,25 +623,6 @@ in_child(void *arg)
     CHECK(ot_map_len(map) == 2);
     ot_epoch_collect(true);
     CHECK(ot_epoch_retired() == 0);
-}
-
-static void *
-read_for_ever(void *stop)
-{
-    CHECK(ot_epoch_enter());
-    atomic_fetch_add(&waiting, 1);
-    while (!atomic_load((atomic_bool *)stop)) {
-        test_sleep(100000);
-    }
-    ot_epoch_leave();
-    return NULL;
-}
-
-static bool
-somebody_reads(void *unused)
-{
-    (void)unused;
-    return atomic_load(&waiting) > 0;
 }
 
 /* Another thread reads, and another one has a key: neither exists in the child. */

@@ -312,22 +312,9 @@ def interrupted(tmp_path, source, said=("ready",)):
     return process.returncode, out, err
 
 
-def test_ctrl_c_ends_wait_and_interrupts_what_runs(tmp_path):
-    code, _, err = interrupted(tmp_path, """
-        import objtunnel
-        @objtunnel.when()
-        def _():
-            import time
-            print("ready", flush=True)
-            while True:
-                time.sleep(0.01)
-        objtunnel.wait()
-        """)
-    assert code == -signal.SIGINT and "KeyboardInterrupt" in err
-
-
-def test_ctrl_c_ends_a_wait_for_a_result(tmp_path):
-    code, _, err = interrupted(tmp_path, """
+@pytest.mark.parametrize("wait", ["objtunnel.wait()", "result.acquire()"])
+def test_ctrl_c_ends_a_wait_and_interrupts_what_runs(tmp_path, wait):
+    code, _, err = interrupted(tmp_path, f"""
         import objtunnel
         @objtunnel.when()
         def result():
@@ -335,7 +322,7 @@ def test_ctrl_c_ends_a_wait_for_a_result(tmp_path):
             print("ready", flush=True)
             while True:
                 time.sleep(0.01)
-        result.acquire()
+        {wait}
         """)
     assert code == -signal.SIGINT and "KeyboardInterrupt" in err
 

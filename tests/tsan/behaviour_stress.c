@@ -16,6 +16,7 @@
 
 #include "objects/box/crew.h"
 #include "runtime/clock.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, COWNS = 12, WORKERS = 3, TURNS = 400, MOST = 3 };
 
@@ -43,22 +44,6 @@ typedef struct {
 
 static account_t *accounts[COWNS];
 static atomic_ulong together; /* readers that were not alone */
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "behaviour_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 static void
 free_account(ot_shared_t *self)

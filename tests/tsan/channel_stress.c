@@ -15,6 +15,7 @@
 #include "runtime/clock.h"
 #include "runtime/park.h"
 #include "tunnel/channel.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, MESSAGES = 400 };
 
@@ -42,22 +43,6 @@ struct round {
     atomic_long committed, received, put_back, interrupted, timeouts;
     atomic_int running;
 };
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "channel_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 static int64_t
 some_deadline(unsigned *seed)

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "objects/dict/epoch.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, PLACES = 4, STEPS = 400, PILE = 32 };
 
@@ -28,22 +29,6 @@ typedef struct {
 static _Atomic(block_t *) places[PLACES];
 static atomic_ulong made, freed;
 static atomic_bool over;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "epoch_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 static block_t *
 block_new(void)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "objects/file/file.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, LONGEST = 40 };
 
@@ -25,15 +26,6 @@ typedef struct {
     char *seen; /* of lines[number * records + i]: how often this thread has read it */
     int threads;
 } actor_t;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "file_stress: %s\n", what);
-        abort();
-    }
-}
 
 static const ot_patience_t for_ever = {.deadline = OT_FOREVER};
 

@@ -20,6 +20,7 @@
 #include "include/objtunnel_core.h"
 #include "include/objtunnel_lists.h"
 #include "include/objtunnel_locks.h"
+#include "tests/tsan/stress.h"
 
 enum { GLOBALS = 4, KEYS = 5, MAX_THREADS = 64, MAX_DEPTH = 3 };
 
@@ -43,22 +44,6 @@ static long locked_count, rwlocked_count; /* plain */
 static atomic_long next_interp = 1, created, destroyed, failed, circles, settled, waits, released;
 static atomic_long expected_locked, expected_rwlocked;
 static atomic_bool stop;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "global_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 typedef struct {
     int64_t interp;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "objects/list/list.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, LONGEST = 64 };
 
@@ -30,22 +31,6 @@ typedef struct {
 } actor_t;
 
 static atomic_long alive;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "list_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 static ot_ref_t *
 new_item(long mark)

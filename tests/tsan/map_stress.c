@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "objects/dict/map.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, STEPS = 3000, KEYS = 12, BLOCK_KEYS = 8, MANY = 3000 };
 enum { STEADY = 40, FLOOD = 400, ALIKE = 80, OF_THREAD = 1000 };
@@ -36,22 +37,6 @@ typedef struct {
 
 static long guarded[KEYS]; /* by a checkout of the key */
 static atomic_long blocks;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "map_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 /* Two groups: numbers (0 .. KEYS) and blocks (1000 ..), and many (2000 ..). Few hashes, so that
  * different keys meet in one place. */

@@ -14,6 +14,7 @@
 
 #include "objects/array/storage.h"
 #include "runtime/clock.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, ROUNDS = 2000, SLOTS = 16 };
 
@@ -29,22 +30,6 @@ typedef struct {
     int *plain; /* written by the first thread, read by the others */
     bool first;
 } actor_t;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "shared_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 static void
 visit(ot_shared_t *self, void *arg)

@@ -17,6 +17,7 @@
 
 #include "objects/sync/sync.h"
 #include "runtime/clock.h"
+#include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, TURNS = 300, LET_IN = 2 };
 
@@ -40,22 +41,6 @@ typedef struct {
     int number;
     bool gives_up;
 } actor_t;
-
-static void
-check(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "sync_stress: %s\n", what);
-        abort();
-    }
-}
-
-static long
-setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text == NULL ? otherwise : atol(text);
-}
 
 static bool
 maybe_give_up(void *arg)
