@@ -5,9 +5,8 @@
  */
 #include "threads/parcel.h"
 
-#include <pthread.h>
-
 #include "objtunnel/state.h"
+#include "runtime/pile.h"
 
 /* ---- the root --------------------------------------------------------------------------------- */
 
@@ -301,19 +300,15 @@ ot_tree_dispose(const ot_interp_t *interp, ot_tree_t *tree)
 
 /* Messages of channels that died where nobody could free objects: without a thread state, or at the interpreter's
  * end. */
-static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
-static ot_node_t *orphans; /* under the lock */
+static ot_pile_t orphans;
+_Static_assert(offsetof(ot_node_t, next) == 0, "a message lies on the pile by its link");
 
 void
 ot_tree_leave_chain(ot_node_t *chain)
 {
-    while (chain != NULL) {
-        ot_node_t *next = chain->next;
-        pthread_mutex_lock(&orphans_lock);
-        chain->next = orphans;
-        orphans = chain;
-        pthread_mutex_unlock(&orphans_lock);
-        chain = next;
+    for (ot_node_t *next; chain != NULL; chain = next) {
+        next = chain->next;
+        ot_pile_put(&orphans, (ot_piled_t *)chain);
     }
 }
 
@@ -337,11 +332,7 @@ void
 ot_tree_dispose_chain(const ot_interp_t *interp, ot_node_t *chain)
 {
     dispose_all(interp, chain);
-    pthread_mutex_lock(&orphans_lock);
-    chain = orphans;
-    orphans = NULL;
-    pthread_mutex_unlock(&orphans_lock);
-    dispose_all(interp, chain);
+    dispose_all(interp, (ot_node_t *)ot_pile_take(&orphans));
 }
 
 /* Nothing is pickled within a message here. */

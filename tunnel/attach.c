@@ -13,8 +13,7 @@
 #include "tunnel/rehash.h"
 #include "tunnel/retype.h"
 #include "runtime/cpython/gc.h"
-
-#include <pthread.h>
+#include "runtime/pile.h"
 
 /* ---- keys -------------------------------------------------------------------------------- */
 
@@ -452,9 +451,9 @@ done:
 
 /* Messages that could not be freed where it was tried: their classes cannot be imported there, or
  * no longer, as the interpreter ends; or who had them last has no thread state. Whoever disposes of or
- * receives something next tries again. Guarded by orphans_lock; `orphans` may be looked at without. */
-static ot_node_t *_Atomic orphans;
-static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
+ * receives something next tries again. */
+static ot_pile_t orphans;
+_Static_assert(offsetof(ot_node_t, next) == 0, "a message lies on the pile by its link");
 
 /* A bare tree has no room for `tried`, and is freed wherever it is tried. */
 static void
@@ -463,31 +462,24 @@ orphan(ot_tree_t *tree, int64_t tried)
     if (!tree->bare) {
         tree->tried = tried;
     }
-    pthread_mutex_lock(&orphans_lock);
-    tree->node.next = orphans;
-    orphans = &tree->node;
-    pthread_mutex_unlock(&orphans_lock);
+    ot_pile_put(&orphans, (ot_piled_t *)&tree->node);
 }
 
-/* Takes those off the list that were not tried here last, and puts them before `chain`. */
+/* Puts those before `chain` that were not tried here last. */
 static ot_node_t *
 adopt_orphans(ot_node_t *chain)
 {
-    if (orphans == NULL) {
-        return chain;
-    }
     int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
-    ot_node_t *left = NULL;
-    pthread_mutex_lock(&orphans_lock);
-    for (ot_node_t *o = orphans, *next; o != NULL; o = next) {
+    for (ot_node_t *o = (ot_node_t *)ot_pile_take(&orphans), *next; o != NULL; o = next) {
         next = o->next;
         const ot_tree_t *tree = (ot_tree_t *)o;
-        ot_node_t **list = !tree->bare && tree->tried == here ? &left : &chain;
-        o->next = *list;
-        *list = o;
+        if (!tree->bare && tree->tried == here) {
+            ot_pile_put(&orphans, (ot_piled_t *)o);
+        } else {
+            o->next = chain;
+            chain = o;
+        }
     }
-    orphans = left;
-    pthread_mutex_unlock(&orphans_lock);
     return chain;
 }
 
@@ -597,7 +589,7 @@ ot_tree_attach(const ot_interp_t *interp, ot_tree_t **message)
     }
     *message = NULL;
     PyObject *root = unwrap(tree);
-    if (orphans != NULL) {
+    if (!ot_pile_is_empty(&orphans)) {
         ot_tree_dispose_chain(interp, NULL);
     }
     return root;

@@ -59,6 +59,15 @@ add_class(ot_proof_t *p, PyTypeObject *type)
     return ot_ptrmap_add(&p->class_index, type, i) < 0 ? -1 : (int64_t)i;
 }
 
+static ot_standing_t
+standing_of(const ot_proof_t *p, uint32_t class)
+{
+    if (class == OT_STRANGER || class == OT_HANDLES) {
+        return class == OT_HANDLES ? OT_TYPE_HANDLE : OT_TYPE_STRANGER;
+    }
+    return p->tree->classes.items[class].kind == NULL ? OT_TYPE_PICKLED : OT_TYPE_HAS_ROW;
+}
+
 const ot_kind_t *
 ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
 {
@@ -74,7 +83,8 @@ ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type)
     }
     p->last_type = type;
     p->last_class = (uint32_t)i;
-    p->last_kind = i == OT_STRANGER || i == OT_HANDLES ? NULL : p->tree->classes.items[i].kind;
+    p->last_standing = standing_of(p, p->last_class);
+    p->last_kind = p->last_standing == OT_TYPE_HAS_ROW ? p->tree->classes.items[i].kind : NULL;
     return p->last_kind;
 }
 
@@ -93,8 +103,10 @@ static ot_verdict_t
 first_verdict(ot_proof_t *p, ot_proof_entry_t *e)
 {
     PyObject *o = e->obj;
-    if (e->kind == NULL) { /* looked up just before */
-        return p->last_type == Py_TYPE(o) && p->last_class == OT_HANDLES ? OT_HANDLE : OT_FOREIGN;
+    if (e->kind == NULL) {
+        /* Looked up just before; another one was the last only if there was no memory. */
+        bool handle = p->last_type == Py_TYPE(o) && p->last_standing == OT_TYPE_HANDLE;
+        return handle ? OT_HANDLE : OT_FOREIGN;
     }
     if (e->kind == &ot_kind_str && ot_str_interned(o)) {
         return OT_INTERNED;

@@ -32,7 +32,7 @@ typedef enum {
  * edges == refcount in the end, or the object is shared. copy is owned, NULL unless the verdict calls for one. */
 typedef struct {
     PyObject *obj;         /* borrowed */
-    const ot_kind_t *kind; /* NULL: unknown */
+    const ot_kind_t *kind; /* NULL: it is pickled or a handle, as the verdict says */
     Py_ssize_t edges;      /* references from objects that are moved */
     Py_ssize_t key_edges;  /* of these, from keys of all-str dicts */
     Py_ssize_t trial;      /* references from candidates, see settle_cycles */
@@ -70,6 +70,14 @@ typedef struct {
 
 enum { OT_RECENT_KEYS = 16 };
 
+/* What a type is to a proof. Only the first has a row; for the others ot_proof_kind gives NULL. */
+typedef enum {
+    OT_TYPE_HAS_ROW,
+    OT_TYPE_PICKLED,  /* it was learnt, and there is no row for its instances */
+    OT_TYPE_HANDLE,   /* its instances stand for shared objects */
+    OT_TYPE_STRANGER, /* it is to be learnt before the next attempt; this one is abandoned */
+} ot_standing_t;
+
 /* Between sends an interpreter keeps one whose tables have some memory but are empty. */
 typedef struct ot_proof {
     ot_visitor_t visitor; /* first: prove's callbacks find the proof by it */
@@ -99,7 +107,8 @@ typedef struct ot_proof {
     ot_ptrmap_t class_index;
     PyTypeObject *last_type;
     uint32_t last_class;
-    const ot_kind_t *last_kind;
+    ot_standing_t last_standing;
+    const ot_kind_t *last_kind;       /* NULL unless it has a row */
     OT_VEC(PyTypeObject *) strangers; /* owned: types to learn; the attempt is abandoned */
     /* Owned: learnt in this send. Once is enough: pickling may change a type each time (a counter in
      * the class). */
@@ -120,10 +129,10 @@ ot_no_memory(void)
     return -1;
 }
 
-/* Looks the type up that ot_proof_kind does not know by heart. */
+/* Looks the type up that ot_proof_kind does not know by heart. Without memory it returns NULL and sets no_memory. */
 const ot_kind_t *ot_proof_class_kind(ot_proof_t *p, PyTypeObject *type);
 
-/* The row for o's exact type; NULL if it is to be pickled, or not known yet. Runs: -. */
+/* The row for o's exact type; NULL: it has none, and last_standing says why, or there was no memory. Runs: -. */
 static inline const ot_kind_t *
 ot_proof_kind(ot_proof_t *p, PyObject *o)
 {

@@ -2,11 +2,9 @@
  *
  * Main invariant: the tree of a TREE value and a LEAF's object are never written to; that of an OPAQUE
  * value is opaque.c's business.
- * Threading: as in the header; orphans_lock is held for a few loads and stores.
+ * Threading: as in the header.
  */
 #include "objects/core/value.h"
-
-#include <pthread.h>
 
 #include "objects/core/opaque.h"
 #include "tunnel/kinds.h"
@@ -15,9 +13,8 @@
 /* ---- freeing ------------------------------------------------------------------------------------ */
 
 /* Values whose last reference was dropped without a thread state: freed by whoever makes or frees a
- * value next. Guarded by orphans_lock; may be looked at without. */
-static ot_value_t *_Atomic orphans;
-static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
+ * value next. */
+static ot_pile_t orphans;
 
 static void
 free_opaque(ot_opaque_t *opaque)
@@ -55,16 +52,9 @@ static void
 free_orphans(void)
 {
     ot_opaque_free_doomed();
-    if (orphans == NULL) {
-        return;
-    }
-    pthread_mutex_lock(&orphans_lock);
-    ot_value_t *v = orphans;
-    orphans = NULL;
-    pthread_mutex_unlock(&orphans_lock);
-    for (ot_value_t *next; v != NULL; v = next) {
-        next = v->next;
-        free_value(v);
+    for (ot_piled_t *o = ot_pile_take(&orphans), *next; o != NULL; o = next) {
+        next = o->next;
+        free_value((ot_value_t *)((char *)o - offsetof(ot_value_t, piled)));
     }
 }
 
@@ -77,12 +67,9 @@ ot_value_unref(ot_value_t *v)
     if (PyThreadState_GetUnchecked() != NULL) {
         free_value(v);
         free_orphans();
-        return;
+    } else {
+        ot_pile_put(&orphans, &v->piled);
     }
-    pthread_mutex_lock(&orphans_lock);
-    v->next = orphans;
-    orphans = v;
-    pthread_mutex_unlock(&orphans_lock);
 }
 
 /* ---- making ------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #define OT_OBJECTS_VALUE_H
 
 #include "objects/core/handle.h"
+#include "runtime/pile.h"
 
 typedef struct ot_value ot_value_t;
 
@@ -37,7 +38,7 @@ typedef enum {
  * Private to value.c but for what the inline functions below read. */
 struct ot_value {
     ot_ref_t ref;
-    ot_value_t *next; /* once the last reference is gone */
+    ot_piled_t piled; /* used once the last reference is gone */
     ot_value_form_t form;
     union {
         int64_t i; /* INT; BOOL: 0 or 1 */
