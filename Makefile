@@ -207,7 +207,7 @@ $(BENCH_CHANNEL): $(BENCH_CHANNEL_OBJECTS) $(MIMALLOC_OBJECT)
 MIMALLOCS ?=
 ALL_MIMALLOCS = ours=$(MIMALLOC) 3.4.3=$(BUILD)/mimalloc/3.4.3 $(MIMALLOCS)
 mimalloc-lib = $(BUILD)/mimalloc/builds/$(firstword $(subst =, ,$1))
-bench-mimalloc: all
+bench-mimalloc: all $(BUILD)/venv/report.stamp
 	@tools/get_mimallocs $(BUILD)
 	@$(foreach variant,$(ALL_MIMALLOCS),$(MAKE) all OBJ=$(call mimalloc-lib,$(variant))/obj \
 		LIB=$(call mimalloc-lib,$(variant))/objtunnel MIMALLOC=$(lastword $(subst =, ,$(variant))) &&) true
@@ -233,7 +233,7 @@ bench-pool: all
 	@$(BENCH_POOL)/bench_pool.py $(BENCH_ARGS)
 bench-pool-smoke: all
 	@$(BENCH_POOL)/bench_pool.py --smoke $(BENCH_ARGS)
-report-pool: all
+report-pool: all $(BUILD)/venv/report.stamp
 	@$(BENCH_POOL)/pool_page.py $(REPORT_ARGS)
 
 # Behaviours beside bocpy's, which is got first; and without it, to see that it runs.
@@ -253,7 +253,7 @@ bench-peers: all
 	@$(BENCH_PEERS)/bench_peers.py $(BENCH_ARGS)
 bench-peers-smoke: all
 	@$(BENCH_PEERS)/bench_peers.py --smoke $(BENCH_ARGS)
-report-peers: all
+report-peers: all $(BUILD)/venv/report.stamp
 	@$(BENCH_PEERS)/peer_tables.py $(REPORT_ARGS)
 export FREE_THREADED
 
@@ -266,7 +266,7 @@ bench-stream: all
 	@$(BENCH_STREAM)/bench_stream.py $(BENCH_ARGS)
 bench-stream-smoke: all
 	@$(BENCH_STREAM)/bench_stream.py --smoke $(BENCH_ARGS)
-report-stream: all
+report-stream: all $(BUILD)/venv/report.stamp
 	@$(BENCH_STREAM)/stream_page.py $(REPORT_ARGS)
 
 # Trees of one's own, of another thread and received ones, on a free-threaded CPython (make test-ft builds it).
@@ -284,7 +284,7 @@ bench-heap: get-pyperformance
 	@$(BENCH_HEAP)/bench_heap.py $(BENCH_ARGS)
 bench-heap-smoke: get-pyperformance
 	@$(BENCH_HEAP)/bench_heap.py --smoke $(BENCH_ARGS)
-report-heap: all
+report-heap: all $(BUILD)/venv/report.stamp
 	@$(BENCH_HEAP)/heap_page.py $(REPORT_ARGS)
 
 # LockingDict's table, and those of the C libraries that get-peers has found, as libraries.
@@ -317,14 +317,14 @@ report: $(BUILD)/venv/report.stamp
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(REPORT_ARGS)
 	@$(if $(REPORT_ARGS),,MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py)
 .PHONY: report-tunnel
-report-tunnel: all
-	@$(VENV_PYTHON) benchmarks/tunnel/page.py $(REPORT_ARGS)
+report-tunnel: all $(BUILD)/venv/report.stamp
+	@$(VENV_PYTHON) benchmarks/tunnel/tunnel_page.py $(REPORT_ARGS)
 .PHONY: profile-tunnel
 PROFILE = docs/results/tunnel-profile-$(shell hostname).md
 profile-tunnel: all
 	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/tunnel/profile.py $(PROFILE)
 .PHONY: report-objects
-report-objects: all
+report-objects: all $(BUILD)/venv/report.stamp
 	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/objects_page.py $(REPORT_ARGS)
 $(BUILD)/venv/report.stamp: tools/get_report_libraries
 	@tools/get_report_libraries $(BUILD)

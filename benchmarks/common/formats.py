@@ -1,5 +1,7 @@
 """Figures as text, for tables and pages. Templates have these as filters (pages.py)."""
 
+from statistics import median
+
 # Nearer to 1 than this, even a ratio whose interval is on one side of 1 is no finding: how a compiler
 # happens to lay out the code moves times by as much.
 TELLABLE = 1.02
@@ -77,10 +79,20 @@ def detectable(ratio):
     return "-" if ratio is None or ratio.level == 0 else f"±{number(100 * (ratio.detectable - 1))} %"
 
 
+def version(record):
+    """Of the Python that made it."""
+    return record["machine"]["python"].split()[0]
+
+
+def extremes(samples, form="%.2f", to="to"):
+    """The median with the least and the greatest: 1.97 (1.95 to 1.99)."""
+    return f"{form % median(samples)} ({form % min(samples)} {to} {form % max(samples)})"
+
+
 def row(cells):
     """A line of a table in Markdown."""
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 FILTERS = {f.__name__: f for f in (number, spread, factor, nanoseconds, rate, rates, percent, count, threads,
-                                   listing, verdict, detectable, row)}
+                                   listing, verdict, detectable, version, extremes, row)}

@@ -1,12 +1,15 @@
-"""Pages from results files: a Markdown template with figures, and the same as one HTML file.
+"""Pages from results files: a Markdown template with figures; with plots the same as one HTML file, too.
 
 A benchmark has a template (Jinja) beside its code and a module that computes what goes in. What is
 committed, Markdown and PNG, goes beside the results file; what anybody can make again from it, HTML
 and SVG, into build/results. The same results give the same bytes.
 """
 
+import argparse
 import io
+import json
 import re
+import sys
 from html import escape
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from formats import FILTERS
 
 HERE = Path(__file__).resolve().parent
 PAGES = HERE.parents[1] / "build" / "results"
+RESULTS = HERE.parents[1] / "docs" / "results"
 
 
 def render(template, **context):
@@ -88,3 +92,44 @@ def add_folder_options(parser):
 def folders_of(options, path):
     """The two folders for the results file `path`."""
     return options.output or path.parent, options.pages or options.output or PAGES
+
+
+# ---- pages without plots -------------------------------------------------------------------------
+
+
+def make(arguments, description, pattern, wanted_format, template, context):
+    """The command of a benchmark: results files named NAME-cpNNN.json make one page, NAME.md, of the template,
+    which gets `name`, `paths`, and what context(records) returns. The exit status."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
+                        help=f"results files (default: docs/results/{pattern})")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
+                        help="where to write (default: beside the results files)")
+    options = parser.parse_args(arguments)
+    paths = options.results or sorted(RESULTS.glob(pattern))
+    if not paths:
+        print(f"page: no {pattern} in {RESULTS}", file=sys.stderr)
+        return 1
+    groups = {}
+    for path in paths:
+        groups.setdefault(path.stem.rpartition("-cp")[0] or path.stem, []).append(path)
+    failed = 0
+    for name, members in groups.items():
+        try:
+            records = [load(path, wanted_format) for path in members]
+        except (OSError, ValueError) as error:
+            print(f"page: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        page = (options.output or members[0].parent) / f"{name}.md"
+        page.write_text(render(template, name=name, paths=members, **context(records)), encoding="utf-8")
+        print(f"page: {page}")
+    return failed
+
+
+def load(path, wanted_format):
+    with open(path, encoding="utf-8") as file:
+        record = json.load(file)
+    if record.get("format") != wanted_format:
+        raise ValueError(f"{path}: made by an older benchmark; run it again")
+    return record

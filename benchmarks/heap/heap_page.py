@@ -10,16 +10,17 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from page import write_parts
-
 sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+from formats import extremes  # noqa: E402
 from intervals import Figure, geometric_mean  # noqa: E402
 
+HERE = Path(__file__).resolve().parent
 GOALS = {"geometric mean of times": 1.00, "worst time": 1.05, "worst peak": 1.10}
 
 
 def main(arguments=None):
-    return write_parts(arguments, __doc__.splitlines()[0], "heap-*.json", 1, "report-heap", part)
+    import pages  # needs libraries that only pages need
+    return pages.make(arguments, __doc__.splitlines()[0], "heap-*.json", 1, HERE / "heap.md.j2", context)
 
 
 # ---- figures -------------------------------------------------------------------------------------------
@@ -70,44 +71,34 @@ def figures(record):
 # ---- words ----------------------------------------------------------------------------------------------
 
 
-def part(record):
-    machine = record["pieces"][0]["machine"]
-    control = [sample for piece in record["pieces"] for sample in piece["control"]]
-    lines = ["", f"## Python {machine['python'].split()[0]}", "",
-             f"{machine['cpu']}, {machine['cores']} cores, commit {machine['commit']}. Each workload ran "
-             f"{record['repeat']} times with `import objtunnel` and {record['repeat']} times without, by turns, in "
-             f"processes of its own; each time is the median of its values. Two C threads beside one: "
-             f"{cell(control)} ({len(record['pieces'])} pieces, load at their beginnings "
-             f"{', '.join(f'''{piece['machine']['load'][0]:.1f}''' for piece in record['pieces'])})."]
-    if record["workloads"]:
-        lines += ["", "| | reached | goal | |", "| --- | --- | --- | --- |"]
-        lines += [f"| {what} | {text} | at most {goal:.2f} | {'met' if met else '**missed**'} |"
-                  for what, text, goal, met in figures(record)]
-    if record["tree"]:
-        lines += ["", "400,000 dicts with a list each, built and deleted; what resident memory keeps of them two "
-                  "seconds later.", "", "| | MB built | MB left | ms to build | ms to delete |",
-                  "| --- | --- | --- | --- | --- |"]
-        lines += [f"| {way} | " + " | ".join(cell([x[key] * by for x in samples], "{:.0f}") for key, by in
-                                             (("built", 1e-6), ("left", 1e-6), ("build", 1e3), ("delete", 1e3))) + " |"
-                  for way, samples in record["tree"].items()]
-    lines += ["", "| benchmark | time, times stock's | peak memory, times stock's | MB |", "| --- | --- | --- | --- |"]
+def context(records):
+    return {"parts": [
+        {"record": record, "machine": record["pieces"][0]["machine"],
+         "control": [sample for piece in record["pieces"] for sample in piece["control"]],
+         "figures": figures(record) if record["workloads"] else [], "tree": tree_rows(record), "rows": rows(record)}
+        for record in records]}
+
+
+def tree_rows(record):
+    columns = (("built", 1e-6), ("left", 1e-6), ("build", 1e3), ("delete", 1e3))
+    return [[way, *(extremes([x[key] * by for x in samples], "%.0f") for key, by in columns)]
+            for way, samples in record["tree"].items()]
+
+
+def rows(record):
+    """A row for each benchmark: time and peak memory, times stock's, and stock's peak."""
     for name, samples in sorted(benchmarks(record).items()):
         peak = peaks(samples)
         size = "" if peak is None else f"{median(p['peak'] for p in samples['stock']) / 1e6:.0f}"
-        lines.append(f"| {name} | {cell(ratios(samples))} | {'' if peak is None else f'{peak:.2f}'} | {size} |")
-    return lines
-
-
-def cell(values, form="{:.2f}"):
-    return f"{form.format(median(values))} ({form.format(min(values))} to {form.format(max(values))})"
+        yield name, extremes(ratios(samples)), "" if peak is None else f"{peak:.2f}", size
 
 
 def one_line(name, samples):
     if "left" in samples["stock"][0]:
-        return ", ".join(f"{way} leaves {cell([x['left'] / 1e6 for x in found], '{:.0f}')} MB"
+        return ", ".join(f"{way} leaves {extremes([x['left'] / 1e6 for x in found], '%.0f')} MB"
                          for way, found in samples.items())
     found = benchmarks({"workloads": {name: samples}})
-    return ", ".join(f"{benchmark} {cell(ratios(one))}" for benchmark, one in found.items())
+    return ", ".join(f"{benchmark} {extremes(ratios(one))}" for benchmark, one in found.items())
 
 
 if __name__ == "__main__":

@@ -7,39 +7,31 @@ Every number on the page is computed from the samples in the files; the same fil
 """
 
 import sys
+from pathlib import Path
 from statistics import median
 
 import cases
 import scaling
 from bench_objects import FORMAT
-from page import columns, table, version, with_range, write_pages
 from report import format_interval, format_target, format_value
 from tables import format_ns
 from targets import ratios
+from tunnel_page import columns, with_range
+
+HERE = Path(__file__).resolve().parent
 
 
-def to_markdown(name, paths, records):
-    parts = [f"# {name}: what sharing costs",
-             "`make report-objects` wrote this page, and every number on it, from "
-             f"{' and '.join(f'`{path.name}`' for path in paths)}. What is measured and how: "
-             "[benchmarks/README.md](../../benchmarks/README.md). Times are medians; a ratio is "
-             "the median of the repetitions', with the least and the greatest.",
-             *map(describe, records), "## Targets", table(*reached(records)), "## One thing at a time"]
-    for case in named(records, "cases"):
-        parts += [f"`{case}`: {what(records, 'cases', case)}", table(*ways(records, case))]
-    parts += ["## Two workers"]
-    for case in named(records, "scaling"):
-        parts += [f"`{case}`: {what(records, 'scaling', case)}", table(*two_workers(records, case))]
-    return "\n\n".join(parts) + "\n"
+def main(arguments=None):
+    import pages  # needs libraries that only pages need
+    return pages.make(arguments, __doc__.splitlines()[0], "objects-*.json", FORMAT, HERE / "objects.md.j2", context)
 
 
-def describe(record):
-    machine, control = record["machine"], record["control"]["samples"]
-    return (f"**Python {version(record)}**: {machine['cpu']}, {machine['cores']} cores, commit "
-            f"{machine['commit']}, {record['repeat']} repetitions of about "
-            f"{record['seconds'] * 1000:g} ms, {record['keys']:,} keys where many are meant; control "
-            f"{median(control):.2f} ({min(control):.2f} .. {max(control):.2f}) of "
-            f"{record['control']['threads']}.")
+def context(records):
+    def sections(section, make_table):
+        return [(name, what(records, section, name), *make_table(records, name)) for name in named(records, section)]
+
+    return {"records": records, "targets": reached(records), "cases": sections("cases", ways),
+            "scaling": sections("scaling", two_workers)}
 
 
 def named(records, section):
@@ -86,4 +78,4 @@ def two_workers(records, name):
 
 
 if __name__ == "__main__":
-    sys.exit(write_pages(None, __doc__.splitlines()[0], "objects-*.json", FORMAT, to_markdown))
+    sys.exit(main())

@@ -5,9 +5,13 @@
 """
 
 import sys
+from pathlib import Path
 from statistics import median
 
 from objtunnel.demo.table import format_table, format_time
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "common"))
 
 WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded")
 
@@ -65,23 +69,14 @@ def as_text(record):
     return "\n\n".join(["", *parts, "\n".join(["left out:", *left_out(record)])])
 
 
-def part(record):
-    machine = record["machine"]
-    lines = ["", f"## Python {machine['python'].split()[0]}", "",
-             f"{machine['cpu']}, {record['workers']} workers, commit {machine['commit']}, {record['repeat']} repetitions, each "
-             "a process of its own; medians, with the least and the greatest."]
-    for title, header, rows in tables(record):
-        lines += ["", f"### {title}", "", *map(line, [header, ["---"] * len(header), *rows])]
-    return [*lines, "", "### Left out", "", *(f"- {text}" for text in left_out(record))]
-
-
-def line(cells):
-    return "| " + " | ".join(cells) + " |"
+def context(records):
+    return {"parts": [{"record": record, "tables": list(tables(record)), "left_out": list(left_out(record))}
+                      for record in records]}
 
 
 def main(arguments=None):
-    from page import write_parts
-    return write_parts(arguments, __doc__.splitlines()[0], "peers-*.json", 1, "report-peers", part)
+    import pages  # needs libraries that only pages need
+    return pages.make(arguments, __doc__.splitlines()[0], "peers-*.json", 1, HERE / "peers.md.j2", context)
 
 
 if __name__ == "__main__":

@@ -7,44 +7,27 @@ Files named pool-MACHINE-cpNNN.json make one page, pool-MACHINE.md, with a part 
 """
 
 import sys
+from pathlib import Path
 from statistics import median
 
 from objtunnel.demo.table import format_time
 
 import pool_targets
-from page import write_parts
+
+HERE = Path(__file__).resolve().parent
 
 
 def main(arguments=None):
-    return write_parts(arguments, __doc__.splitlines()[0], "pool-*.json", 1, "report-pool", part)
+    import pages  # needs libraries that only pages need
+    return pages.make(arguments, __doc__.splitlines()[0], "pool-*.json", 1, HERE / "pool.md.j2", context)
 
 
-def part(record):
-    machine = record["machine"]
-    lines = ["", f"## Python {machine['python'].split()[0]}", "",
-             f"{machine['cpu']}, {record['workers']} workers, commit {machine['commit']}, "
-             f"{record['repeat']} repetitions; medians, with the least and the greatest (of goals: with "
-             "the interval, and a goal is met if all of that is on its right side). "
-             f"JSON: {record['json']}.", ""]
-    lines += ["| goal | reached | goal | |", "| --- | --- | --- | --- |"]
-    lines += [f"| {what} | {middle:.3g} ({low:.3g} to {high:.3g}) | {target} | "
-              f"{'met' if met else '**missed**'} |"
-              for what, middle, low, high, target, met in pool_targets.figures(record)]
-    lines += ["", "A tiny job `n + 1`, by a named function: `tiny_submit` submits all, then takes all "
-              "results; `tiny_map` is `sum(pool.map(...))`; `tiny_wait` waits for each before the "
-              "next.", "", row(["", *pool_targets.WAYS]), row(["---"] * (1 + len(pool_targets.WAYS)))]
-    lines += [row([name, *(cell(times.get(way)) for way in pool_targets.WAYS)])
-              for name, times in record["tiny"].items()]
-    lines += ["", "Work in parallel: how many times faster than one interpreter without a pool. json "
-              "delivers the live trees of the texts to the caller; the control is C threads that spin.",
-              "", row(["", *pool_targets.WAYS, "control"]),
-              row(["---"] * (2 + len(pool_targets.WAYS)))]
-    lines += [row([name, *pool_targets.speedups(case)]) for name, case in record["parallel"].items()]
-    return lines
-
-
-def row(cells):
-    return "| " + " | ".join(cells) + " |"
+def context(records):
+    return {"ways": pool_targets.WAYS, "parts": [
+        {"record": record, "goals": pool_targets.figures(record),
+         "tiny": [[name, *(cell(times.get(way)) for way in pool_targets.WAYS)] for name, times in record["tiny"].items()],
+         "parallel": [[name, *pool_targets.speedups(case)] for name, case in record["parallel"].items()]}
+        for record in records]}
 
 
 def cell(times):

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "common"))
 from intervals import Figure  # noqa: E402
 
 from objtunnel.demo.table import format_table, format_time
@@ -83,22 +84,15 @@ def as_text(record):
     return "\n\n".join(["", *parts])
 
 
-def part(record):
-    machine = record["machine"]
-    lines = ["", f"## Python {machine['python'].split()[0]}", "",
-             f"{machine['cpu']}, {machine['cores']} cores, commit {machine['commit']}, {record['repeat']} repetitions in which the ways "
-             f"alternate; medians, with the least and the greatest. JSON: {record['json']}."]
-    for name, case, header, rows in tables(record):
-        lines += ["", f"### {name}", "", f"{NOTES[name]} {case['items']} a repetition; control "
-                  f"{spread(case['control'], '{:.2f}'.format)}.", "",
-                  *("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])]
-        lines += [f"\n{text}." for text in left_out(case)]
-    return lines
+def context(records):
+    return {"notes": NOTES, "parts": [
+        {"record": record, "tables": [(name, case, header, rows, left_out(case)) for name, case, header, rows in tables(record)]}
+        for record in records]}
 
 
 def main(arguments=None):
-    from page import write_parts
-    return write_parts(arguments, __doc__.splitlines()[0], "stream-*.json", 1, "report-stream", part)
+    import pages  # needs libraries that only pages need
+    return pages.make(arguments, __doc__.splitlines()[0], "stream-*.json", 1, HERE / "stream.md.j2", context)
 
 
 if __name__ == "__main__":

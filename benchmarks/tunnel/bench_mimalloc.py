@@ -17,7 +17,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+from formats import extremes  # noqa: E402
 
 DICTS, PAUSES, PAUSE = 400_000, 4, 0.5
 MESSAGES = 100_000
@@ -105,37 +107,23 @@ def run_process(folder, delay, cpus):
 # ---- the page -----------------------------------------------------------------------------------
 
 def to_markdown(record):
-    about = record["machine"]
-    lines = ["# Which mimalloc",
-             "",
-             f"{about['cpu']}, {about['cores']} cores, Python {about['python'].split()[0]}, commit {about['commit']}. "
-             f"{record['rounds']} processes of each variant, by turns; medians, with the smallest and largest. "
-             "`make bench-mimalloc` measures; the JSON beside this page holds every sample.",
-             "",
-             "## Deletes",
-             "",
-             "The receiver deletes a tree that another interpreter built. The ratio is to the builder that deletes such "
-             "a tree itself, in the same process.",
-             ""]
+    import pages  # needs libraries that only pages need
+    return pages.render(Path(__file__).resolve().parent / "mimalloc.md.j2", **context(record))
+
+
+def context(record):
     payloads = list(next(iter(record["variants"].values()))["default"][0]["deletes"])
-    lines += table(["version", "purge delay", *(f"{name}: ratio" for name in payloads),
-                    *(f"{name}: ms" for name in payloads)],
-                   [[version, delay,
-                     *(cell([ratio(s["deletes"][p]) for s in samples], "{:.2f}") for p in payloads),
-                     *(cell([s["deletes"][p]["receiver"]["delete"] / 1e6 for s in samples], "{:.0f}")
-                       for p in payloads)]
-                    for version, delay, samples in rows(record)])
-    lines += ["", "## Memory and small messages", "",
-              f"{DICTS:,} dicts are built and deleted; two seconds later so many MB of them are still resident. "
-              "Small lists go one way through a Tunnel.", ""]
-    lines += table(["version", "purge delay", "MB built", "MB left", "ms to delete", "1000 messages a second"],
-                   [[version, delay,
-                     cell([s["given_back"]["built"] / 1e6 for s in samples], "{:.0f}"),
-                     cell([s["given_back"]["left"] / 1e6 for s in samples], "{:.1f}"),
-                     cell([s["given_back"]["delete"] / 1e6 for s in samples], "{:.0f}"),
-                     cell([1e6 / s["small"] for s in samples], "{:.0f}")]
-                    for version, delay, samples in rows(record)])
-    return "\n".join(lines) + "\n"
+    deletes = [[version, delay,
+                *(extremes([ratio(s["deletes"][p]) for s in samples]) for p in payloads),
+                *(extremes([s["deletes"][p]["receiver"]["delete"] / 1e6 for s in samples], "%.0f") for p in payloads)]
+               for version, delay, samples in rows(record)]
+    memory = [[version, delay,
+               extremes([s["given_back"]["built"] / 1e6 for s in samples], "%.0f"),
+               extremes([s["given_back"]["left"] / 1e6 for s in samples], "%.1f"),
+               extremes([s["given_back"]["delete"] / 1e6 for s in samples], "%.0f"),
+               extremes([1e6 / s["small"] for s in samples], "%.0f")]
+              for version, delay, samples in rows(record)]
+    return {"record": record, "payloads": payloads, "deletes": deletes, "memory": memory, "dicts": DICTS}
 
 
 def rows(record):
@@ -146,14 +134,6 @@ def rows(record):
 
 def ratio(case):
     return case["receiver"]["delete"] / case["builder"]["delete"]
-
-
-def cell(values, form):
-    return f"{form.format(median(values))} ({form.format(min(values))} to {form.format(max(values))})"
-
-
-def table(head, body):
-    return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body]]
 
 
 def main():

@@ -12,6 +12,11 @@ FOLDER = Path(__file__).parents[2] / "benchmarks" / "objects"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(FOLDER.parent / "tunnel")}
 
 
+def skip_without_page_libraries():
+    for library in ("jinja2", "markdown"):
+        pytest.importorskip(library, reason="make report installs it")
+
+
 def run(program, *args):
     return subprocess.run([sys.executable, str(FOLDER / program), *args], capture_output=True,
                           text=True, env=ENVIRONMENT, timeout=300)
@@ -45,6 +50,7 @@ def test_every_case_runs_and_is_recorded(smoke):
 
 @pytest.mark.slow
 def test_page_has_every_way(smoke, tmp_path):
+    skip_without_page_libraries()
     done = run("objects_page.py", str(smoke[1]), "-o", str(tmp_path))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "objects-here.md").read_text(encoding="utf-8")
@@ -63,6 +69,7 @@ def test_targets_are_judged(smoke, tmp_path):
         record["cases"] = {"dict_get": {"what": "made up", "missing": {}, "ways": ways,
                                         "goals": [["LockingDict", "dict", 2, False]]}}
         (tmp_path / name).write_text(json.dumps(record), encoding="utf-8")
+    skip_without_page_libraries()
     done = run("objects_page.py", *map(str, sorted(tmp_path.glob("*.json"))))
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "objects-a.md").read_text(encoding="utf-8")

@@ -40,6 +40,8 @@ def test_all_of_it_small(tmp_path):
         assert len(case["times"]) + len(case["left_out"]) == {"round_trip": 7, "pipeline": 3, "frames": 4}[name]
         for reason in case["left_out"].values():
             assert reason in done.stdout
+    for library in ("jinja2", "markdown"):
+        pytest.importorskip(library, reason="make report installs it")
     page = run(FOLDER / "stream_page.py", tmp_path / "stream-out-cp313.json", "-o", tmp_path)
     assert page.returncode == 0, page.stderr
     assert "| recv_async, loops on both sides |" in (tmp_path / "stream-out.md").read_text()

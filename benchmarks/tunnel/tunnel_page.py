@@ -8,8 +8,6 @@ Python. Every number on it is computed from the samples in the files; the same f
 page.
 """
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from statistics import median
@@ -19,100 +17,19 @@ from objtunnel.demo.table import format_time
 from report import format_range, format_target, format_value
 from targets import figures, ratios
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "common"))
+from formats import version  # noqa: E402
 
 
 def main(arguments=None):
-    return write_pages(arguments, __doc__.splitlines()[0], "tunnel-*.json", 2, to_markdown)
+    import pages  # needs libraries that only pages need
+    return pages.make(arguments, __doc__.splitlines()[0], "tunnel-*.json", 2, HERE / "tunnel.md.j2", context)
 
 
-def write_pages(arguments, description, pattern, wanted_format, to_markdown):
-    """The command, for any benchmark: to_markdown(name, paths, records) makes a page."""
-    options = parse_options(arguments, description, pattern)
-    paths = options.results or sorted(DEFAULT_FOLDER.glob(pattern))
-    if not paths:
-        print(f"page: no {pattern} in {DEFAULT_FOLDER}", file=sys.stderr)
-        return 1
-    groups = {}
-    for path in paths:
-        groups.setdefault(path.stem.rpartition("-cp")[0] or path.stem, []).append(path)
-    failed = 0
-    for name, members in groups.items():
-        try:
-            records = [load(path, wanted_format) for path in members]
-        except (OSError, ValueError) as error:
-            print(f"page: {error}", file=sys.stderr)
-            failed = 1
-            continue
-        page = (options.output or members[0].parent) / f"{name}.md"
-        page.write_text(to_markdown(name, members, records), encoding="utf-8")
-        print(f"page: {page}")
-    return failed
-
-
-def write_parts(arguments, description, pattern, wanted_format, target, part):
-    """As write_pages, for pages that are a part for each record, part(record): lines. target: of make."""
-    def to_markdown(name, paths, records):
-        lines = [f"# {name}", "", f"Made by `make {target}` from " +
-                 ", ".join(f"[{path.name}]({path.name})" for path in paths) + "."]
-        for record in records:
-            lines += part(record)
-        return "\n".join(lines) + "\n"
-
-    return write_pages(arguments, description, pattern, wanted_format, to_markdown)
-
-
-def parse_options(arguments, description, pattern):
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
-                        help=f"results files (default: docs/results/{pattern})")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
-                        help="where to write (default: beside the results files)")
-    return parser.parse_args(arguments)
-
-
-def load(path, wanted_format):
-    with open(path, encoding="utf-8") as file:
-        record = json.load(file)
-    if record.get("format") != wanted_format:
-        raise ValueError(f"{path}: made by an older benchmark; run it again")
-    return record
-
-
-def to_markdown(name, paths, records):
-    parts = [f"# {name}: what moving a tree costs",
-             "`make report-tunnel` wrote this page, and every number on it, from "
-             f"{' and '.join(f'`{path.name}`' for path in paths)}. What is measured and how: "
-             "[benchmarks/README.md](../../benchmarks/README.md). Times are medians; a ratio is "
-             "the median of the repetitions', with the least and the greatest.",
-             *map(describe, records)]
-    for title, make_table in SECTIONS:
-        header, rows = make_table(records)
-        if rows:
-            parts += [f"## {title}", table(header, rows)]
-    return "\n\n".join(parts) + "\n"
-
-
-def describe(record):
-    machine, control = record["machine"], record["control"]
-    text = (f"**Python {version(record)}**: {machine['cpu']}, {machine['cores']} cores, commit "
-            f"{machine['commit']}, {record['repeat']} repetitions; control "
-            f"{median(control['samples']):.2f} ({min(control['samples']):.2f} .. "
-            f"{max(control['samples']):.2f}) of {control['threads']}; JSON: {record['json']}.")
-    if record["sizes_divided_by"] > 1:
-        text += f" **Sizes divided by {record['sizes_divided_by']}.**"
-    if record["skipped"]:
-        text += f" Skipped: {', '.join(record['skipped'])}."
-    return text
-
-
-def version(record):
-    return record["machine"]["python"].split()[0]
-
-
-def table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def context(records):
+    tables = [(title, *make_table(records)) for title, make_table in SECTIONS]
+    return {"records": records, "tables": [(title, header, rows) for title, header, rows in tables if rows]}
 
 
 def columns(records, names, cells, *titles):
