@@ -42,7 +42,8 @@ after_fork_in_child(void)
     pthread_mutex_init(&lock, NULL);
 }
 
-/* After the channels' handlers, which exist by now: so this lock is taken before theirs. */
+/* shared.c has registered its handlers by now, for there is a channel. Those that are registered last are called first
+ * before a fork: so this lock is taken before a channel's, as everywhere. */
 static void
 install_fork_handlers(void)
 {
