@@ -17,8 +17,8 @@ typedef struct {
     PyObject *module;       /* borrowed: the state lives in it */
     PyTypeObject *tunnel_type, *gil_type, *worker_type, *receipt_type, *heap_info_type;
     PyTypeObject *process_global_type;
-    PyObject *blank_receipt,
-        *last_receipt; /* owned or NULL: one to be filled, and send's last, of last_counts */
+    PyObject *blank_receipt; /* owned or NULL: one without items, for the next send to fill */
+    PyObject *last_receipt; /* owned or NULL: what send returned last; its counts are last_counts */
     ot_receipt_t last_counts;
     PyObject *tunnel_empty, *tunnel_full, *tunnel_closed, *tunnel_timeout, *tunnel_send_timeout;
     /* The interpreter is older than the heap, or may be: then its free lists can hold blocks from before, which

@@ -34,8 +34,8 @@ coarse_now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* A forced collect frees what other threads have given back into our pages, purges all that is free, and does the
- * same with what ended threads left. */
+/* A forced collect frees what other threads have given back into our pages and into those of threads that ended, and
+ * purges all that is free in them. */
 static void
 purge(void)
 {

@@ -346,8 +346,8 @@ refuse_tracemalloc(void)
     return -1;
 }
 
-/* Whoever else has replaced the allocators (memray does) will put back what was there. One that stays until
- * the process ends is as good as CPython's: OBJTUNNEL_HEAP says so. */
+/* Whoever else has replaced the allocators (memray does) will put back what was there, and so remove ours. An
+ * allocator that stays until the process ends does no harm: then its user says so by OBJTUNNEL_HEAP. */
 static int
 refuse_others(void)
 {

@@ -1,6 +1,6 @@
 /* park.h: put one thread to sleep until another wakes it, a deadline passes or a signal comes.
  *
- * Purpose: the only place that blocks. A semaphore a waiter, because its wait returns with EINTR
+ * Purpose: the only place that blocks. Each waiter has a semaphore, because a wait for that returns with EINTR
  * when a signal handler ran, which a condition variable's does not: that is how Ctrl-C ends a
  * blocked recv (CPython's own locks wait this way). A thread may also be poked: interrupted by
  * another one, wherever it is parked or next parks.

@@ -3,8 +3,8 @@
  * Purpose: the head of every such object: a count of its handles and messages, an id by which it is
  * found when a handle travels as a pickle, and what its kind does at its end and around fork().
  * Invariant: an object is in the registry from ot_shared_init until its last reference is dropped;
- * ids are never used twice in a process. Of the live objects of one kind at most one has a given name. A holder (an interpreter) lists the references that its handles
- * own, so that a person can be told who holds what.
+ * ids are never used twice in a process. Of the live objects of one kind at most one has a given name. A holder (an
+ * interpreter) lists the references that its handles own, so that a person can be told who holds what.
  * Threading: any thread, any interpreter or none. No Python.
  *
  * Which may run at once: all of them, each as long as its caller holds a reference.
@@ -51,8 +51,8 @@ struct ot_shared {
 /* Enters a new object, whose own fields are ready, with one reference: the caller's. */
 void ot_shared_init(ot_shared_t *self, const ot_shared_kind_t *kind);
 
-/* The same of an object by name. Returns it, or a new reference to the live one of that kind and name, or NULL
- * without memory: then `self` was not entered. */
+/* ot_shared_init of an object with a name. Returns `self`; or a new reference to the live object of that kind and name, if
+ * there is one; or NULL without memory. In the last two cases `self` was not entered. */
 ot_shared_t *ot_shared_init_named(ot_shared_t *self, const ot_shared_kind_t *kind,
                                   const char *name);
 

@@ -103,8 +103,8 @@ index_keys(keys_t *k)
     }
 }
 
-/* Has the memory of dicts to come fetched: from another core, each would be a wait. A dict's own
- * block first; by the time its turn is near, that is here and tells where its table lies. */
+/* Prefetches the dicts that come next, which lie in another core's cache. First a dict's own block; by the time its turn
+ * is near, that has arrived and tells where the dict's table lies. */
 static void
 fetch_ahead(const ot_tree_t *tree, size_t i)
 {
@@ -189,15 +189,15 @@ ot_tree_own_keys(ot_tree_t *tree)
 
 /* ---- making it whole --------------------------------------------------------------------- */
 
-/* Whether the place is part of how an instance is laid out: what is put there is the receiver's, and
- * none of what ot_classes_enter expects to find. */
+/* Whether the place is filled only after ot_classes_enter: an instance's __dict__. That function expects there what the
+ * sender's class laid out, or nothing, and not a dict of the receiver's. */
 static bool
 is_for_later(const ot_fix_t *fix)
 {
     return fix->what == OT_SLOT_DICT;
 }
 
-/* Borrowed. `made` has a handle for each channel, then an object for each array. */
+/* Borrowed. `made` has a handle for each shared object that is held, then an object for each array. */
 static PyObject *
 what_fills(const ot_tree_t *tree, const ot_fix_t *fix, PyObject *objects, PyObject **made)
 {
@@ -211,7 +211,7 @@ what_fills(const ot_tree_t *tree, const ot_fix_t *fix, PyObject *objects, PyObje
     }
 }
 
-/* Fills the places that are to be filled before, or later than, the instances have their classes. */
+/* Fills the places for which is_for_later() is `later`. */
 static void
 fill_fixes(const ot_tree_t *tree, PyObject *objects, PyObject **made, bool later)
 {

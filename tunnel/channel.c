@@ -594,7 +594,7 @@ after_taking(ot_channel_t *ch)
         ot_channel_tell_locked(ch);
         pthread_mutex_unlock(&ch->in.lock);
     }
-    /* Who closes wakes everybody; this is for who came after that. */
+    /* The thread that closes wakes all waiters; this wakes those who came after that. */
     if (is_closed(ch)) {
         lock_both(ch);
         if (ch->out.first == NULL && ch->in.first == NULL && relaxed(&ch->in.reserved) == 0) {
@@ -747,7 +747,7 @@ ot_channel_qbytes(ot_channel_t *ch)
 size_t
 ot_channel_qsize(ot_channel_t *ch)
 {
-    /* In this order, and acquired: never fewer than none. */
+    /* First `taken`, with acquire: then `committed` is as large at least, and the difference is not negative. */
     size_t taken = atomic_load_explicit(&ch->out.taken, memory_order_acquire);
     return relaxed(&ch->news.committed) - taken;
 }

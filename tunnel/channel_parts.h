@@ -29,7 +29,7 @@ typedef struct waiter {
 /* Threads that are blocked, in their order. Written under in.lock. */
 typedef struct {
     waiter_t *first, *last;
-    atomic_bool some; /* first != NULL or armed, or about to be; may be looked at without */
+    atomic_bool some; /* first != NULL or armed, or about to be; may be read without the lock */
     bool armed;       /* event loops want to be told as well (senders only) */
 } blocked_t;
 

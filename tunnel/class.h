@@ -51,8 +51,8 @@ const ot_known_class_t *ot_class_last_known(const ot_class_cache_t *cache, PyTyp
 PyTypeObject *ot_class_known_as(const ot_class_cache_t *cache, destructor dealloc, PyObject *module,
                                 PyObject *qualname);
 
-/* Aborts if the index and what is known are not of one mind. What changes them ends with it where
- * OT_CHECKS is on. */
+/* Aborts if the index and what is known contradict each other. Every function that changes them calls it at its end
+ * where OT_CHECKS is on. */
 void ot_class_cache_check(const ot_class_cache_t *cache);
 
 /* Finds out about a type. 0, or -1 with an exception. Runs: e. */

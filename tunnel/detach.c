@@ -96,7 +96,7 @@ undo(ot_proof_t *p)
     ot_classes_reset(tree);
     tree->containers.len = tree->fixes.len = 0;
     tree->rehash = false;
-    reset(p, SIZE_MAX); /* the next attempt finds as much */
+    reset(p, SIZE_MAX); /* keeps all memory: the next attempt finds as much */
 }
 
 /* ---- looking ----------------------------------------------------------------------------- */
@@ -418,8 +418,10 @@ keep_pickle(ot_tree_t *tree, PyObject *bytes, ot_held_list_t *kept)
     return 0;
 }
 
-/* One attempt. 1: committed, or undone if only a report is wanted; 0: there are types to learn, or foreign objects not pickled yet,
- * nothing changed; -1: failed, or not admitted (then without an exception), nothing changed. */
+/* One attempt. pickle: the pickle of the first `pickled` foreign objects, or NULL; kept: what the message must hold for
+ * handles in it. 1: committed, or undone if only a report is wanted; 0: there are types to learn, or foreign objects that
+ * are not pickled yet, nothing changed; -1: failed, or not admitted (then without
+ * an exception), nothing changed. */
 static int
 try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_held_list_t *kept,
            ot_leftovers_t *leftovers)
@@ -471,8 +473,8 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     return 1;
 }
 
-/* Finds out about the types that the last attempt did not know. What it took for foreign may be
- * none. 0, or -1 with an exception. */
+/* Finds out about the types that the last attempt did not know. Objects that it took for foreign may have a row
+ * then. 0, or -1 with an exception. */
 static int
 learn_strangers(ot_proof_t *p)
 {

@@ -26,7 +26,7 @@ ot_tree_pickling_shared(ot_shared_t *shared)
     return 0;
 }
 
-/* Of a list of objects that the tree refers to; only: of the one that is in it. */
+/* The pickle of a list of objects that the tree refers to; only: of the one object in the list. */
 static PyObject *
 pickle(const ot_interp_t *interp, PyObject *objects, bool only)
 {

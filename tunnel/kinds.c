@@ -1,7 +1,8 @@
 /* kinds.c: finding a type's row (see kinds.h).
  *
  * Main invariant: a row is chosen by the exact type; a subclass is never mistaken for its base.
- * Threading: the GIL of the type's interpreter. an ot_c_type_t's `mark` is atomic, for all interpreters.
+ * Threading: the GIL of the type's interpreter. An ot_c_type_t's `mark` is
+ * atomic, since all interpreters use it.
  */
 #include "tunnel/class.h"
 #include "tunnel/constant.h"

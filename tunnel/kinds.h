@@ -243,9 +243,11 @@ void ot_array_forget_items(PyObject *o);
 /* An untracked copy of an array, whatever o's type is now, as one of this interpreter's array.array. */
 PyObject *ot_array_clone(PyTypeObject *type, PyObject *o);
 
-/* For rehashing: the items in order, a new list of pairs, looked up by no key; NULL with
- * MemoryError. And swapping what two hold. */
+/* For rehashing: the items in order, a new list of pairs, made without looking up a key; NULL with
+ * MemoryError. */
 PyObject *ot_odict_items(PyObject *o);
+
+/* Swaps what two OrderedDicts hold. */
 void ot_odict_swap(PyObject *a, PyObject *b);
 
 /* The inspect of three rows that are asked for every object (see prove.c). */

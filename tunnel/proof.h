@@ -78,7 +78,8 @@ typedef enum {
     OT_TYPE_STRANGER, /* it is to be learnt before the next attempt; this one is abandoned */
 } ot_standing_t;
 
-/* Between sends an interpreter keeps one whose tables have some memory but are empty. */
+/* The working state of a send. Between sends an interpreter keeps one (its spare), whose tables are empty and have some
+ * memory. */
 typedef struct ot_proof {
     ot_visitor_t visitor; /* first: prove's callbacks find the proof by it */
     ot_copier_t copier;

@@ -90,8 +90,9 @@ ot_rest_suits(const ot_tree_t *tree)
     }
     for (size_t i = 0; i < tree->classes.len; i++) {
         const ot_kind_t *kind = tree->classes.items[i].kind;
+        /* A type without a row has no instances in a tree that has no pickle: it was only looked up (bool). */
         bool suits = kind == NULL || kind == &ot_kind_array || kind->converts;
-        if (!suits) { /* NULL: it was looked up (bool), no more */
+        if (!suits) {
             return false;
         }
     }
@@ -109,7 +110,7 @@ put_placeholders(ot_rest_t *rest)
     }
 }
 
-/* Leaves the Tunnels' places as a receiver expects them: with None, which is not counted. */
+/* Leaves the places of handles and arrays as a receiver expects them: with None, which is not counted. */
 static void
 remove_placeholders(ot_rest_t *rest)
 {
@@ -181,8 +182,9 @@ typedef struct {
     PyTypeObject *array_type; /* borrowed: this interpreter's */
     const ot_interp_t *interp;
     const ot_rest_t *rest;
-    PyObject *failed; /* owned: a copy that could not be remembered. Dropped only when what is in
-                       * made.tracked is on the collector's list, as every copy that is freed */
+    /* Owned: a copy that could not be remembered. Dropped last, when the collector tracks what is in made.tracked:
+     * deallocators expect that. */
+    PyObject *failed;
 } copying_t;
 
 /* Refs: steals copy, also on failure. */

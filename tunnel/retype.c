@@ -206,7 +206,7 @@ check_layout(const ot_tree_class_t *c, PyTypeObject *type)
     return -1;
 }
 
-/* What is called so here: a new reference, or NULL with an exception. Runs: e. */
+/* What has the class's name in this interpreter: a new reference, or NULL with an exception. Runs: e. */
 static PyObject *
 find_name(const ot_interp_t *interp, const ot_tree_class_t *c)
 {

@@ -20,7 +20,7 @@ typedef enum {
     OT_SLOT_TIMEZONE_OFFSET, /* a timedelta */
     OT_SLOT_TIMEZONE_NAME,   /* a str or NULL */
     OT_SLOT_TIME_TZINFO,     /* a tzinfo or None */
-    OT_SLOT_DATETIME_TZINFO, /* the same */
+    OT_SLOT_DATETIME_TZINFO, /* a tzinfo or None */
 } ot_slot_t;
 
 /* What stands in the place as long as the receiver has not filled it: immortal and of the place's

@@ -7,8 +7,8 @@
 
 #include "tunnel/proof.h"
 
-/* An object that the proof says is copied or, shared, pickled: borrowed, NULL if there is none. And how many references
- * from outside are the reason. Runs: -. */
+/* An object that the send would copy, or pickle although something outside of the tree refers to it: borrowed, NULL if there
+ * is none. *outside: how many references from outside there are. Runs: -. */
 PyObject *ot_strict_culprit(const ot_proof_t *p, Py_ssize_t *outside);
 
 /* Sets SharedReferenceError about o. Needs: the proof is undone. Runs: e (the repr of keys). */

@@ -29,9 +29,9 @@ typedef struct ot_wait {
 void ot_wait_begin(ot_wait_t *wait);
 void ot_wait_end(ot_wait_t *wait);
 
-/* Not 0 if everybody waits, and somebody of this interpreter in a channel; the same number again if nobody
- * has ceased to since. A thread that a signal or a poke has roused may be taken for one that waits: ask
- * twice, with a pause. */
+/* Not 0 if all threads wait, and one of this interpreter's waits in a channel. Two calls return the same number only if
+ * no thread has stopped waiting in between. A thread that a signal or a poke has just woken may be taken for one that
+ * waits: so call twice, with a pause. */
 uint64_t ot_stuck_since(int64_t interp);
 
 /* Ends all waits of this interpreter's threads, but those that wait for another one to end. */

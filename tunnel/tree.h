@@ -156,10 +156,9 @@ typedef struct {
  * collector knows them, and the heap takes their block from any thread. Not str: interning
  * changes its count without LOCK, and ties it to one interpreter's table.
  * CONTAINERS (list, tuple, dict, set, frozenset) in addition, only in the laboratory's builds (runtime/lab.h), are the
- * 2006 way, and up to the user: until the
- * receiver is done, the sender may do nothing with its old pointers but double and drop them; it
- * must not drop the last reference (the container is on the receiver's collector's lists); and
- * its collector must not run (it would write into the container's header). */
+ * 2006 way, and up to the user: until the receiver is done, the sender may do nothing with its old pointers but double
+ * and drop them; it must not drop the last reference (the container is on the receiver's collector's lists); and its
+ * collector must not run (it would write into the container's header). */
 typedef enum {
     OT_SHARE_NOTHING,
     OT_SHARE_LEAVES,

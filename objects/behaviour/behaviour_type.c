@@ -68,7 +68,7 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     }
     Py_ssize_t n = PyTuple_GET_SIZE(args[0]);
     PyObject *first = n == 0 ? NULL : PyTuple_GET_ITEM(args[0], 0);
-    /* Of the first box, if there is one: it takes a fraction of the other way. */
+    /* By way of the first box, if there is one: that takes a fraction of the time of ot_objects_current. */
     ot_objects_t *home = ot_home_of_box(first);
     if (home == NULL || check_crew() < 0) {
         return NULL;
@@ -335,7 +335,7 @@ host_fileno(PyObject *module, PyObject *unused)
 
 /* ---- a worker's side --------------------------------------------------------------------------- */
 
-/* The calling worker's. */
+/* What the calling worker's interpreter keeps for shared objects. */
 static __thread ot_objects_t *my_home;
 
 static PyObject *

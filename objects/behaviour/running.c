@@ -151,7 +151,8 @@ rest(ot_held_box_t *held, bool strict)
     return content;
 }
 
-/* At rest, but with copies, although they are an error: that is set on return. NULL: that did not help. */
+/* After rest() failed: if only because of `strict`, puts the tree to rest with copies, so that it is not lost, and leaves
+ * SharedReferenceError set. NULL: the tree cannot be put to rest at all. */
 static ot_value_t *
 rest_all_the_same(ot_held_box_t *held)
 {

@@ -59,7 +59,7 @@ typedef struct stray {
     PyObject *tree;
 } stray_t;
 
-static stray_t *_Atomic strays; /* guarded by strays_lock; may be looked at without */
+static stray_t *_Atomic strays; /* guarded by strays_lock; may be read without the lock */
 static pthread_mutex_t strays_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Refs: steals. Without memory the tree is never freed. */

@@ -37,12 +37,12 @@ bool ot_crew_is_stopping(void);
 /* For a child after fork(): there is no crew. */
 void ot_crew_forget(void);
 
-/* A behaviour comes into being, and has run. */
+/* Counts one behaviour that was scheduled, and one that has run. */
 void ot_crew_count_scheduled(void);
 void ot_crew_count_done(void);
 ot_crew_counts_t ot_crew_counts(void);
 
-/* A member adds to the last four. */
+/* The calling member adds to its own statistics: moved, copied, pickled, stayed. */
 void ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_t stayed);
 
 /* Until all are done: OK, TIMEOUT, INTERRUPTED. Or until something is bound to the host (-1: none): BROKEN. */

@@ -13,7 +13,7 @@
 
 static pthread_mutex_t strays_lock = PTHREAD_MUTEX_INITIALIZER;
 static ot_opaque_t *strays;    /* guarded by strays_lock */
-static atomic_size_t n_doomed; /* the same; may be looked at without */
+static atomic_size_t n_doomed; /* guarded by strays_lock; may be read without it */
 
 static void
 unlink_locked(ot_opaque_t *opaque)
@@ -183,7 +183,7 @@ enter(const ot_objects_t *home, const ot_opaque_t *opaque, int64_t deadline)
     return result == OT_SYNC_OK ? 0 : -1;
 }
 
-/* The live object, out of its rest, the caller's. NULL with an exception: as it was. */
+/* The live object: the tree, attached here, or the stray. The caller's. NULL with an exception: as it was. */
 static PyObject *
 rouse(ot_objects_t *home, ot_opaque_t *opaque)
 {

@@ -34,7 +34,7 @@ typedef enum {
     OT_VALUE_OPAQUE, /* of anything: copied by taking it, under the value's lock */
 } ot_value_form_t;
 
-/* Invariant: nothing but `ref` is written after ot_value_new; `form` says which of u is valid.
+/* Invariant: nothing but `ref` and, at the end, `node` is written after ot_value_new; `form` says which of u is valid.
  * Private to value.c but for what the inline functions below read. */
 struct ot_value {
     ot_ref_t ref;
@@ -67,15 +67,15 @@ ot_value_t *ot_value_new_stored(ot_objects_t *home, PyObject *container, PyObjec
  * caller's to choose. Otherwise as ot_value_new; on failure a root that was to be emptied is not. */
 ot_value_t *ot_value_new_exclusive(ot_objects_t *home, PyObject *o, ot_root_rule_t rule);
 
-/* An exclusive one may be copied from now on, for who is alone with it. 0, or -1 with MemoryError. */
+/* From now on an exclusive value may be copied. The caller is alone with it. 0, or -1 with MemoryError. */
 int ot_value_open(ot_value_t *v);
 
 /* Whether it holds a tree, which is at rest, and not one object or something that is no object at all. Also while another
  * thread opens it. */
 bool ot_value_is_tree(const ot_value_t *v);
 
-/* The same, strict or not, as Tunnel.send has it. *receipt counts what was moved, copied and pickled; nothing for what needs no
- * tree (numbers, strs, handles). */
+/* ot_value_new_exclusive, with Tunnel.send's `strict`. *receipt counts what was moved, copied and pickled; nothing for what
+ * needs no tree (numbers, strs, handles). */
 ot_value_t *ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool strict,
                                  ot_receipt_t *receipt);
 

@@ -45,7 +45,7 @@ ot_word_value(ot_word_t w)
     return (ot_value_t *)w;
 }
 
-/* Made into an object within a guard: a number, None, a bool. */
+/* Whether the object that the word stands for can be made within a guard: a number, None, a bool. */
 static inline bool
 ot_word_is_scalar(ot_word_t w)
 {
@@ -98,7 +98,7 @@ ot_ldict_ref(ot_word_t word)
 /* Gives up a word that nobody else has seen. Not within a guard. Runs: e. */
 void ot_ldict_drop(ot_word_t word);
 
-/* Gives up one that was unlinked just now, in the same guard. Whether it is worth freeing soon. */
+/* Gives up a word that was unlinked in the current guard. Returns whether it is worth freeing soon. */
 bool ot_ldict_retire(ot_word_t word);
 
 /* After the guard in which something was retired: frees what has piled up, or all that can be freed.

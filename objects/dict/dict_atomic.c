@@ -21,7 +21,7 @@ check_args(const char *name, Py_ssize_t n, Py_ssize_t least, Py_ssize_t most)
 
 /* ---- add -------------------------------------------------------------------------------------- */
 
-/* GONE: it does not fit, or these are not two ints. */
+/* The sum of two small ints; GONE: it is no small int, or one of the words is none. */
 static ot_word_t
 small_sum(ot_word_t word, ot_word_t n)
 {
@@ -96,7 +96,7 @@ add_to_claimed(PyObject *self, ot_look_t look, PyObject *n, PyObject **sum)
     return result;
 }
 
-/* 0 + n, which is not always n (-0.0). DONE or AGAIN. */
+/* Adds to a key that is missing: stores 0 + n, which is not always n (-0.0). DONE or AGAIN. */
 static ot_ldict_result_t
 add_to_nothing(PyObject *self, const ot_mapkey_t *key, PyObject *n, PyObject **sum)
 {

@@ -98,7 +98,7 @@ abandoned(PyObject *self, const ot_mapkey_t *key, ot_ldict_abandoned_t what, ot_
     return result == OT_LDICT_FAILED ? raise_abandoned(self, key) : result;
 }
 
-/* Detached: so of keys that need no Python to be shown. */
+/* Tells dumps which key is waited for. The thread has no GIL, so only of keys that can be shown without Python. */
 static void
 say_which(ot_awaited_t *awaited, const ot_mapkey_t *key)
 {

@@ -289,7 +289,6 @@ ot_ldict_repr(PyObject *self)
 
 /* ---- copies ----------------------------------------------------------------------------------- */
 
-/* An unowned word's owner: where the map's words go when it is freed. */
 PyObject *
 ot_ldict_new_empty(ot_objects_t *home)
 {

@@ -224,7 +224,7 @@ ot_epoch_quiet(unsigned looks)
 
 /* ---- retiring -------------------------------------------------------------------------------- */
 
-/* used: under the lock just now. By the time we have it again others have taken some, at most. */
+/* used: how many there were while we had the lock. Others can only have taken some since. */
 static bool
 grow(ot_reader_t *me, size_t used, size_t n)
 {

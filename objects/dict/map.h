@@ -28,7 +28,7 @@
  *   PENDING    a claim's, too, of a key that is not there yet (somebody computes its value)
  * Entries come and go under the shard's lock alone.
  *
- * Which may run at once: all of them, but for ot_map_free.
+ * Which may run at once: all of them.
  */
 #ifndef OT_OBJECTS_MAP_H
 #define OT_OBJECTS_MAP_H

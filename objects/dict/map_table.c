@@ -83,7 +83,7 @@ is_it(const ot_sought_t *what, const ot_link_t *node)
                      ot_entry_has_key(ot_map_entry_of(node), like->hash, like->meta, like->bytes);
 }
 
-/* The link before it, or the last one whose order is not greater; NULL: more steps away. */
+/* The link before what is sought, or the last one whose order is not greater; NULL: it is more steps away. */
 static ot_link_t *
 walk(ot_link_t *from, const ot_sought_t *what, size_t steps)
 {

@@ -29,7 +29,7 @@ out_of_range(const char *what)
     return NULL;
 }
 
-/* A scalar is read under the lock: its refcount, which all who read it would write, stays alone. */
+/* A scalar is made under the lock, without a reference to the value: all who read it would write that refcount. */
 static PyObject *
 item_at(PyObject *self, Py_ssize_t i, bool from_end)
 {

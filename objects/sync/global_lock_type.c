@@ -90,7 +90,8 @@ global_lock_name(PyObject *self, void *unused)
     return PyUnicode_FromString(ot_shared_name(ot_as_handle(self)->shared));
 }
 
-/* The tickets differ if somebody else holds it, who may be giving it back at the same time. */
+/* Whether this handle holds the lock. If another one does, which may be giving it back at this moment, the tickets
+ * differ. */
 static bool
 holds(PyObject *self)
 {
@@ -256,7 +257,7 @@ static PyType_Slot slots[] = {
      "A lock of the whole process: the same for all interpreters that name it.\n\n"
      "Each object is a handle that holds the lock or does not. One that goes away, with\n"
      "its interpreter perhaps, gives back what it holds. A forked child keeps what the\n"
-     "forking thread held; what other threads held is free there.\n\n"
+     "forking thread held; what other threads held is abandoned there, see acquire.\n\n"
      ">>> with GlobalLock('log file'):\n...     pass"},
     {Py_tp_new, global_lock_new},
     {Py_tp_dealloc, global_lock_dealloc},

@@ -149,8 +149,8 @@ ot_bias_take(PyObject *o, uintptr_t from, uintptr_t me)
     return ot_bias_take_slow(o, owner, shared, from, me);
 }
 
-/* The same of any object, while all other threads are stopped: no thread is within an update of a count then, so
- * that nothing need be proved. False: nothing was done, because it is immortal, deferred, in the owner's queue of
+/* Makes the calling thread the owner of any object, while all other threads are stopped: no thread is within an update
+ * of a count then, so that nothing need be proved. False: nothing was done, because it is immortal, deferred, in the owner's queue of
  * counts to be merged, or the caller's already. */
 static inline bool
 ot_bias_take_stopped(PyObject *o, uintptr_t me)
@@ -233,7 +233,8 @@ ot_bias_list_swap(PyObject *a, PyObject *b)
     Py_SET_SIZE(y, size);
 }
 
-/* The same of two combined dicts that nobody watches. len() of another thread reads without the lock. */
+/* Swaps what two combined dicts hold that nobody watches. The caller has both for itself, or holds the lock of the one
+ * that others reach; their len() reads without that lock. */
 static inline void
 ot_bias_dict_swap(PyObject *a, PyObject *b)
 {

@@ -199,8 +199,9 @@ ot_gc_chain_track(ot_gc_chain_t *chain)
 enum { OT_GC_MANY = 1000 };
 
 /* Has the current interpreter's collector track the whole chain, which is empty afterwards, and count it as if the
- * interpreter had allocated it, so that the collector runs in time. A large chain without cycles goes to the oldest generation instead, as long-lived
- * objects that wait for a full collection: a young collection would only find all of it alive. */
+ * interpreter had allocated it, so that the collector runs in time. A large chain without cycles goes to the oldest
+ * generation instead, as long-lived objects that wait for a full collection: a young collection would only find all of it
+ * alive. */
 static inline void
 ot_gc_chain_arrive(ot_gc_chain_t *chain, bool acyclic)
 {

@@ -6,7 +6,7 @@
  * else.
  *
  * Invariant: a layout is used only in the micro version that it was compiled against, or in one that was shown to
- * have the same (layouts.h, at import): 3.14's collector changed its between two of them. So each private field that
+ * have the same (layouts.h, at import): 3.14's collector changed its layout between two of them. So each private field that
  * this folder reads or writes has a line in layouts.c.
  *
  * Threading, in all of the folder: unless a function says otherwise the caller holds the GIL of the

@@ -1,4 +1,4 @@
-/* constant.c: see constant.h; and the row. */
+/* constant.c: constants (see constant.h), and their row. */
 #include "tunnel/constant.h"
 
 typedef struct {

@@ -184,7 +184,7 @@ shell_attributes(PyObject *shell, PyObject *o)
     ot_instance_invalidate_values(shell);
 }
 
-/* Nobody misses the loser: its __del__ shall not run for an instance without attributes. */
+/* Nobody sees the loser again, which has no attributes any more: its __del__ must not run. */
 static void
 disown_attributes(PyObject *loser)
 {

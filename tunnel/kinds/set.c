@@ -153,7 +153,7 @@ set_clear(PyObject *o)
     return PySet_Clear(o);
 }
 
-/* One row for both: a frozenset root is taken over only where it is a temporary. */
+/* The row for set and frozenset. A frozenset as root is taken over only if it is a temporary. */
 const ot_kind_t ot_kind_set = {
     .name = "set",
     .subclassable = true,
