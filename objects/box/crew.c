@@ -239,7 +239,8 @@ ot_crew_start(size_t n)
     ot_spin_init(&crew->spin);
     for (size_t i = 0; i < all_of(crew); i++) {
         pthread_mutex_init(&crew->members[i].lock, NULL);
-        crew->members[i].interp = crew->members[i].fd = -1;
+        atomic_init(&crew->members[i].interp, -1);
+        atomic_init(&crew->members[i].fd, -1);
     }
     if (!atomic_compare_exchange_strong(&the_crew, &none, crew)) {
         free(crew);
