@@ -30,7 +30,7 @@ include $(BUILD)/config.mk
 endif
 
 VENV_PYTHON := $(BUILD)/venv/bin/python
-FT_BUILD ?= build/ft$(if $(DEBUG),-debug)
+FT_BUILD ?= build/ft$(if $(DEBUG),-debug)$(if $(TSAN),-tsan)
 OBJ := $(BUILD)/obj
 LIB := $(BUILD)/lib/objtunnel
 CORE := $(LIB)/_core$(EXT_SUFFIX)
@@ -273,7 +273,8 @@ report-stream: all $(BUILD)/venv/report.stamp
 .PHONY: bench-ft bench-ft-smoke
 bench-ft bench-ft-smoke:
 	@tools/test_ft --build-only $(FT_BUILD) "$(FT_PYTHON)"
-	@PYTHONPATH=$(abspath benchmarks/tunnel) $(FT_BUILD)/venv/bin/python benchmarks/threads/bench_ft.py $(if $(filter %-smoke,$@),--smoke) $(BENCH_ARGS)
+	@$(if $(filter %-smoke,$@),,tools/get_ft_peers $(FT_BUILD))
+	@PYTHONPATH=$(abspath benchmarks/tunnel):$(abspath benchmarks/objects) $(FT_BUILD)/venv/bin/python benchmarks/threads/bench_ft.py $(if $(filter %-smoke,$@),--smoke) $(BENCH_ARGS)
 
 # What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
 .PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
@@ -431,10 +432,11 @@ check-lab:
 	@for module in heap heap_lives lockinc_heap share lab; do \
 		MODULE=$$module tools/run_tests $(BUILD)/lab-parts c python || exit 1; done
 
-# objtunnel between the threads of a free-threaded CPython; DEBUG=1: a debug build of it, FT_PYTHON=program: another one.
+# objtunnel between the threads of a free-threaded CPython; DEBUG=1: a debug build of it, TSAN=1: with ThreadSanitizer
+# in it, FT_PYTHON=program: another one.
 .PHONY: test-ft
 test-ft:
-	@tools/test_ft $(FT_BUILD) "$(FT_PYTHON)" $(if $(DEBUG),--nogil-debug,--nogil)
+	@tools/test_ft $(FT_BUILD) "$(FT_PYTHON)" --nogil$(if $(DEBUG),-debug)$(if $(TSAN),-tsan)
 
 # An sdist, a wheel, and what a stranger does with it; from PyPI come the tools.
 .PHONY: check-wheel
@@ -555,7 +557,7 @@ help:
 	@echo "  make check-asan       under AddressSanitizer, CPython included (built once, 4 minutes)"
 	@echo "  make check-tsan       the parts without Python under ThreadSanitizer"
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
-	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 FT_PYTHON=program"
+	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 TSAN=1 FT_PYTHON=program"
 	@echo "  make check-litmus     the memory orders of map, epoch, channel and park, in all executions that C allows"
 	@echo "  make check-arm64      all of it compiled for arm64, some tests under emulation; ARM64_TESTS=\"test_move ...\""
 	@echo "  make release-check    versions, results, wheel, site and quick tests, from a clean tree"

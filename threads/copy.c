@@ -108,7 +108,9 @@ adopt(ot_send_t *send, PyObject *copy, PyObject *original)
     if (copy == NULL || copy == original) {
         return copy;
     }
-    uintptr_t tracked = ot_bias_untrack(copy) ? OT_WAS_TRACKED : 0;
+    /* 3.13 tracks the copy of a dict if the dict is tracked. One that lies in a parcel is not. */
+    bool tracked_later = PyDict_CheckExact(copy) && PyDict_GET_SIZE(copy) > 0;
+    uintptr_t tracked = ot_bias_untrack(copy) || tracked_later ? OT_WAS_TRACKED : 0;
     if (ot_vec_push(&send->fresh, copy) < 0) {
         goto error;
     }

@@ -99,8 +99,8 @@ module_exec(PyObject *module)
     ot_park_on_long_sleep(ot_signals_after_long_sleep);
     return ot_struct_type_add(module, &receipt_desc, &state->receipt_type) < 0 ||
                    ot_objects_add(module, &state->objects) < 0 ||
-                   ot_tunnel_add(module, state) < 0 || ot_owners_add(module) < 0 ||
-                   ot_parcel_type_add(module) < 0
+                   ot_tunnel_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
+                   ot_owners_add(module) < 0 || ot_parcel_type_add(module) < 0
                ? -1
                : 0;
 }
@@ -108,7 +108,12 @@ module_exec(PyObject *module)
 static void
 module_free(void *self)
 {
-    ot_state_end(ot_state_of_module(self));
+    ot_state_t *state = ot_state_of_module(self);
+    ot_consumers_clear(&state->consumers);
+    ot_objects_set_leaving(&state->objects); /* nothing can be imported any more */
+    ot_globals_leave(state);
+    ot_objects_set_leaving(NULL);
+    ot_state_end(state);
 }
 
 /* One interpreter: a container must never move between two on these builds (docs/free-threading.md). */

@@ -6,7 +6,9 @@
 
 #include "objects/array/array_type.h"
 #include "objects/box/box.h"
+#include "objects/dict/dict.h"
 #include "objects/file/file_type.h"
+#include "objects/list/list_type.h"
 #include "objects/sync/sync_type.h"
 #include "runtime/import.h"
 
@@ -31,7 +33,8 @@ ot_objects_add(PyObject *module, ot_objects_t *home)
     return ot_import_into("objtunnel._errors", "LockAbandonedError", &home->lock_abandoned) < 0 ||
                    ot_lock_types_add(home) < 0 || ot_semaphore_types_add(home) < 0 ||
                    ot_barrier_type_add(home) < 0 || ot_global_lock_type_add(home) < 0 ||
-                   ot_array_type_add(home) < 0 || ot_file_type_add(home) < 0 ||
+                   ot_array_type_add(home) < 0 || ot_ldict_type_add(home) < 0 ||
+                   ot_file_type_add(home) < 0 || ot_list_type_add(home) < 0 ||
                    ot_live_objects_add(home) < 0
                ? -1
                : 0;

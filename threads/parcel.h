@@ -66,13 +66,13 @@ typedef struct {
     PyObject *memo;           /* owned: its memo, or NULL so far */
     PyObject *refused;        /* owned: what it cannot copy, or NULL */
     size_t copied, pickled;
-    bool
-        strangers; /* containers were met that a collection may have given back to another thread */
+    bool may_stop;  /* other threads, to take strangers over; else those are copied */
+    bool strangers; /* containers that a collection may have given back to another thread */
 } ot_send_t;
 
 /* Finds out what moves from a root that only the caller reaches, and has the collector forget it; and
  * notes where the tree leads outside. If containers seem to be the tree's alone but are another thread's by a
- * collection, they are taken over first. 0, or -1 with MemoryError. Runs: -. */
+ * collection, they are taken over first, where the send may stop threads. 0, or -1 with MemoryError. Runs: -. */
 int ot_prove(ot_send_t *send, PyObject *root);
 
 /* A root that others reach too: what stands in parcel->head.root is to be replaced. 0, or -1 with MemoryError. */

@@ -59,7 +59,7 @@ parcel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_XDECREF(self);
         return NULL;
     }
-    ot_send_t send = {.parcel = parcel, .me = parcel->from};
+    ot_send_t send = {.parcel = parcel, .me = parcel->from, .may_stop = true};
     int rc = ot_prove(&send, parcel->head.root);
     ot_send_clear(&send);
     if (rc < 0) {

@@ -98,7 +98,8 @@ visit(PyObject **slot, bool is_key, void *arg)
         return 0;
     }
     uint32_t wanted = ot_bias_count(o, send->me);
-    if (wanted == 0 && kind != OT_WALK_LEAF && ot_bias_is_lone_stranger(o, send->me)) {
+    if (wanted == 0 && send->may_stop && kind != OT_WALK_LEAF &&
+        ot_bias_is_lone_stranger(o, send->me)) {
         send->strangers = true;
     }
     return wanted == 1 && can_move(send, o, kind) ? move(send, o, kind)

@@ -194,13 +194,14 @@ static ot_tree_t *
 detach(const ot_interp_t *interp, PyObject *o, bool strict, ot_root_rule_t rule,
        ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
-    PyObject *shell = rule == OT_ROOT_LENT ? NULL : take_content(o);
+    bool kept = rule == OT_ROOT_LENT || rule == OT_ROOT_KEPT;
+    PyObject *shell = kept ? NULL : take_content(o);
     if (shell == NULL && PyErr_Occurred()) {
         return NULL;
     }
     bool taken = shell != NULL;
     ot_parcel_t *parcel = ot_parcel_new(Py_NewRef(taken ? shell : o));
-    ot_send_t send = {.parcel = parcel, .me = ot_bias_me()};
+    ot_send_t send = {.parcel = parcel, .me = ot_bias_me(), .may_stop = rule == OT_ROOT_AS_SENT};
     if (parcel != NULL && prove_and_copy(interp, &send, taken, strict) == 0 &&
         leave(&send, leftovers) == 0) {
         *receipt = (ot_receipt_t){parcel->moved.len - send.copied, send.copied, send.pickled};

@@ -318,14 +318,12 @@ ot_report_trace(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, 
     }
     ot_report_t report;
     PyObject *tracer = Py_NewRef(interp->tracer), *found = NULL, *none = NULL;
-    PyObject *container = interp->consumers->stores_into; /* what the tracer stores is no concern */
     if (ot_tree_explain(interp, root, rule, share, &report) == 0 &&
         (found = ot_report_list(&report)) != NULL) {
         const ot_receipt_t *r = &report.receipt;
         none = PyObject_CallFunction(tracer, "O(nnn)O", root, (Py_ssize_t)r->moved,
                                      (Py_ssize_t)r->copied, (Py_ssize_t)r->pickled, found);
     }
-    interp->consumers->stores_into = container;
     Py_XDECREF(found);
     ot_report_free(&report);
     Py_DECREF(tracer);

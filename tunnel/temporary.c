@@ -40,6 +40,17 @@ ot_consumers_clear(ot_consumers_t *consumers)
     }
 }
 
+/* A thread's own: on free-threaded builds several store at once. Borrowed; NULL: none. */
+static _Thread_local PyObject *stores_into;
+
+PyObject *
+ot_consumer_stores(PyObject *container)
+{
+    PyObject *before = stores_into;
+    stores_into = container;
+    return before;
+}
+
 /* Whether a bound method, as `send = t.send` makes it, is one of this descriptor's. Where the callee may
  * be a stale address (3.13), it is not looked into: "no". */
 static bool
@@ -61,7 +72,7 @@ is_consumer(ot_instr_t instr, PyObject *callee, void *arg)
 {
     const ot_consumers_t *consumers = arg;
     if (instr == OT_INSTR_STORE) {
-        return callee == consumers->stores_into && callee != NULL;
+        return callee == stores_into && callee != NULL;
     }
     for (size_t i = 0; i < consumers->n; i++) {
         if (callee == consumers->callables[i] || is_bound(callee, consumers->callables[i])) {

@@ -21,7 +21,6 @@ enum { OT_MOST_CONSUMERS = 16 };
 typedef struct {
     size_t n;
     PyObject *callables[OT_MOST_CONSUMERS]; /* method descriptors, functions of a module, types */
-    PyObject *stores_into;                  /* borrowed: whose d[k] = value runs; NULL: none */
     struct ot_proof *sends;                 /* those under way, the newest first */
 } ot_consumers_t;
 
@@ -29,6 +28,10 @@ typedef struct {
 int ot_consumer_add(ot_consumers_t *consumers, PyObject *owner, const char *name);
 int ot_consumers_traverse(ot_consumers_t *consumers, visitproc visit, void *arg);
 void ot_consumers_clear(ot_consumers_t *consumers);
+
+/* Until it is called again: what this thread stores by `container`[...] = value is handed over. Borrowed; NULL: none.
+ * Returns the container before, to be put back. */
+PyObject *ot_consumer_stores(PyObject *container);
 
 /* Whether o is a temporary. Always "no" on 3.13, which cannot tell for certain. */
 bool ot_is_temporary(ot_consumers_t *consumers, PyObject *o);

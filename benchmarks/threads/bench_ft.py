@@ -4,7 +4,8 @@
 
 Four states of the same tree, in one run and alternating: *own*, built by the measuring thread; *foreign*, built by
 another one, which waits; *merged*, built by another one that has dropped its references, so that nobody is the owner
-(of the items; what lies below them is foreign); *rebiased*, received from a Tunnel. Then pipelines of two threads.
+(of the items; what lies below them is foreign); *rebiased*, received from a Tunnel. Then pipelines of two threads, and
+containers that threads use at once (locking.py).
 """
 
 import gc
@@ -18,9 +19,10 @@ from objtunnel import Tunnel, owner, rebias
 from objtunnel.demo.table import format_table, format_time
 
 import command
+import locking
 import machine
 
-FORMAT = 1  # of the JSON
+FORMAT = 2  # of the JSON
 STATES = ("own", "foreign", "merged", "rebiased")
 SIZES = {"floats": 400_000, "rows": 40_000}
 SMALL = {"floats": 4_000, "rows": 400}
@@ -178,12 +180,17 @@ class Run:
         description = machine.describe()
         machine.announce(description)
         record = {"format": FORMAT, "machine": description, "repeat": self.repeat, "sizes": self.sizes,
-                  "touch": {}, "handover": {}, "pipelines": {}}
+                  "touch": {}, "handover": {}, "pipelines": {}, "locking": {}, "locking_missing": {}}
+        containers = None
         for name in names:
             if name in CASES:
                 record["touch"][name] = self.touch(*name.split("_"))
             elif name in HANDOVER:
                 record["handover"][name] = self.hand_over(name.split("_")[0])
+            elif name in locking.NAMES:
+                containers = containers or locking.Locking(self.smoke, self.repeat)
+                record["locking"][name] = containers.case(name)
+                record["locking_missing"] = locking.MISSING
             else:
                 record["pipelines"][name] = self.pipeline(name.split("_")[1])
         self.builder.close()
@@ -316,6 +323,7 @@ def print_record(record):
         rows = [[name, f"{median(s['trees_per_second']):.1f}", f"{median(s['peak_mb']):.0f} MB",
                  f"{median(s['stall_ms']):.2f} ms"] for name, s in record["pipelines"].items()]
         print("\n" + format_table(["producer and consumer", "trees/s", "peak RSS", "producer's stall"], rows))
+    locking.print_cases(record)
 
 
 def main():
@@ -323,7 +331,7 @@ def main():
         sys.exit("bench_ft: this Python has a GIL, and its objects have no owners")
     parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
                                 smoke="one repetition of small sizes, to see that it runs")
-    return command.main(parser, CASES + HANDOVER + PIPES, lambda options, names: Run(options).run(names))
+    return command.main(parser, CASES + HANDOVER + PIPES + locking.NAMES, lambda options, names: Run(options).run(names))
 
 
 if __name__ == "__main__":

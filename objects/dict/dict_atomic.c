@@ -461,6 +461,13 @@ replace_by_result(ot_checkout_t *c, PyObject *fn, bool was_there)
     return 0;
 }
 
+static int
+update(ot_checkout_t *c, PyObject *fn, PyObject *otherwise)
+{
+    int rc = ot_checkout_acquire(c, otherwise);
+    return rc < 0 ? rc : replace_by_result(c, fn, !c->claim->computed);
+}
+
 PyObject *
 ot_ldict_update_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
@@ -471,10 +478,10 @@ ot_ldict_update_with(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (c == NULL) {
         return NULL;
     }
-    int rc = ot_checkout_acquire(c, n == 3 ? args[2] : NULL);
-    if (rc == 0) {
-        rc = replace_by_result(c, args[1], !c->claim->computed);
-    }
+    int rc;
+    Py_BEGIN_CRITICAL_SECTION(c); /* who finds it by way of the collector waits, as for the GIL */
+    rc = update(c, args[1], n == 3 ? args[2] : NULL);
+    Py_END_CRITICAL_SECTION();
     Py_DECREF(c);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
 }

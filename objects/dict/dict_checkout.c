@@ -233,11 +233,21 @@ as_checkout(PyObject *self)
 
 /* ---- methods ---------------------------------------------------------------------------------- */
 
+/* On free-threaded builds a checkout's own lock stands in for the GIL: like that, it is let go of while the thread waits
+ * for something. */
 static PyObject *
-checkout_enter(PyObject *self, PyObject *unused)
+alone(PyObject *self, PyObject *(*operation)(ot_checkout_t *c))
 {
-    (void)unused;
-    ot_checkout_t *c = as_checkout(self);
+    PyObject *result;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    result = operation(as_checkout(self));
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
+static PyObject *
+enter(ot_checkout_t *c)
+{
     if (ot_checkout_acquire(c, NULL) < 0 || check_here(c) < 0) { /* another thread's, by now */
         return NULL;
     }
@@ -245,36 +255,56 @@ checkout_enter(PyObject *self, PyObject *unused)
 }
 
 static PyObject *
+checkout_enter(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return alone(self, enter);
+}
+
+static PyObject *
+put_back(ot_checkout_t *c)
+{
+    return ot_checkout_release(c) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
 checkout_release(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return ot_checkout_release(as_checkout(self)) < 0 ? NULL : Py_NewRef(Py_None);
+    return alone(self, put_back);
 }
 
 /* Released within the block: nothing left to do. */
 static PyObject *
+leave(ot_checkout_t *c)
+{
+    return c->claim == NULL ? Py_NewRef(Py_None) : put_back(c);
+}
+
+static PyObject *
 checkout_exit(PyObject *self, PyObject *args)
 {
     (void)args;
-    if (as_checkout(self)->claim == NULL) {
-        Py_RETURN_NONE;
-    }
-    return checkout_release(self, NULL);
+    return alone(self, leave);
+}
+
+static PyObject *
+value_of(ot_checkout_t *c)
+{
+    return check_here(c) < 0 ? NULL : Py_NewRef(c->tree);
 }
 
 static PyObject *
 get_value(PyObject *self, void *unused)
 {
     (void)unused;
-    ot_checkout_t *c = as_checkout(self);
-    return check_here(c) < 0 ? NULL : Py_NewRef(c->tree);
+    return alone(self, value_of);
 }
 
+/* Refs: steals the value on success. */
 static int
-set_value(PyObject *self, PyObject *value, void *unused)
+exchange(ot_checkout_t *c, PyObject *value, PyObject **before)
 {
-    (void)unused;
-    ot_checkout_t *c = as_checkout(self);
     if (check_here(c) < 0) {
         return -1;
     }
@@ -282,24 +312,49 @@ set_value(PyObject *self, PyObject *value, void *unused)
         PyErr_SetString(PyExc_TypeError, "value cannot be deleted");
         return -1;
     }
-    Py_SETREF(c->tree, Py_NewRef(value));
+    *before = c->tree;
+    c->tree = value;
     return 0;
+}
+
+static int
+set_value(PyObject *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    int rc;
+    PyObject *before = NULL;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    rc = exchange(as_checkout(self), Py_XNewRef(value), &before);
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(rc < 0 ? value : before);
+    return rc;
+}
+
+static PyObject *
+is_held(ot_checkout_t *c)
+{
+    return PyBool_FromLong(c->claim != NULL);
 }
 
 static PyObject *
 get_held(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(as_checkout(self)->claim != NULL);
+    return alone(self, is_held);
+}
+
+static PyObject *
+repr_of(ot_checkout_t *c)
+{
+    return PyUnicode_FromFormat("<%s checkout of %R from LockingDict %llu>",
+                                c->claim != NULL ? "held" : "idle", c->key,
+                                (unsigned long long)ot_as_handle(c->dict)->shared->id);
 }
 
 static PyObject *
 checkout_repr(PyObject *self)
 {
-    ot_checkout_t *c = as_checkout(self);
-    return PyUnicode_FromFormat("<%s checkout of %R from LockingDict %llu>",
-                                c->claim != NULL ? "held" : "idle", c->key,
-                                (unsigned long long)ot_as_handle(c->dict)->shared->id);
+    return alone(self, repr_of);
 }
 
 static int

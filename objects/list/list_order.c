@@ -4,6 +4,7 @@
  * Threading: the GIL of the handle's interpreter. sort and remove hold the list's lock meanwhile, so
  * that others wait; the same thread is let in, and its changes are noticed by the version.
  */
+#include "objects/core/hidden.h"
 #include "objects/core/repr.h"
 #include "objects/list/list_type.h"
 
@@ -231,9 +232,9 @@ static PyObject *
 keys_steal(PyObject *list, PyObject *key)
 {
     for (Py_ssize_t i = 0; list != NULL && key != Py_None && i < PyList_GET_SIZE(list); i++) {
-        PyObject *item = Py_NewRef(PyList_GET_ITEM(list, i)); /* key may find the list */
-        PyObject *o = PyObject_CallOneArg(key, item);
-        Py_DECREF(item);
+        PyObject *item = PyList_GetItemRef(list, i); /* key may find the list */
+        PyObject *o = item == NULL ? NULL : PyObject_CallOneArg(key, item);
+        Py_XDECREF(item);
         if (o == NULL || PyList_SetItem(list, i, o) < 0) {
             Py_CLEAR(list);
         }
@@ -291,7 +292,8 @@ sorted_indices(PyObject *keys, PyObject *reverse)
     return order;
 }
 
-/* Fills `order`. The comparing code may have found the list of indices by way of the collector. */
+/* Fills `order`. The comparing code may have found the list of indices by way of the collector; `indices` is a copy that
+ * nobody finds. */
 static bool
 is_permutation(PyObject *indices, size_t *order, size_t n)
 {
@@ -314,7 +316,7 @@ is_permutation(PyObject *indices, size_t *order, size_t n)
 }
 
 static int
-permute(PyObject *self, PyObject *indices, uint64_t version)
+permute_by(PyObject *self, PyObject *indices, uint64_t version)
 {
     size_t n = (size_t)PyList_GET_SIZE(indices);
     size_t *order = PyMem_RawMalloc(n > 0 ? n * sizeof *order : 1);
@@ -337,6 +339,15 @@ permute(PyObject *self, PyObject *indices, uint64_t version)
         rc = same ? 0 : changed_meanwhile("sort");
     }
     PyMem_RawFree(order);
+    return rc;
+}
+
+static int
+permute(PyObject *self, PyObject *found, uint64_t version)
+{
+    PyObject *indices = ot_hidden(PyList_GetSlice(found, 0, PY_SSIZE_T_MAX));
+    int rc = indices == NULL ? -1 : permute_by(self, indices, version);
+    Py_XDECREF(indices);
     return rc;
 }
 

@@ -20,7 +20,6 @@ REASONS = {
     "dump": f"{_NOT_YET}; faulthandler.dump_traceback() shows the stacks of all threads",
     "heap_info": _HEAP,
     "module_namespace": f"{_THREADS}, modules too",
-    "process_global": f"{_NOT_YET}; there is one interpreter, so a plain global does as well",
     "register_dump": f"{_NOT_YET}; faulthandler.register() shows the stacks of all threads",
     "register_movable": "instances of classes move between threads whatever they say about pickling",
     "shared_module": f"{_THREADS}, modules too",
@@ -28,7 +27,7 @@ REASONS = {
 
 
 # What else is there of the names that the package imports when they are wanted.
-_OFFERED = {"Owner", "ThreadPoolExecutor", "owner", "rebias"}
+_OFFERED = {"Owner", "ThreadPoolExecutor", "owner", "process_global", "rebias"}
 
 _classes = {}
 

@@ -3,6 +3,7 @@
 import platform
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "upstream.md"
 ENTRIES = re.findall(r"^## (.*?)\n.*?```python\n(.*?)```\n(.*?)(?=^## |\Z)",
                      PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-VERSION = platform.python_version().rstrip("+")
+FREE_THREADED = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+VERSION = platform.python_version().rstrip("+") + FREE_THREADED
 
 
 def versions(what, text):
-    found = re.search(rf"\b{what} in ([\dd., ]+)", text)
-    return re.findall(r"\d+\.\d+\.\d+d?", found[1]) if found else []
+    found = re.search(rf"\b{what} in ([\dtd., ]+)", text)
+    return re.findall(r"\d+\.\d+\.\d+t?d?", found[1]) if found else []
 
 
 @pytest.mark.parametrize("title", [title for title, _, _ in ENTRIES])

@@ -235,11 +235,16 @@ def test_pattern_matching():
             raise AssertionError
 
 
+def unsendable():
+    """What no build can move, copy or pickle."""
+    return (i for i in ())
+
+
 def test_failed_values_change_nothing():
     d = LockingDict(k=[1])
-    for use in (lambda: d.__setitem__("k", lambda: 1), lambda: d.__setitem__("new", lambda: 1),
-                lambda: d.setdefault("new", lambda: 1), lambda: d.swap("k", lambda: 1),
-                lambda: d.compare_exchange("k", 1, lambda: 1)):
+    for use in (lambda: d.__setitem__("k", unsendable()), lambda: d.__setitem__("new", unsendable()),
+                lambda: d.setdefault("new", unsendable()), lambda: d.swap("k", unsendable()),
+                lambda: d.compare_exchange("k", 1, unsendable())):
         with pytest.raises(TypeError):
             use()
         assert d == {"k": [1]}
@@ -304,7 +309,7 @@ def test_setdefault_with():
     seen = d.setdefault_with("new", lambda: ["new" in d, len(d), d.get("new"), d.keys()])
     assert seen == [False, 1, None, ["k"]] == d["new"]
     with pytest.raises(TypeError):
-        d.setdefault_with("other", lambda: lambda: 1)
+        d.setdefault_with("other", unsendable)
     assert d.keys() == ["k", "new"]
 
 
@@ -325,7 +330,7 @@ def test_update_with():
     with pytest.raises(ZeroDivisionError):
         d.update_with("other", lambda tree: 1 / 0, 1)
     with pytest.raises(TypeError):
-        d.update_with("k", lambda tree: (lambda: 1))  # cannot be stored
+        d.update_with("k", lambda tree: unsendable())  # cannot be stored
     with pytest.raises(RuntimeError, match="itself"):
         d.update_with("k", lambda tree: d["k"])
     assert d == {"k": [1, 2, 3], "n": 10, "new": 1}
@@ -335,7 +340,7 @@ def test_update_with_never_loses_the_tree():
     d = LockingDict(k=[1])
 
     def spoil(tree):
-        tree.append(lambda: 1)
+        tree.append(unsendable())
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as info:
@@ -430,7 +435,7 @@ def test_a_tree_that_cannot_go_back_stays_with_the_checkout():
     c = d.checkout("k")
     with pytest.raises(TypeError):
         with c as tree:
-            tree.append(lambda: 1)
+            tree.append(unsendable())
     assert c.held and c.value is tree
     tree.pop()
     c.release()

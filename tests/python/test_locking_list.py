@@ -180,14 +180,19 @@ def test_comparisons():
             raise AssertionError
 
 
+def unsendable():
+    """What no build can move, copy or pickle."""
+    return (i for i in ())
+
+
 def test_types_and_arguments():
     l = LockingList([1])
     for call in (lambda: LockingList(5), lambda: LockingList(iterable=[]), lambda: LockingList([], []),
                  lambda: l["a"], lambda: l.insert(1), lambda: l.insert("a", 1), lambda: l.pop("a"),
                  lambda: l.extend(5), lambda: l.__setitem__("a", 1), lambda: l.__delitem__("a"),
                  lambda: l.index(1, "a"), lambda: l.__setitem__(slice(0, 1), 5),
-                 lambda: type("Sub", (LockingList,), {}), lambda: l.append(lambda: 1),
-                 lambda: l.extend([2, lambda: 1]), lambda: l.__setitem__(0, lambda: 1)):
+                 lambda: type("Sub", (LockingList,), {}), lambda: l.append(unsendable()),
+                 lambda: l.extend([2, unsendable()]), lambda: l.__setitem__(0, unsendable())):
         with pytest.raises(TypeError):
             call()
         assert l == [1]
