@@ -99,6 +99,7 @@ RUN_BY = {
     "README.md": ("test_docs_readme.py", 1),
     "docs/tutorial.md": ("test_docs_pages.py", 0),
     "docs/howto.md": ("test_docs_pages.py", 0),
+    "docs/tunnel.md": ("test_docs_pages.py", 0),
     "docs/sharing.md": ("test_docs_sharing.py", 0),
     "docs/when-it-hangs.md": ("test_docs_hangs.py", 0),
     "docs/upstream.md": ("test_docs_upstream.py", 0),
