@@ -55,7 +55,7 @@ def place_threads(o):
 
 PLACE = Protocol(
     "channel_place",
-    (Order("raise some", SC, REL, True, SOURCE, "wait_for_place_locked", "atomic_store(&ch->waiting.senders.some, true); if (has_place"),
+    (Order("raise some", SC, REL, True, SOURCE, "wait_for_place_locked", "atomic_store(&ch->waiting.senders.some, true); if (ot_channel_may_reserve_locked"),
      Order("look at taken", SC, ACQ, True, SOURCE, "has_place_locked", "ch->in.taken_seen = atomic_load(&ch->out.taken)"),
      Order("raise taken", SC, REL, True, SOURCE, "take_locked", "atomic_store(&ch->out.taken, taken + 1)"),
      Order("look at some", SC, ACQ, True, SOURCE, "after_taking", "atomic_load(&ch->waiting.senders.some)"),

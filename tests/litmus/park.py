@@ -72,7 +72,8 @@ def waiter_threads(o):
 WAITER = Protocol(
     "park_waiter",
     (Order("post under the lock", "lock", None, True, CHANNEL, "ot_channel_commit",
-           "wake_one_locked(&ch->waiting.receivers); pthread_mutex_unlock(&ch->in.lock)"), UNPARK),
+           "wake_one_locked(&ch->waiting.receivers); if (is_watched(ch)) { ot_channel_tell_locked(ch); } pthread_mutex_unlock(&ch->in.lock)"),
+     UNPARK),
     waiter_threads, initial={"listed": 1},
     reaches=tuple(lambda waited, _, want=want: waited == want for want in ("woken", "gave up", "gave up when it was woken")))
 
