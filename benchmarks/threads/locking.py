@@ -58,18 +58,11 @@ DICTS = {"dict": make_dict, "LockingDict": make_locking_dict, **{name: make_peer
 STR, TREE = "text of a value", [[1, 2.5], {"a": "b"}]
 
 
-def tree_in(make):
+def holding(value, make):
+    """make's dict with the value under "hot"."""
     def made(threads):
         d = make(threads)
-        d["hot"] = TREE
-        return d
-    return made
-
-
-def string_in(make):
-    def made(threads):
-        d = make(threads)
-        d["hot"] = STR
+        d["hot"] = value
         return d
     return made
 
@@ -81,9 +74,9 @@ def reads(statement, makers):
 # {case: {way: (statement, make(threads))}}. In a statement: c the container, k a key of the thread's own, i a number.
 CASES = {
     "locking_get_hot_int": reads("c['hot']", DICTS),
-    "locking_get_hot_str": reads("c['hot']", {name: string_in(make) for name, make in DICTS.items()}),
-    "locking_get_hot_tree": {"LockingDict": ("c['hot']", tree_in(make_locking_dict)),
-                             "dict, deepcopy": ("deepcopy(c['hot'])", tree_in(make_dict))},
+    "locking_get_hot_str": reads("c['hot']", {name: holding(STR, make) for name, make in DICTS.items()}),
+    "locking_get_hot_tree": {"LockingDict": ("c['hot']", holding(TREE, make_locking_dict)),
+                             "dict, deepcopy": ("deepcopy(c['hot'])", holding(TREE, make_dict))},
     "locking_get_own": reads("c[k]", DICTS),
     "locking_set_own": reads("c[k] = i", DICTS),
     "locking_add_hot": {"LockingDict.add": ("c.add('hot')", make_locking_dict),

@@ -247,6 +247,19 @@ Test(channel_select, it_can_be_given_up, .timeout = 60)
     end(&s);
 }
 
+/* Counts a message, if there is one. False at the channel's end. */
+static bool
+take_without_wait(traffic_t *t)
+{
+    ot_node_t *node;
+    ot_channel_result_t result = ot_channel_recv(t->ch, OT_DONT_WAIT, &node);
+    if (result == OT_CHANNEL_OK) {
+        atomic_fetch_add(&t->seen[((message_t *)node)->sender], 1);
+        free(node);
+    }
+    return result != OT_CHANNEL_CLOSED;
+}
+
 /* Receivers that select first, and those that block; each message comes once. */
 static void *
 recv_by_select(void *arg)
@@ -261,14 +274,8 @@ recv_by_select(void *arg)
         ot_channel_result_t result =
             ot_channel_select(channels, watchers, ready, 2, OT_FOREVER, &stop);
         CHECK(result == OT_CHANNEL_OK && (ready[0] || ready[1]));
-        ot_node_t *node;
-        result = ot_channel_recv(t->ch, OT_DONT_WAIT, &node);
-        if (result == OT_CHANNEL_CLOSED) {
+        if (!take_without_wait(t)) {
             return NULL;
-        }
-        if (result == OT_CHANNEL_OK) {
-            atomic_fetch_add(&t->seen[((message_t *)node)->sender], 1);
-            free(node);
         }
     }
 }
@@ -280,14 +287,8 @@ recv_by_poll(void *arg)
     for (;;) {
         struct pollfd p = {.fd = ot_channel_message_fd(t->ch), .events = POLLIN};
         CHECK(poll(&p, 1, 20000) == 1);
-        ot_node_t *node;
-        ot_channel_result_t result = ot_channel_recv(t->ch, OT_DONT_WAIT, &node);
-        if (result == OT_CHANNEL_CLOSED) {
+        if (!take_without_wait(t)) {
             return NULL;
-        }
-        if (result == OT_CHANNEL_OK) {
-            atomic_fetch_add(&t->seen[((message_t *)node)->sender], 1);
-            free(node);
         }
     }
 }
