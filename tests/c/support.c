@@ -628,3 +628,17 @@ failing_live(void)
 {
     return atomic_load(&live);
 }
+
+void
+failing_settle(void)
+{
+    PyGC_Collect();
+    PyType_ClearCache();
+}
+
+long
+failing_settled_live(void)
+{
+    failing_settle();
+    return failing_live();
+}

@@ -132,4 +132,11 @@ bool failing_disarm(void);
 /* Blocks allocated and not yet freed since failing_install. */
 long failing_live(void);
 
+/* Empties what the interpreter entered keeps for later: cycles, free lists, and the names in its types' method
+ * cache, which holds a new string for each new address at which one is made. */
+void failing_settle(void);
+
+/* Both. */
+long failing_settled_live(void);
+
 #endif

@@ -155,8 +155,7 @@ Test(frozen, failed_allocations)
         PyObject *code = Py_CompileString(calls[c], "test", Py_eval_input);
         CHECK(code != NULL);
         for (long n = 0;; n++) {
-            PyGC_Collect();
-            long before = failing_live(), leaked = 0;
+            long before = failing_settled_live(), leaked = 0;
             bool failed = true;
             for (int attempt = 0; attempt < 3 && (attempt == 0 || leaked > 0); attempt++) {
                 failing_arm(n);
@@ -167,9 +166,9 @@ Test(frozen, failed_allocations)
                     python_expect(PyExc_MemoryError);
                 }
                 Py_XDECREF(o);
-                PyGC_Collect();
-                leaked = failing_live() - before;
-                before = failing_live();
+                long now = failing_settled_live();
+                leaked = now - before;
+                before = now;
             }
             cr_assert_leq(leaked, 0, "%s: allocation %ld: %ld blocks", calls[c], n, leaked);
             if (!failed) {

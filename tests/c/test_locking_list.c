@@ -72,13 +72,13 @@ fails(PyObject *code, PyObject *globals, long n)
 static long
 fail_each(PyObject *code, PyObject *globals)
 {
-    python_run("fresh(); gc.collect()");
-    long before = failing_live();
+    python_run("fresh()");
+    long before = failing_settled_live();
     for (long n = 0; fails(code, globals, n); n++) {
         python_run("fresh()");
     }
-    python_run("fresh(); gc.collect()");
-    return failing_live() - before;
+    python_run("fresh()");
+    return failing_settled_live() - before;
 }
 
 /* Caches and free lists grow for a while; a block that is lost at each failure is lost each time. */

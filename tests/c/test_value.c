@@ -415,13 +415,6 @@ Test(value, two_interpreters_copy_what_only_python_can)
 
 /* ---- memory ------------------------------------------------------------------------------------ */
 
-static long
-settled_live(void)
-{
-    PyGC_Collect();
-    return failing_live();
-}
-
 static const char sample[] =
     "import objtunnel\n"
     "tunnel, box = objtunnel.Tunnel(), objtunnel.Box([1])\n"
@@ -447,7 +440,7 @@ static void
 fail_each(bool (*attempt)(trial_t *x), trial_t *x)
 {
     for (long n = 0;; n++) {
-        long before = settled_live(), leaked = 0;
+        long before = failing_settled_live(), leaked = 0;
         for (int i = 0; i < 3; i++) { /* a cache is filled once, a leak leaks each time */
             failing_arm(n);
             bool done = attempt(x);
@@ -463,7 +456,7 @@ fail_each(bool (*attempt)(trial_t *x), trial_t *x)
                 python_expect(PyExc_MemoryError);
                 check_repr(Py_NewRef(x->o), x->repr); /* the caller still has it all */
             }
-            long now = settled_live();
+            long now = failing_settled_live();
             leaked = now - before;
             before = now;
             if (leaked <= 0) {
@@ -563,12 +556,12 @@ Test(value, is_freed_by_another_interpreter)
         long before = 0;
         for (int round = 0; round < 30; round++) {
             ot_value_t *v = value_steal(python_eval(roots[i]));
-            PyGC_Collect();
+            failing_settle();
             enter(bystander);
             ot_value_unref(v);
-            PyGC_Collect();
+            failing_settle();
             enter(receiver);
-            PyGC_Collect();
+            failing_settle();
             if (round == 15) {
                 before = failing_live();
             }
