@@ -236,20 +236,25 @@ bench-pool-smoke: all
 report-pool: all $(BUILD)/venv/report.stamp
 	@$(BENCH_POOL)/pool_page.py $(REPORT_ARGS)
 
+# $(call get_peer,NAME): a library of PyPI that is measured beside ours.
+get_peer = $(VENV_PYTHON) -c "import $1" 2>/dev/null || \
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check $1 || echo "going on without $1"
+
 # Behaviours beside bocpy's, which is got first; and without it, to see that it runs.
 .PHONY: bench-behaviours bench-behaviours-smoke
 BENCH_BEHAVIOURS = PYTHONPATH=$(abspath $(BUILD)/lib):$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/behaviours/bench_behaviours.py
 bench-behaviours: all
-	@$(VENV_PYTHON) -c "import bocpy" 2>/dev/null || \
-		$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check bocpy || echo "going on without bocpy"
+	@$(call get_peer,bocpy)
 	@$(BENCH_BEHAVIOURS) $(BENCH_ARGS)
 bench-behaviours-smoke: all
 	@$(BENCH_BEHAVIOURS) --smoke $(BENCH_ARGS)
 
-# Whole workloads by the pool and by what else there is. FREE_THREADED=PROGRAM: its threads, too.
+# Whole workloads by the pool and by what else there is, of PyPI as well. FREE_THREADED=PROGRAM: its threads, too.
 .PHONY: bench-peers bench-peers-smoke report-peers
 BENCH_PEERS = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/peers
 bench-peers: all
+	@$(call get_peer,bocpy)
+	@$(call get_peer,extrainterpreters)
 	@$(BENCH_PEERS)/bench_peers.py $(BENCH_ARGS)
 bench-peers-smoke: all
 	@$(BENCH_PEERS)/bench_peers.py --smoke $(BENCH_ARGS)

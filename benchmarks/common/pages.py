@@ -10,6 +10,7 @@ import io
 import json
 import re
 import sys
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -94,12 +95,13 @@ def folders_of(options, path):
     return options.output or path.parent, options.pages or options.output or PAGES
 
 
-# ---- pages without plots -------------------------------------------------------------------------
+# ---- one page of several results files -----------------------------------------------------------
 
 
-def make(arguments, description, pattern, wanted_format, template, context):
+def make(arguments, description, pattern, wanted_format, template, context, plot=None):
     """The command of a benchmark: results files named NAME-cpNNN.json make one page, NAME.md, of the template,
-    which gets `name`, `paths`, and what context(records) returns. The exit status."""
+    which gets `name`, `paths`, and what context(records) returns. With plot, which makes {key: (PNG, SVG)} of the
+    records, it gets `plots`, {key: link}, too, and an HTML page is made. The exit status."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
                         help=f"results files (default: docs/results/{pattern})")
@@ -121,10 +123,20 @@ def make(arguments, description, pattern, wanted_format, template, context):
             print(f"page: {error}", file=sys.stderr)
             failed = 1
             continue
-        page = (options.output or members[0].parent) / f"{name}.md"
-        page.write_text(render(template, name=name, paths=members, **context(records)), encoding="utf-8")
-        print(f"page: {page}")
+        folder = options.output or members[0].parent
+        filled = {"name": name, "paths": members, **context(records)}
+        if plot is None:
+            made = [folder / f"{name}.md"]
+            made[0].write_text(render(template, **filled), encoding="utf-8")
+        else:
+            made = write(folder, options.output or PAGES, name, plot(records), partial(_with_plots, template, filled))
+        for page in made:
+            print(f"page: {page}")
     return failed
+
+
+def _with_plots(template, filled, links):
+    return render(template, plots=links, **filled)
 
 
 def load(path, wanted_format):

@@ -3,13 +3,14 @@
     python one.py WORKLOAD WAY WORKERS (full|smoke)
 
 memory: bytes at the peak, this process and its largest child for each worker that is a process. The free-threaded build
-runs this file as well, so it imports nothing of the benchmark's but workloads and ways.
+runs this file as well, so it imports nothing of the benchmark's but workloads, ways and libraries.
 """
 
 import json
 import resource
 import sys
 
+import libraries
 import ways
 import workloads
 
@@ -18,7 +19,7 @@ def main(workload, way, workers, size):
     smoke = size == "smoke"
     n = workloads.SIZES[workload][smoke]
     try:
-        with ways.WAYS[way](int(workers), smoke) as opened:
+        with (ways.WAYS | libraries.WAYS)[way](int(workers), smoke) as opened:
             opened.prepare(workload)
             seconds, answer = workloads.WORKLOADS[workload](opened, n)
     except NotImplementedError as error:

@@ -13,7 +13,7 @@ from objtunnel.demo.table import format_table, format_time
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "common"))
 
-WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded")
+WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded", "bocpy", "extrainterpreters")
 
 
 def ratios(case, way):
@@ -74,9 +74,47 @@ def context(records):
                       for record in records]}
 
 
+# ---- README.md -----------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- by make report-peers -->\n", "<!-- end -->\n"
+
+
+def readme_cell(case, way):
+    if way not in case["times"]:
+        return "cannot"
+    found = ratios(case, way)
+    text = f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+    return f"**{text}**" if median(found) < 1 else text
+
+
+def readme_table(record):
+    """How many times faster than serial; what is slower is bold."""
+    used = [way for way in WAYS[1:] if any(way in case["times"] for case in record["workloads"].values())]
+    lines = [["", *used, "control"], ["---"] * (len(used) + 2)]
+    for name, case in record["workloads"].items():
+        lines.append([name, *(readme_cell(case, way) for way in used), f"{median(case['control']):.2f}"])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def insert(text, table):
+    """The README's text with the table between its two marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"report-peers: README.md lacks the lines\n{BEGIN}{END}")
+    return before + begin + table + end + after
+
+
 def main(arguments=None):
     import pages  # needs libraries that only pages need
-    return pages.make(arguments, __doc__.splitlines()[0], "peers-*.json", 1, HERE / "peers.md.j2", context)
+    import peer_plots
+    status = pages.make(arguments, __doc__.splitlines()[0], "peers-*.json", 1, HERE / "peers.md.j2", context,
+                        peer_plots.render)
+    if not arguments and status == 0:
+        readme, newest = HERE.parents[1] / "README.md", sorted(pages.RESULTS.glob("peers-*.json"))[-1]
+        readme.write_text(insert(readme.read_text(encoding="utf-8"), readme_table(pages.load(newest, 1))), encoding="utf-8")
+        print(f"page: {readme}")
+    return status
 
 
 if __name__ == "__main__":

@@ -100,3 +100,47 @@ def test_workloads_count_what_they_should():
     assert workloads.invert(bytes([0, 255, 1])) == bytes([255, 0, 254])
     assert len(workloads.parse_csv(0)) == 5000 and workloads.parse_csv(0)[3] == {
         "id": 3, "name": "name 3", "value": 3 / 7, "third": True}
+
+
+def pretended(monkeypatch, outcome):
+    """What a run of the workload tiny records when each sample ends as outcome says."""
+    import bench_peers
+
+    class Options:
+        smoke, quick, repeat = True, False, None
+
+    run = bench_peers.Run(Options)
+    run.programs = {"serial": sys.executable}
+    monkeypatch.setattr(bench_peers.subprocess, "run", outcome)
+    return run.measure("tiny")
+
+
+def test_a_sample_without_an_end_is_left_out(monkeypatch):
+    def hang(command, timeout, **options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    case = pretended(monkeypatch, hang)
+    assert case["left_out"] == {"serial": "no end after 300 s"} and case["times"] == {}
+
+
+def test_what_a_library_prints_at_exit_is_no_result(monkeypatch):
+    def chatter(command, **options):
+        return subprocess.CompletedProcess(command, 0, '{"seconds": 1.5, "answer": 2, "memory": 3}\n[a proxy]\n', "")
+
+    case = pretended(monkeypatch, chatter)
+    assert case["times"] == {"serial": [1.5]} and case["memory"] == {"serial": [3]} and case["left_out"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.noasan
+def test_libraries_that_are_not_there_are_left_out(tmp_path):
+    done = run(FOLDER / "one.py", "tiny", "bocpy", 2, "smoke")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0]).keys() in ({"not"}, {"seconds", "answer", "memory"})
+
+
+def test_the_readme_table_has_losses_in_bold():
+    import peer_tables
+    assert peer_tables.readme_table(record()) == (
+        "|  | objtunnel | threads | control |\n| --- | --- | --- | --- |\n"
+        "| json | 2.00 (2.00 to 2.00) | **0.75 (0.50 to 1.00)** | 2.00 |\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-for library in ("jinja2", "markdown"):
+for library in ("jinja2", "markdown", "matplotlib"):
     pytest.importorskip(library, reason="make report installs it")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -24,8 +24,9 @@ def test_page(name, tmp_path):
     done = subprocess.run([sys.executable, str(BENCHMARKS / PROGRAMS[name]), "-o", str(tmp_path)], capture_output=True,
                           text=True, env={**os.environ, "PYTHONPATH": path}, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.iterdir())
-    for page in tmp_path.iterdir():
+    assert list(tmp_path.glob("*.md"))
+    assert {plot.name for plot in tmp_path.glob("*.png")} == {plot.name for plot in RESULTS.glob(f"{name}-*.png")}
+    for page in tmp_path.glob("*.md"):
         assert page.read_text(encoding="utf-8") == (RESULTS / page.name).read_text(encoding="utf-8"), page.name
 
 
@@ -35,3 +36,14 @@ def test_page_of_mimallocs(record, monkeypatch):
     import bench_mimalloc
     made = bench_mimalloc.to_markdown(json.loads(record.read_text(encoding="utf-8")))
     assert made == record.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_the_readme_has_the_newest_peers(monkeypatch):
+    records = sorted(RESULTS.glob("peers-*.json"))
+    for folder in ("peers", "common"):
+        monkeypatch.syspath_prepend(BENCHMARKS / folder)
+    import peer_tables
+    readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert peer_tables.insert(readme, peer_tables.readme_table(json.loads(records[-1].read_text(encoding="utf-8")))) == readme
+    with pytest.raises(SystemExit, match="lacks the lines"):
+        peer_tables.insert("no marks", "")
