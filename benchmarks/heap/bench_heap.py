@@ -169,7 +169,7 @@ class Run:
                 record["workloads"][name] = samples
             self.keep(record)
             print(f"{name}: {heap_page.one_line(name, samples)}", flush=True)
-        print("\n".join(heap_page.part(record)))
+        print("\n".join(heap_page.as_text(record)))
         return record
 
     def earlier(self):

@@ -93,6 +93,12 @@ def rows(record):
         yield name, extremes(ratios(samples)), "" if peak is None else f"{peak:.2f}", size
 
 
+def as_text(record):
+    """Lines for the terminal: each goal, and what was reached."""
+    for what, text, goal, met in figures(record) if record["workloads"] else []:
+        yield f"{what}: {text}, goal at most {goal:.2f}: {'met' if met else 'missed'}"
+
+
 def one_line(name, samples):
     if "left" in samples["stock"][0]:
         return ", ".join(f"{way} leaves {extremes([x['left'] / 1e6 for x in found], '%.0f')} MB"

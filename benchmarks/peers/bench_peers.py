@@ -75,7 +75,8 @@ class Run:
         run_as = "threads" if way == "free-threaded" else way
         try:
             done = subprocess.run([self.programs[way], str(HERE / "one.py"), name, run_as, str(self.workers),
-                                   "smoke" if self.smoke else "full"], capture_output=True, text=True, timeout=LIMIT_S)
+                                   "smoke" if self.smoke else "full"], capture_output=True, text=True, timeout=LIMIT_S,
+                                  env={**os.environ, "PEERS_TEXTS": str(Path(json.__file__).parents[1])})
         except subprocess.TimeoutExpired:
             case["left_out"][way] = f"no end after {LIMIT_S} s"
             return

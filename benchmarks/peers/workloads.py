@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import time
 from pathlib import Path
@@ -32,8 +33,10 @@ def json_texts():
 
 
 def sources():
-    """The texts of the standard library's modules, the longest first: a megabyte and more of real text."""
-    files = sorted(Path(json.__file__).parents[1].glob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
+    """The texts of a standard library's modules, the longest first: a megabyte and more of real text. PEERS_TEXTS: the
+    folder, so that a Python of another version reads the same ones."""
+    folder = Path(os.environ.get("PEERS_TEXTS") or Path(json.__file__).parents[1])
+    files = sorted(folder.glob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
     return [path.read_text(encoding="utf-8", errors="replace") for path in files[:32]]
 
 

@@ -71,6 +71,26 @@ def test_goals_that_are_missed_are_shown_as_missed(tmp_path):
     assert text.count("## Python 3.13.0") == 2
 
 
+def test_a_run_keeps_what_it_measured_and_says_how_it_stands(tmp_path, monkeypatch, capsys):
+    """All of bench_heap.py but the processes that it times."""
+    for folder in (FOLDER, FOLDER.parent / "tunnel"):
+        monkeypatch.syspath_prepend(folder)
+    import bench_heap
+    samples = record()
+    monkeypatch.setattr(bench_heap, "workloads", lambda: {name: None for name in samples["workloads"]})
+    monkeypatch.setattr(bench_heap.Run, "alternate", lambda self, name: samples["tree"] if name == "a_big_tree" else
+                        samples["workloads"][name])
+    out = tmp_path / "out.json"
+    monkeypatch.setattr(sys, "argv", ["bench_heap.py", "--repeat", "3", "--filter", "^(one|two|a_big_tree)$", "--smoke",
+                                      "--json", str(out)])
+    assert bench_heap.main() == 0
+    kept = json.loads(out.read_text(encoding="utf-8"))
+    assert kept["workloads"] == samples["workloads"] and kept["tree"] == samples["tree"]
+    printed = capsys.readouterr().out
+    assert "worst time: 1.02 (1.02 to 1.02), b, goal at most 1.05: met" in printed
+    assert "geometric mean of times: 0.714 (0.500 to 1.020), goal at most 1.00: missed" in printed
+
+
 def test_no_pyperformance_is_said(tmp_path):
     (tmp_path / "pyperformance.py").write_text("raise ImportError('none here')\n")
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])}

@@ -94,6 +94,14 @@ def test_answers_that_differ_end_the_run(monkeypatch):
         run.measure("tiny")
 
 
+def test_every_python_reads_the_same_texts(tmp_path, monkeypatch):
+    import workloads
+    (tmp_path / "short.py").write_text("a b", encoding="utf-8")
+    (tmp_path / "long.py").write_text("a b c", encoding="utf-8")
+    monkeypatch.setenv("PEERS_TEXTS", str(tmp_path))
+    assert workloads.sources() == ["a b c", "a b"]
+
+
 def test_workloads_count_what_they_should():
     import workloads
     assert workloads.count_words("a b A_c a") == {"a": 2, "b": 1, "a_c": 1}
