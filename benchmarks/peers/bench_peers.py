@@ -67,7 +67,7 @@ class Run:
                 if way not in case["left_out"]:
                     self.sample(name, way, case, answers)
             order.reverse()
-        if len(set(answers.values())) != 1:
+        if len(set(answers.values())) > 1:
             raise SystemExit(f"bench_peers: {name}: the answers differ: {answers}")
         return case
 

@@ -12,6 +12,7 @@ from objtunnel.demo.table import format_table, format_time
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "common"))
+from formats import number  # noqa: E402
 
 WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded", "bocpy", "extrainterpreters")
 
@@ -19,6 +20,10 @@ WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-thr
 def ratios(case, way):
     """How many times faster than serial, one of each repetition."""
     return [serial / own for serial, own in zip(case["times"]["serial"], case["times"][way])]
+
+
+def spread(found):
+    return f"{number(median(found))} ({number(min(found))} to {number(max(found))})"
 
 
 def cell(case, way):
@@ -30,8 +35,7 @@ def cell(case, way):
         return time
     found = ratios(case, way)
     slower = median(found) < 1
-    text = f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
-    return f"{time}, {text}{': slower' if slower else ''}"
+    return f"{time}, {spread(found)}{': slower' if slower else ''}"
 
 
 def megabytes(case, way):
@@ -83,8 +87,7 @@ def readme_cell(case, way):
     if way not in case["times"]:
         return "cannot"
     found = ratios(case, way)
-    text = f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
-    return f"**{text}**" if median(found) < 1 else text
+    return f"**{spread(found)}**" if median(found) < 1 else spread(found)
 
 
 def readme_table(record):
