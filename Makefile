@@ -337,8 +337,10 @@ $(BUILD)/venv/report.stamp: tools/get_report_libraries
 
 # ---- the laboratory: CPython itself with atomic refcounts -----------------------------------------
 
-# Variants of CPython into build/lab/, one folder for all of BUILD= and PYTHON=: they are their own.
-LAB ?= build/lab
+# Variants of CPython into build/lab/, one folder for all of BUILD= and PYTHON=: they are their own. PGO=1: builds by
+# PGO and LTO, in a folder of theirs.
+LAB ?= build/lab$(if $(PGO),-pgo)
+export PGO
 VARIANT ?= all
 
 .PHONY: lab lab-test lab-bench lab-counts lab-report-from-here
@@ -349,13 +351,13 @@ lab:
 lab-test: lab
 	@lab/test $(LAB) $(VARIANT)
 
-# Ours, built for the stock variant: for the heaps. The control is this build's.
-lab-bench: all
+# Ours, built for the stock variant: for the heaps. The control is this build's. PYPERFORMANCE=1: its workloads instead.
+lab-bench: all $(if $(PYPERFORMANCE),get-pyperformance)
 	@lab/build $(LAB) $(VARIANT)
 	@lab/build $(LAB) stock
 	@$(MAKE) LAB_PARTS=1 BUILD=$(LAB)/objtunnel/stock PYTHON=$(abspath $(LAB))/stock/bin/python3 all
 	@$(VENV_PYTHON) lab/bench.py --lab $(LAB) --package $(abspath $(LAB))/objtunnel/stock/lib \
-		$(if $(filter-out all,$(VARIANT)),--variants $(VARIANT)) $(BENCH_ARGS)
+		$(if $(filter-out all,$(VARIANT)),--variants $(VARIANT)) $(if $(PYPERFORMANCE),--groups pyperformance) $(BENCH_ARGS)
 
 # Who is counted, by the variants that record; no times, so the machine may be busy.
 RECORDER ?= histogram
@@ -363,12 +365,12 @@ lab-counts:
 	@lab/build $(LAB) $(RECORDER)
 	@$(LAB)/$(RECORDER)/bin/python3 lab/histogram.py $(BENCH_ARGS)
 
-# All that this machine can contribute, into HERE: two results files, and the pages of them.
+# All that this machine can contribute, into HERE: two results files, and the pages of them. QUICK=1: to see that it runs.
 HERE ?= build/from-here
 lab-report-from-here: $(BUILD)/venv/report.stamp
 	@mkdir -p $(HERE)
-	@$(MAKE) lab-bench VARIANT=$(VARIANT) BENCH_ARGS="--pairs --json $(HERE)/lab-$(shell hostname).json $(BENCH_ARGS)"
-	@$(MAKE) bench-refcount BENCH_ARGS="--json $(HERE)/refcount-$(shell hostname).json"
+	@$(MAKE) lab-bench VARIANT=$(VARIANT) BENCH_ARGS="--pairs $(if $(QUICK),--quick) --json $(HERE)/lab-$(shell hostname).json $(BENCH_ARGS)"
+	@$(MAKE) bench-refcount$(if $(QUICK),-smoke) BENCH_ARGS="--json $(HERE)/refcount-$(shell hostname).json"
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py $(HERE)/lab-*.json
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(HERE)/refcount-*.json
 	@echo "lab: $(HERE)/ has what goes into docs/results/"
@@ -430,11 +432,13 @@ check-nogil:
 	@tools/build_cpython --nogil build/nogil-python
 	@CC="$(CC)" tools/check_nogil build/nogil-python build/nogil
 
-# What LAB_PARTS=1 builds in, on this machine's CPython.
+# What LAB_PARTS=1 builds in, on this machine's CPython; and the laboratory's commands, with a variant that is measured and
+# one that records.
 .PHONY: check-lab
 check-lab:
+	@lab/build $(LAB) stock histogram
 	@$(MAKE) LAB_PARTS=1 BUILD=$(BUILD)/lab-parts PYTHON=$(PYTHON) tests
-	@for module in heap heap_lives lockinc_heap share lab; do \
+	@for module in heap heap_lives lockinc_heap share lab lab_commands; do \
 		MODULE=$$module tools/run_tests $(BUILD)/lab-parts c python || exit 1; done
 
 # objtunnel between the threads of a free-threaded CPython; DEBUG=1: a debug build of it, TSAN=1: with ThreadSanitizer
@@ -490,10 +494,11 @@ soak: all
 test-matrix:
 	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" TARGETS="$(TARGETS)" tools/matrix
 
-# What takes hours: CPython's debug builds, AddressSanitizer with the slow tests, all mutants, an hour of the soak.
+# What takes hours: CPython's debug builds, AddressSanitizer with the slow tests, all mutants, an hour of the soak; and the
+# laboratory.
 .PHONY: nightly
 nightly:
-	@tools/run_targets "test-matrix DEBUG=1" "check-asan ASAN_SLOW=1" check-mutants "soak MINUTES=60" check-docs
+	@tools/run_targets "test-matrix DEBUG=1" "check-asan ASAN_SLOW=1" check-mutants "soak MINUTES=60" check-docs check-lab
 
 # The programs and figures in the documents, whole, and the site.
 .PHONY: check-docs
@@ -571,7 +576,7 @@ help:
 	@echo "  make get-dask         dask and distributed into $(BUILD)/dask-venv, for the tests of docs/dask.md"
 	@echo "  make check-micro      the tests of this build under another micro version: OTHER=/path/to/python3.13"
 	@echo "  make check-wheel      sdist and wheel are built, installed into a venv and used"
-	@echo "  make check-lab        what LAB_PARTS=1 builds in: the heaps behind the lock of 2006, share='unsafe'"
+	@echo "  make check-lab        what LAB_PARTS=1 builds in: the heaps behind the lock of 2006, share='unsafe'; the laboratory's commands"
 	@echo "  make check-mutants    small faults are put in, each must be found by its test; SAMPLE=6 MUTANT=NAME"
 	@echo "Measure:"
 	@echo "  make bench            benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
@@ -595,9 +600,10 @@ help:
 	@echo "  make report-stream    tables from docs/results/stream-*.json; REPORT_ARGS=..."
 	@echo "  make report-pool      tables from docs/results/pool-*.json; REPORT_ARGS=..."
 	@echo "The laboratory of refcounts:"
-	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one"
+	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one; PGO=1"
 	@echo "  make lab-test         some of CPython's own tests on them, stale pointers; VARIANT=..."
-	@echo "  make lab-bench        what refcounts cost in CPython, 15 minutes; VARIANT=... BENCH_ARGS=... (--quick)"
+	@echo "  make lab-bench        what refcounts cost in CPython, 15 minutes; VARIANT=... BENCH_ARGS=... (--quick); PGO=1;"
+	@echo "                        PYPERFORMANCE=1: by its workloads, an hour or two"
 	@echo "  make lab-counts       who is counted, by workload; RECORDER=histogram-2006 BENCH_ARGS=..."
 	@echo "  make lab-report-from-here  measures this machine, pages and plots into $(HERE); HERE=FOLDER"
 	@echo "Documentation:"

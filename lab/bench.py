@@ -4,9 +4,10 @@
     make lab-bench BENCH_ARGS="--json docs/results/lab-NAME.json"
     make lab-bench BENCH_ARGS="--quick"                      # to see that it runs
 
-Three groups: `single` (each workload alone, every variant), `parallel` (1..N interpreters with a
+Groups: `single` (each workload alone, every variant), `parallel` (1..N interpreters with a
 GIL each; free-threaded: 1..N threads), `heap` (what serves objects: OBJTUNNEL_HEAP and PYTHONMALLOC,
-on the stock variant). The repetition is the outermost loop and the variants are the innermost, in
+on the stock variant); and, only where --groups names it, `pyperformance` (its workloads that need nothing
+but pyperf, which times them: an hour or two). The repetition is the outermost loop and the variants are the innermost, in
 another order each time, so that what the machine does to one it does to all. Every sample is a
 process of its own. The control, how much the machine gives N independent C threads, is sampled in
 every repetition. A sample whose threads were not on their CPUs nearly all the time is taken again, and
@@ -18,25 +19,31 @@ hyperthreads of a core, two cores of a socket, two sockets. What the file has: l
 
 import argparse
 import datetime
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
 import random
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks" / "common")]
+import pyperformance_programs  # noqa: E402
 import topology  # noqa: E402
 import workloads  # noqa: E402
+from intervals import geometric  # noqa: E402
 from progress import say_on  # noqa: E402
 
 SCHEMA = 2
 VARIANTS = ("stock", "c11-relaxed", "c11-acq-rel", "lock", "lock-all", "plain-all", "lock-2006",
-            "free-threaded")
+            "stock-unspecialised", "free-threaded")
 BASE = "stock"
 THREADED = "free-threaded"
 # What serves objects. None: CPython's own choice, pymalloc, which is per interpreter.
@@ -48,6 +55,8 @@ HEAPS = {
     "lockinc-classes": {"OBJTUNNEL_HEAP": "lockinc-classes"},
 }
 PER_INTERPRETER = "pymalloc"
+GROUPS = ("single", "parallel", "heap", "pyperformance")
+VALUES = 3  # of each process of pyperf; their median counts
 LIMIT = 120  # seconds for a sample that takes less than one
 UNDISTURBED = 0.95  # of a sample's time its threads were on their CPUs; otherwise it is taken again
 AGAIN = 3  # at most so often
@@ -75,8 +84,9 @@ class Case:
 
     @property
     def waits(self):
-        """Whether its threads leave their CPUs on purpose: for each other, for a lock, for a message."""
-        return self.group == "heap" or self.way == "threads"
+        """Whether its threads leave their CPUs on purpose: for each other, for a lock, for a message. Of pyperf's
+        processes we do not know."""
+        return self.group in ("heap", "pyperformance") or self.way == "threads"
 
 
 class Failed(Exception):
@@ -85,8 +95,9 @@ class Failed(Exception):
 
 # ---- the plan -----------------------------------------------------------------------------------
 
-def plan(variants, counts, groups, workload_filter="", places=()):
-    """The cases, in groups that are sampled in turns: [[Case, ...], ...]. places: kinds of pairs."""
+def plan(variants, counts, groups, workload_filter="", places=(), programs=()):
+    """The cases, in groups that are sampled in turns: [[Case, ...], ...]. places: kinds of pairs; programs: the names
+    of pyperformance's workloads."""
     rows = []
     if "single" in groups:
         rows += [[Case("single", make.__name__, v, "alone", 1) for v in variants]
@@ -101,6 +112,8 @@ def plan(variants, counts, groups, workload_filter="", places=()):
                  for place in places for make in workloads.PARALLEL]
     if "heap" in groups and BASE in variants:
         rows += heap_rows(counts)
+    if "pyperformance" in groups:
+        rows += [[Case("pyperformance", name, v, "alone", 1) for v in variants] for name in programs]
     return [row for row in rows if row and workload_filter in row[0].workload]
 
 
@@ -121,10 +134,11 @@ def heap_rows(counts):
 # ---- a sample -----------------------------------------------------------------------------------
 
 class Lab:
-    """Where the variants lie, and how one of them is asked for a sample."""
+    """Where the variants lie, and how one of them is asked for a sample. programs: pyperformance's workloads."""
 
-    def __init__(self, folder, package, cpus):
+    def __init__(self, folder, package, cpus, programs=None):
         self.folder, self.package = Path(folder), package
+        self.programs = programs
         self.topology = topology.describe(cpus)
         self.cpus = topology.in_order(self.topology)
         self.pairs = topology.pairs(self.topology)
@@ -138,6 +152,8 @@ class Lab:
     def sample(self, case, seconds):
         """(runs a second of each thread, results): of the first of AGAIN samples that was undisturbed, or
         the last of them."""
+        if case.group == "pyperformance":
+            return [self.programs.rate(self.python(case.variant), case.workload, self.cpus[0])], [None]
         for _ in range(AGAIN):
             answer = self._sample(case, seconds)
             if case.waits or all(used >= UNDISTURBED * ns for _, _, ns, used in answer):
@@ -178,6 +194,32 @@ class Lab:
         done = subprocess.run([self.python(variant), "-I", "-c", code], capture_output=True,
                               text=True, check=True)
         return {name: without_paths(value, self.folder) for name, value in json.loads(done.stdout).items()}
+
+
+class Programs:
+    """pyperformance's workloads, run by a variant's Python. They say nothing of what they compute."""
+
+    def __init__(self, quick):
+        self.all = pyperformance_programs.workloads()
+        self.versions = {name: importlib.metadata.version(name) for name in ("pyperformance", "pyperf")}
+        self._quick, self._loops = quick, {}
+        # pyperf alone: of what else lies beside it, extensions were compiled for other counts than the variant's.
+        self._library = tempfile.TemporaryDirectory()
+        pyperf = Path(importlib.util.find_spec("pyperf").origin).parent
+        (Path(self._library.name) / "pyperf").symlink_to(pyperf)
+
+    def rate(self, python, name, cpu):
+        """Runs a second. Of a program that times several things: their geometric mean."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k != "OBJTUNNEL_HEAP"}
+        options = [*pyperformance_programs.size(self._quick, VALUES, self._loops.get(name)), f"--affinity={cpu}"]
+        try:
+            found = pyperformance_programs.run(python, self.all[name], options, {
+                **environment, "PYTHONPATH": self._library.name}, ["PYTHONPATH"])
+        except RuntimeError as error:
+            raise Failed(f"{name} with {python}: {error}") from error
+        if len(found) == 1:  # several of one program may differ in their loops
+            self._loops.setdefault(name, next(iter(found.values()))["loops"])
+        return 1 / geometric([median(one["values"]) for one in found.values()])
 
 
 def without_paths(value, folder):
@@ -252,6 +294,7 @@ def record(lab, variants, rows, control, options, about):
         "options": {"repeat": options.repeat, "seconds": options.seconds, "quick": options.quick},
         "variants": {v: lab.describe(v) for v in variants},
         "workloads": {name: texts[name] for name in texts},
+        "pyperformance": lab.programs and lab.programs.versions,
         "control": control, "cases": cases,
     }
 
@@ -277,8 +320,6 @@ def unfit(options, commit):
 
 def table(rows, out):
     """One aligned row per case: runs a second, spread, ratio to the row's first case."""
-    from statistics import median
-
     for row in rows:
         base = row[0]
         for case in row:
@@ -293,7 +334,7 @@ def parse_options(arguments=None):
     parser.add_argument("--lab", default="build/lab", help="where lab/build put the variants")
     parser.add_argument("--package", help="folder of an objtunnel built for the stock variant")
     parser.add_argument("--variants", help="some of: " + ",".join(VARIANTS))
-    parser.add_argument("--groups", default="single,parallel,heap")
+    parser.add_argument("--groups", default="single,parallel,heap", help="some of: " + ",".join(GROUPS))
     parser.add_argument("--filter", default="", help="only workloads whose name has this in it")
     parser.add_argument("--cpus", help="which CPUs, such as 0-3,8 (all that we may use)")
     parser.add_argument("--pairs", action="store_true", help="two interpreters on each kind of pair of CPUs")
@@ -323,7 +364,16 @@ def main(arguments=None):
         print(f"lab-bench: --cpus {options.cpus}: we may use {sorted(allowed)}", file=sys.stderr)
         return 2
     os.sched_setaffinity(0, chosen)  # the control's threads, too
-    lab = Lab(options.lab, options.package, chosen)
+    groups = options.groups.split(",")
+    if unknown := set(groups) - set(GROUPS):
+        print(f"lab-bench: --groups {','.join(sorted(unknown))}: there are {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    try:
+        programs = Programs(options.quick) if "pyperformance" in groups else None
+    except pyperformance_programs.NotInstalled as error:
+        print(f"lab-bench: {error}; make lab-bench PYPERFORMANCE=1 installs it", file=sys.stderr)
+        return 2
+    lab = Lab(options.lab, options.package, chosen, programs)
     variants = lab.built()
     if options.variants:
         wanted = options.variants.split(",")
@@ -336,12 +386,12 @@ def main(arguments=None):
     if not variants:
         print("lab-bench: no variant has been built: make lab", file=sys.stderr)
         return 2
-    groups = options.groups.split(",")
     if "heap" in groups and options.package is None:
         print("lab-bench: --groups heap wants --package", file=sys.stderr)
         return 2
     counts = thread_counts(options.threads, len(lab.cpus))
-    rows = plan(variants, counts, groups, options.filter, lab.pairs if options.pairs else ())
+    rows = plan(variants, counts, groups, options.filter, lab.pairs if options.pairs else (),
+                programs.all if programs else ())
     about = describe_machine()
     if why := unfit(options, about["commit"]):
         print(f"lab-bench: {why}", file=sys.stderr)

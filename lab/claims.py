@@ -1,24 +1,122 @@
-"""What the laboratory says in short: a row for each claim, a column for each machine."""
+"""What the laboratory says in short: a row for each claim, a column for each machine; what the variants of 2006
+say in sentences; and why machines differ, by `make bench-refcount`."""
+
+import sys
+from pathlib import Path
 
 import lab_page
+import model
 import predict
-from formats import factor, number, spread
+from formats import factor, nanoseconds, number, spread
 from lab_results import BASE, THREADED
 
+# At the end: its modules have plain names.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks" / "refcount"))
+import refcount_page  # noqa: E402
+import results as refcounts  # noqa: E402
+
 PREDICTED = (16, 64)
+THEN, PLAIN = "lock-2006", "plain-all"
 
 
-def context(runs, counts):
-    """runs: {name: Results}; counts as in lab_page.context."""
-    return {"machines": [f"[{name}](results/{name}.md)" for name in runs],
-            "rows": [[claim, *(cell(results, counts) for results in runs.values())]
-                     for claim, cell in CLAIMS]}
+def context(runs, counts, in_c=None):
+    """runs: {name: Results}; counts as in lab_page.context; in_c: {name: a run of make bench-refcount}."""
+    in_c = in_c or {}
+    claimed = CLAIMS + tuple(
+        (f"*predicted* by one measurement in C: `{variant}` relative to `{over}`", predicted_in_c(variant, in_c))
+        for variant, over, _, _ in model.FITS if variant in model.LOCK_ALONE)
+    rows = [[claim, *(cell(results, counts) for results in runs.values())] for claim, cell in claimed]
+    return {"machines": [link(name) for name in runs], "rows": [row for row in rows if set(row[1:]) != {"-"}],
+            "worlds": [world(name, results, counts) for name, results in runs.items()
+                       if results.mean_cost(THEN, PLAIN) and results.mean_cost(PLAIN)],
+            "in_c": [link(name) for name in in_c],
+            "why": [[what, *(cell(results) for results in in_c.values())] for what, cell in WHY]}
 
 
-def mean(variant, over=BASE):
+def link(name):
+    return f"[{name}](results/{name}.md)"
+
+
+def runs_in_c(folder):
+    """{name: run of make bench-refcount} of the results files of a folder."""
+    return {path.stem: refcounts.Results.load(path) for path in sorted(folder.glob("refcount-*.json"))}
+
+
+def same_machine(results, in_c):
+    """{name: run of make bench-refcount} of those from the machine, as far as the files tell: the same name of the
+    processor, the same kernel, the same day. The name alone would not do: "AMD EPYC" is more than one processor."""
+    def place(run):
+        return run.machine["cpu"], run.machine["kernel"].removeprefix("Linux "), run.date[:10]
+
+    return {name: run for name, run in in_c.items() if place(run) == place(results)}
+
+
+def price_in_c(results, in_c):
+    """What LOCK adds to one count on the machine of `results`, a Figure; None if nobody measured it there."""
+    return next(filter(None, map(refcount_page.each_lock, same_machine(results, in_c).values())), None)
+
+
+# ---- the world of 2006 ----------------------------------------------------------------------------
+
+def world(name, results, counts):
+    """What the template names of one run."""
+    def mean(variant, over):
+        return f"{factor(results.mean_here(variant, over))}; over workloads {spread(results.mean_cost(variant, over))}"
+
+    return {
+        "name": link(name), "counting": mean(PLAIN, BASE), "locking": mean(THEN, PLAIN), "both": mean(THEN, BASE),
+        "two": [[f"`{workload}`", *(factor(results.scaling(workload, variant, 2)) for variant in (BASE, PLAIN, THEN)),
+                 factor(results.against(workload, THEN, PLAIN, 2))]
+                for workload in results.names("parallel", "workload") if results.scaling(workload, THEN, 2)],
+        "many": [[f"`{p.workload}`", *(f"{number(mid)} ({number(low)} to {number(high)})"
+                                       for n, (low, mid, high) in p.many.items() if n in PREDICTED)]
+                 for variant, workloads in lab_page.contended(results, counts) if variant == THEN
+                 for p in predict.predictions(results, workloads, variant)],
+        "cores": PREDICTED,
+    }
+
+
+# ---- why machines differ --------------------------------------------------------------------------
+
+def pair(pattern, variant, many=False):
+    """A pair's time by one thread, or by as many as there are cores."""
+    def cell(results):
+        case = results.case(pattern, variant, results.many if many else 1)
+        return nanoseconds(case.time) if case else "-"
+    return cell
+
+
+def ratio(variant, over):
+    """Of two variants, one thread alone."""
+    return lambda results: factor(refcounts.compare(*(results.case("private", name, 1) for name in (variant, over))))
+
+
+def waits(quantile):
+    """Of `lock` on one object for all threads."""
+    def cell(results):
+        case = results.case("shared_each", "lock", results.many)
+        return nanoseconds(case.waits(quantile)) if case else "-"
+    return cell
+
+
+WHY = (
+    ("LOCK adds to one count, alone", lambda results: nanoseconds(refcount_page.each_lock(results))),
+    ("a pair with LOCK, alone", pair("private", "lock")),
+    ("a pair as in CPython 3.13, which stores 32 bits and loads 64, alone", pair("private", "cpython313")),
+    ("CPython 3.13's pair relative to the pair with LOCK", ratio("cpython313", "lock")),
+    ("a pair as in CPython 3.14, alone", pair("private", "cpython314")),
+    ("a pair with LOCK, all threads on one object", pair("shared", "lock", many=True)),
+    ("a single pair with LOCK on that object: half take at most", waits("p50")),
+    ("a single pair with LOCK on that object: 99.9 % take at most", waits("p999")),
+)
+
+
+# ---- the claims -----------------------------------------------------------------------------------
+
+def mean(variant, over=BASE, group="single"):
     def cell(results, counts):
-        found = results.mean_cost(variant, over)
-        return f"{factor(results.mean_here(variant, over))}; over workloads {spread(found)}" if found else "-"
+        found = results.mean_cost(variant, over, group)
+        return f"{factor(results.mean_here(variant, over, group))}; over workloads {spread(found)}" if found else "-"
     return cell
 
 
@@ -40,6 +138,13 @@ def price(variant):
     return cell
 
 
+def predicted_in_c(variant, in_c):
+    def cell(results, counts):
+        rows = lab_page.predicted_in_c(results, counts, price_in_c(results, in_c))
+        return next((row[2] for row in rows if row[0].startswith(f"`{variant}` ")), "-")
+    return cell
+
+
 def predicted(workload, variant):
     def cell(results, counts):
         for name, workloads in lab_page.contended(results, counts):
@@ -54,16 +159,24 @@ def predicted(workload, variant):
 CLAIMS = (
     ("`LOCK INC`, `LOCK DEC` for plain counts, one interpreter: time relative to stock (`lock`)", mean("lock")),
     ("the same without the workload it depends on most", without("lock")),
+    ("`lock` relative to stock on pyperformance", mean("lock", group="pyperformance")),
     ("biased counting, one thread: time relative to stock (`free-threaded`)", mean(THREADED)),
+    ("biased counting, one thread: time relative to a stock without the specialising interpreter, which it lacks on 3.13",
+     mean(THREADED, "stock-unspecialised")),
     ("immortal objects counted on 3.13, too: time relative to `lock` (`lock-all`)", mean("lock-all", "lock")),
-    ("all that 2.5 counted, without LOCK: time relative to stock (`plain-all`)", mean("plain-all")),
-    ("LOCK in that world: time relative to `plain-all` (`lock-2006`)", mean("lock-2006", "plain-all")),
+    ("all that 2.5 counted, without LOCK: time relative to stock (`plain-all`)", mean(PLAIN)),
+    ("LOCK in that world: time relative to `plain-all` (`lock-2006`)", mean(THEN, PLAIN)),
+    ("`plain-all` relative to stock on pyperformance", mean(PLAIN, group="pyperformance")),
+    ("`lock-2006` relative to `plain-all` on pyperformance", mean(THEN, PLAIN, "pyperformance")),
     ("two interpreters on None today, times the runs of one (`stock`)", two("none_heavy", BASE)),
     ("two interpreters on None, immortal objects counted on 3.13 (`lock-all`)", two("none_heavy", "lock-all")),
-    ("two interpreters on a recursive fib, the same", two("fib", "lock-all")),
-    ("two interpreters on None, all that 2.5 counted (`lock-2006`)", two("none_heavy", "lock-2006")),
-    ("price of one count with LOCK: cost = count × price", price("lock")),
+    ("two interpreters on a recursive fib, immortal objects counted on 3.13 (`lock-all`)", two("fib", "lock-all")),
+    ("two interpreters on None, all that 2.5 counted (`lock-2006`)", two("none_heavy", THEN)),
+    ("two interpreters on None, all that 2.5 counted, without LOCK (`plain-all`)", two("none_heavy", PLAIN)),
+    ("two interpreters on a recursive fib, all that 2.5 counted (`lock-2006`)", two("fib", THEN)),
+    ("price of one count with LOCK: cost = count × price (`lock` less `stock`)", price("lock")),
+    ("price of LOCK for one count of 2006 (`lock-2006` less `plain-all`)", price(THEN)),
     ("*extrapolated*: N interpreters on None in `lock-all`, times the runs of one",
      predicted("none_heavy", "lock-all")),
-    ("*extrapolated*: N interpreters on None in `lock-2006`", predicted("none_heavy", "lock-2006")),
+    ("*extrapolated*: N interpreters on None in `lock-2006`", predicted("none_heavy", THEN)),
 )

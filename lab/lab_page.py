@@ -3,8 +3,11 @@
 The words are in lab.md.j2, and in excerpt.md.j2 for docs/lock-inc.md.
 """
 
+import math
+
 import model
 import predict
+import queueing
 from formats import detectable, direction, factor, number, percent, rates, spread, verdict
 from intervals import ENOUGH_CORES, LEVEL, Figure
 from lab_results import BASE, FEWEST, THREADED
@@ -12,29 +15,34 @@ from lab_results import BASE, FEWEST, THREADED
 FEW_REPETITIONS = 5
 SHORT_SAMPLE = 0.1
 # What a variant is compared with beside stock: what differs is then one thing.
-BESIDE = {"c11-acq-rel": "c11-relaxed", "c11-relaxed": "lock", "lock-all": "lock", THREADED: "lock",
-          "lock-2006": "plain-all"}
+BESIDE = (("c11-acq-rel", "c11-relaxed"), ("c11-relaxed", "lock"), ("lock-all", "lock"), ("lock-2006", "plain-all"),
+          (THREADED, "lock"), (THREADED, "stock-unspecialised"))
 HEAP = "mimalloc"  # what the other heaps are compared with
 
 
-def context(results, name, counts=None):
-    """All that the two templates name. counts: {variant that records: counts_results.Counts}."""
+def context(results, name, counts=None, in_c=None):
+    """All that the two templates name. counts: {variant that records: counts_results.Counts}. in_c: what one
+    LOCK costs in C on the same machine, a Figure."""
     counts = counts or {}
-    alone = results.names("single", "variant")
     return {
         "name": name, "about": about(results), "facts": facts(results),
         "doubts": list(doubts(results)), "how_to_read": how_to_read(results),
         "workloads": results.workloads, "many": results.many,
         "workloads_alone": len(results.names("single", "workload")),
         "alone": means(results), "alike": alike(results), "costs": costs(results),
-        "variants_alone": [f"`{v}`" for v in alone if v != BASE],
+        "variants_alone": [f"`{v}`" for v in beside_stock(results, "single")],
+        "programs": len(results.names("pyperformance", "workload")),
+        "pyperformance": means(results, "pyperformance"),
+        "pyperformance_costs": costs(results, "pyperformance"),
+        "pyperformance_titles": [f"`{v}`" for v in beside_stock(results, "pyperformance")],
         "together": together(results), "together_titles": together_titles(results),
         "pairs": pairs(results), "pair_titles": [f"2, {place}" for place in results.places],
         "heaps": heaps(results), "heap_titles": heap_titles(results),
         "prices": prices(results, counts), "residuals": residuals(results, counts),
+        "in_c": predicted_in_c(results, counts, in_c),
         "service": services(results, counts), "cores": predict.CORES,
         "calibration": predict.CALIBRATION, "far": number(predict.FAR),
-        "predictions": predictions(results, counts),
+        "predictions": predictions(results, counts), "laws": laws(results),
         "core_titles": [f"{n} by the model" for n in predict.CORES],
         "residual_titles": residual_titles(results, counts),
     }
@@ -54,9 +62,13 @@ def facts(results):
         ("kernel", machine["kernel"]),
         ("commit", results.commit or "not known"),
         ("date", results.date),
-        ("samples", f"{results.repetitions} of {number(options['seconds'] * 1000)} ms for each "
-                    "case, each in a process of its own; the variants take turns"),
     ]
+    if any(case.group != "pyperformance" for case in results.cases):
+        rows.append(("samples", f"{results.repetitions} of {number(options['seconds'] * 1000)} ms for each "
+                     "case, each in a process of its own; the variants take turns"))
+    if results.pyperformance:
+        rows.append(("pyperformance", f"{results.pyperformance['pyperformance']}, timed by pyperf "
+                     f"{results.pyperformance['pyperf']}: a sample is the median of three values of one process"))
     rows += topology_facts(machine, results)
     for n in sorted({row["threads"] for row in results.control}):
         given = results.times_one(n)
@@ -66,8 +78,9 @@ def facts(results):
                      "repetitions"))
     for name, variant in results.variants.items():
         refcount = variant["refcount"] or "upstream's own"
+        optimised = ", PGO and LTO" if "--enable-optimizations" in (variant["configure"] or "") else ""
         rows.append((f"`{name}`", f"CPython {variant['version'].split()[0]}, {refcount}, "
-                     f"`{variant['cflags'].strip()}`"))
+                     f"`{variant['cflags'].strip()}`{optimised}"))
     return rows
 
 
@@ -132,30 +145,33 @@ def alike(results):
 
 # ---- tables -------------------------------------------------------------------------------------
 
-def means(results):
-    """A row for each variant beside stock, and beside the one of BESIDE."""
-    variants = results.names("single", "variant")
+def means(results, group="single"):
+    """A row for each variant beside stock, and beside the one of BESIDE. group: of workloads, here and below."""
+    variants = results.names(group, "variant")
     pairs = [(v, BASE) for v in variants if v != BASE and BASE in variants]
-    pairs += [(v, BESIDE[v]) for v in variants if BESIDE.get(v) in variants]
-    return [mean_row(results, *pair) for pair in pairs if results.mean_cost(*pair)]
+    pairs += [(v, other) for v in variants for one, other in BESIDE if one == v and other in variants]
+    return [mean_row(results, *pair, group) for pair in pairs if results.mean_cost(*pair, group)]
 
 
-def mean_row(results, variant, over):
-    mean = results.mean_cost(variant, over)
-    without = results.mean_without(variant, over)
-    (low, cheap), (high, dear) = results.extremes(variant, over)
-    here = results.mean_here(variant, over)
+def mean_row(results, variant, over, group):
+    mean = results.mean_cost(variant, over, group)
+    without = results.mean_without(variant, over, group)
+    (low, cheap), (high, dear) = results.extremes(variant, over, group)
+    here = results.mean_here(variant, over, group)
     return [f"`{variant}`", f"`{over}`", factor(here), verdict(here), factor(mean), verdict(mean),
             detectable(mean),
             f"`{without[0]}`: {number(without[1])}" if without else "-",
             f"`{low}` {factor(cheap)}", f"`{high}` {factor(dear)}"]
 
 
-def costs(results):
+def costs(results, group="single"):
     """A row for each workload: the time of each variant relative to stock's."""
-    variants = [v for v in results.names("single", "variant") if v != BASE]
-    return [[f"`{w}`", *(factor(results.cost(w, v)) for v in variants)]
-            for w in results.names("single", "workload")]
+    return [[f"`{w}`", *(factor(results.cost(w, v, BASE, group)) for v in beside_stock(results, group))]
+            for w in results.names(group, "workload")]
+
+
+def beside_stock(results, group):
+    return [v for v in results.names(group, "variant") if v != BASE]
 
 
 def counts_together(results):
@@ -234,7 +250,19 @@ def heaps(results):
 # ---- the models ---------------------------------------------------------------------------------
 
 def all_fits(results, counts):
-    return model.fits(results, counts["histogram"].workloads) if "histogram" in counts else []
+    return model.fits(results, {recorder: one.workloads for recorder, one in counts.items()})
+
+
+def predicted_in_c(results, counts, in_c):
+    """A row for each variant whose extra time is LOCK's alone: the mean slowdown that the price of one LOCK in
+    C predicts, and the measured one. in_c: that price, a Figure, or None."""
+    if in_c is None:
+        return []
+    return [[f"`{variant}` relative to `{over}`", factor(in_c) + " ns",
+             f"{number(model.mean_predicted(fit.points, in_c.mid))} "
+             f"({' to '.join(number(model.mean_predicted(fit.points, end)) for end in (in_c.low, in_c.high))})",
+             factor(results.mean_here(variant, over))]
+            for variant, over, _, fit in all_fits(results, counts) if variant in model.LOCK_ALONE]
 
 
 def prices(results, counts):
@@ -289,6 +317,29 @@ def predictions(results, counts):
         for p in predict.predictions(results, workloads, variant):
             rows.append([f"`{p.workload}`", f"`{variant}`", factor(p.measured),
                          number(p.two) + (" (fitted)" if p.calibrated else ""),
-                         *(f"{number(mid)} ({number(low)} to {number(high)})"
-                           for low, mid, high in (p.many[n] for n in predict.CORES))])
+                         *(beside_measured(results, p, n) for n in predict.CORES)])
+    return rows
+
+
+def beside_measured(results, prediction, n):
+    """What the model says of n cores, and what a machine that has them did."""
+    low, mid, high = prediction.many[n]
+    measured = results.scaling(prediction.workload, prediction.variant, n)
+    return (f"{number(mid)} ({number(low)} to {number(high)})"
+            + (f"; measured {factor(measured)}" if measured else ""))
+
+
+def laws(results):
+    """A row for each workload and variant that ran with two numbers of threads above one or more: the universal
+    scalability law's parameters, and where it has its peak."""
+    rows = []
+    for workload in results.names("parallel", "workload"):
+        for variant in results.names("parallel", "variant"):
+            points = {n: results.scaling(workload, variant, n) for n in counts_together(results)}
+            points = {n: scaling.mid for n, scaling in points.items() if scaling}
+            if len(points) < 2:
+                continue
+            sigma, kappa = queueing.scalability(points)
+            peak = number(math.sqrt((1 - sigma) / kappa)) if kappa > 0 and sigma < 1 else "-"
+            rows.append([f"`{workload}`", f"`{variant}`", f"{sigma:.3f}", f"{kappa:.4f}", peak])
     return rows

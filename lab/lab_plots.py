@@ -13,29 +13,38 @@ import pages
 import predict
 from formats import number
 from lab_results import BASE
-from looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RC, RED, SKY, tidy
+from looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RC, RED, SKY, YELLOW, tidy
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 COLOURS = {"stock": BLACK, "c11-relaxed": ORANGE, "c11-acq-rel": SKY, "lock": PURPLE,
-           "lock-all": RED, "plain-all": GREY, "lock-2006": GREEN, "free-threaded": BLUE}
+           "lock-all": RED, "plain-all": GREY, "lock-2006": GREEN, "stock-unspecialised": YELLOW,
+           "free-threaded": BLUE}
 MARKERS = {"stock": "o", "c11-relaxed": "v", "c11-acq-rel": "^", "lock": "s", "lock-all": "D",
-           "plain-all": "X", "lock-2006": "*", "free-threaded": "P"}
+           "plain-all": "X", "lock-2006": "*", "stock-unspecialised": "h", "free-threaded": "P"}
 MOST_POINTS = 2  # up to so many numbers of threads, dots side by side; with more, lines
 HEAP_COLOURS = {"pymalloc": GREY, "malloc": SKY, "mimalloc": GREEN, "lockinc": RED,
                 "lockinc-classes": ORANGE}
 
 
 def cost(results):
+    return _costs(results, "single", "one interpreter alone")
+
+
+def pyperformance(results):
+    return _costs(results, "pyperformance", "one interpreter alone: pyperformance")
+
+
+def _costs(results, group, title):
     """A bar for each variant and workload, and one for the geometric mean: time to stock."""
-    variants = [v for v in results.names("single", "variant") if v != BASE]
-    workloads = [w for w in results.names("single", "workload")
-                 if any(results.cost(w, v) for v in variants)]
+    variants = lab_page.beside_stock(results, group)
+    workloads = [w for w in results.names(group, "workload")
+                 if any(results.cost(w, v, BASE, group) for v in variants)]
     if not workloads:
         return None
-    rows = [("geometric mean", {v: results.mean_cost(v) for v in variants})]
-    rows += [(w, {v: results.cost(w, v) for v in variants}) for w in workloads]
+    rows = [("geometric mean", {v: results.mean_cost(v, BASE, group) for v in variants})]
+    rows += [(w, {v: results.cost(w, v, BASE, group) for v in variants}) for w in workloads]
     figure = Figure(figsize=(9, 0.16 * len(variants) * len(rows) + 1.6), layout="constrained")
     axes = figure.subplots()
     height = 0.84 / len(variants)
@@ -55,7 +64,7 @@ def cost(results):
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("time relative to stock; the lines show the interval")
-    axes.set_title("one interpreter alone", loc="left")
+    axes.set_title(title, loc="left")
     figure.legend(handles=[Patch(color=COLOURS[v], label=v) for v in variants],
                   loc="outside upper center", ncols=len(variants))
     return figure
@@ -176,15 +185,17 @@ def extrapolation(results, counts):
                       linewidth=1.4, label=p.workload)
             axes.fill_between(list(p.many), [low for low, _, _ in p.many.values()],
                               [high for _, _, high in p.many.values()], color=colour, alpha=0.12, linewidth=0)
-            m = p.measured
-            axes.errorbar(2, m.mid, yerr=[[m.mid - m.low], [m.high - m.mid]], color=colour, marker="o",
-                          markersize=4, capsize=2)
+            for n in lab_page.counts_together(results):
+                m = results.scaling(p.workload, variant, n)
+                if m is not None:
+                    axes.errorbar(n, m.mid, yerr=[[m.mid - m.low], [m.high - m.mid]], color=colour, marker="o",
+                                  markersize=4, capsize=2)
         axes.set_xscale("log", base=2)
         tidy(axes.xaxis, [2, *predict.CORES], lambda x, _: f"{x:g}")
         axes.axhline(1, color=BLACK, linewidth=0.8)
         axes.set_ylim(0)
         axes.set_title(f"{variant}: extrapolated", loc="left")
-        axes.set_xlabel("interpreters, each with a core; points at 2: measured")
+        axes.set_xlabel("interpreters, each with a core; points: measured")
         axes.set_ylabel("times the runs of one")
         axes.legend(fontsize=7)
     return figure
@@ -215,7 +226,7 @@ def hot(counts):
 
 
 GROUP_COLOURS = dict(zip(counts_page.GROUPS, (RED, ORANGE, BLUE, GREEN, PURPLE, GREY)))
-ALL = {"cost": cost, "scaling": scaling, "price": price, "extrapolation": extrapolation, "heap": heap}
+ALL = {"cost": cost, "pyperformance": pyperformance, "scaling": scaling, "price": price, "extrapolation": extrapolation, "heap": heap}
 WITH_COUNTS = (price, extrapolation)
 
 

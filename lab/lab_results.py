@@ -48,6 +48,7 @@ class Results(FromFile):
             self.date, self.commit = record["date"], record["commit"]
             self.variants, self.workloads = record["variants"], record["workloads"]
             self.control = list(record["control"])
+            self.pyperformance = record.get("pyperformance")  # versions, or None
             new = {} if record["schema"] > 1 else {"place": None, "discarded": 0}
             self.cases = [Case(**{name: _frozen({**new, **row}[name])
                                   for name in Case.__dataclass_fields__}) for row in record["cases"]]
@@ -149,37 +150,36 @@ class Results(FromFile):
         kept = self._kept(case.threads) if case else None
         return Figure.of([case.rates[i] for i in kept]) if kept else None
 
-    def cost(self, workload, variant, over=BASE):
-        """Time of a workload alone, relative to another variant's."""
-        return self.time_ratio(self.case("single", workload, variant),
-                               self.case("single", workload, over))
+    def cost(self, workload, variant, over=BASE, group="single"):
+        """Time of a workload alone, relative to another variant's. group, here and below: of ours, or
+        pyperformance's."""
+        return self.time_ratio(self.case(group, workload, variant), self.case(group, workload, over))
 
-    def _cost_rows(self, variant, over):
-        pairs = {w: (self.case("single", w, variant), self.case("single", w, over))
-                 for w in self.names("single", "workload")}
+    def _cost_rows(self, variant, over, group):
+        pairs = {w: (self.case(group, w, variant), self.case(group, w, over)) for w in self.names(group, "workload")}
         return {w: self._ratios(a, b, True) for w, (a, b) in pairs.items() if a and b}
 
-    def mean_cost(self, variant, over=BASE):
+    def mean_cost(self, variant, over=BASE, group="single"):
         """The geometric mean over the workloads that both have; its interval is the bootstrap's over
         workloads and repetitions."""
-        if (variant, over) not in self._means:  # the bootstrap takes its time
-            rows = self._cost_rows(variant, over)
-            self._means[variant, over] = geometric_mean(rows.values()) if rows else None
-        return self._means[variant, over]
+        if (variant, over, group) not in self._means:  # the bootstrap takes its time
+            rows = self._cost_rows(variant, over, group)
+            self._means[variant, over, group] = geometric_mean(rows.values()) if rows else None
+        return self._means[variant, over, group]
 
-    def mean_here(self, variant, over=BASE):
+    def mean_here(self, variant, over=BASE, group="single"):
         """The geometric mean of these workloads, taken in each repetition: with an interval that knows of
         no others."""
-        rows = list(self._cost_rows(variant, over).values())
+        rows = list(self._cost_rows(variant, over, group).values())
         return Figure.of([geometric(ratios) for ratios in zip(*rows)]) if rows else None
 
-    def mean_without(self, variant, over=BASE):
+    def mean_without(self, variant, over=BASE, group="single"):
         """(the workload on which the mean depends most, the mean without it)."""
-        return most_influential(self._cost_rows(variant, over))
+        return most_influential(self._cost_rows(variant, over, group))
 
-    def extremes(self, variant, over=BASE):
+    def extremes(self, variant, over=BASE, group="single"):
         """(workload, cost) of the cheapest and the dearest, by the median."""
-        costs = [(w, self.cost(w, variant, over)) for w in self.names("single", "workload")]
+        costs = [(w, self.cost(w, variant, over, group)) for w in self.names(group, "workload")]
         costs = sorted((row for row in costs if row[1]), key=lambda row: row[1].mid)
         return (costs[0], costs[-1]) if costs else None
 

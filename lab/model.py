@@ -4,15 +4,23 @@ The histogram (lab/histogram.py) says how many counts a run has, of mortal and o
 run of `make lab-bench` says how much longer it takes in one variant than in another. If a count has a
 price, then the one is a multiple of the other over all workloads. The fit is least squares through
 zero; its interval is the bootstrap's over workloads.
+
+`make bench-refcount` measures the price of one LOCK in C. With that instead of the fitted price the model
+predicts a machine's slowdown without any CPython on it.
 """
 
 import random
 from dataclasses import dataclass
 
-from intervals import DRAWS, LEVEL, Figure
+from intervals import DRAWS, LEVEL, Figure, geometric
 
-# What is fitted: the extra time of the first variant over the second, to counts of these objects.
-FITS = (("lock", "stock", "mortal"), ("lock-all", "lock", "immortal"))
+# What is fitted: the extra time of the first variant over the second, to counts of these objects, which
+# this variant has recorded.
+FITS = (("lock", "stock", "mortal", "histogram"), ("lock-all", "lock", "immortal", "histogram"),
+        ("lock-2006", "plain-all", "all", "histogram-2006"))
+KINDS = {"mortal": ("mortal",), "immortal": ("immortal",), "all": ("mortal", "immortal")}
+# Of these the extra time is LOCK's and nothing else: what one measurement in C can predict.
+LOCK_ALONE = ("lock", "lock-2006")
 
 
 @dataclass(frozen=True)
@@ -74,17 +82,23 @@ def points_of(results, counts, variant, over, kind):
         if a is None or b is None or counted is None:
             continue
         rates = [results.rate(case).mid for case in (a, b)]
-        found.append(Point(workload, sum(counted[kind].values()), 1e9 / rates[0] - 1e9 / rates[1],
-                           1e9 / rates[1]))
+        n = sum(sum(counted[part].values()) for part in KINDS[kind])
+        found.append(Point(workload, n, 1e9 / rates[0] - 1e9 / rates[1], 1e9 / rates[1]))
     return found
 
 
 def fits(results, counts):
-    """[(variant, over, kind, Fit)]; counts: {workload: {"mortal": {"up", "down"}, "immortal": ...}}."""
+    """[(variant, over, kind, Fit)]; counts: {variant that records: {workload: {"mortal": {"up", "down"},
+    "immortal": ...}}}."""
     found = []
-    for variant, over, kind in FITS:
-        points = points_of(results, counts, variant, over, kind)
+    for variant, over, kind, recorder in FITS:
+        points = points_of(results, counts.get(recorder, {}), variant, over, kind)
         made = fit(points) if len(points) > 2 else None
         if made:
             found.append((variant, over, kind, made))
     return found
+
+
+def mean_predicted(points, price):
+    """The geometric mean of the workloads' slowdowns if a count takes `price` ns more."""
+    return geometric([1 + price * p.counts / p.base for p in points])

@@ -2,14 +2,14 @@
 # shellcheck shell=bash
 
 # Oldest question last: what is built first is what everything else is compared with.
-LAB_VARIANTS=(stock lock lock-all lock-2006 plain-all c11-relaxed c11-acq-rel free-threaded)
+LAB_VARIANTS=(stock lock lock-all lock-2006 plain-all c11-relaxed c11-acq-rel stock-unspecialised free-threaded)
 # They record who is counted, and are not measured: built only when they are named.
 LAB_RECORDERS=(histogram histogram-2006)
 
 # The OT_LAB_VARIANT of refcount.h; nothing for the one that is upstream's own.
 lab_refcount() {
     case $1 in
-    stock) echo OT_LAB_STOCK ;;
+    stock | stock-unspecialised) echo OT_LAB_STOCK ;;
     lock) echo OT_LAB_LOCK ;;
     lock-all) echo OT_LAB_LOCK_ALL ;;
     lock-2006) echo OT_LAB_LOCK_2006 ;;
@@ -20,6 +20,14 @@ lab_refcount() {
     c11-acq-rel) echo OT_LAB_C11_ACQ_REL ;;
     free-threaded) ;;
     *) return 1 ;;
+    esac
+}
+
+# What else stands in its pyconfig.h: free-threaded 3.13 has no specialising interpreter, so beside it stands a stock one
+# without.
+lab_define() {
+    case $1 in
+    stock-unspecialised) echo OT_LAB_UNSPECIALISED ;;
     esac
 }
 

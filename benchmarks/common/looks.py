@@ -3,8 +3,8 @@
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
-BLACK, GREY, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
-    "#000000", "#8a8a8a", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7")
+BLACK, GREY, ORANGE, SKY, GREEN, BLUE, RED, PURPLE, YELLOW = (
+    "#000000", "#8a8a8a", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7", "#f0e442")
 RC = {"font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.spines.top": False,
       "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
       "grid.color": "#e3e3e3", "grid.linewidth": 0.7, "legend.frameon": False,

@@ -12,9 +12,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-import tomllib
 from pathlib import Path
 
 from objtunnel.demo.control import Control
@@ -23,17 +21,11 @@ import command
 import heap_page
 import machine
 
+import pyperformance_programs  # of benchmarks/common, by heap_page
+
 FORMAT = 1  # of the JSON
 HERE = Path(__file__).resolve().parent
 WAYS = ("stock", "objtunnel")
-# Of the workloads that need no third-party package these are left out:
-LEFT_OUT = {
-    "bm_2to3": "starts other processes", "bm_python_startup": "starts other processes",
-    "bm_concurrent_imap": "starts other processes", "bm_asyncio_tcp": "measures sockets",
-}
-# The same, by the workload's own name: it must be the first to import pickle, to import it without its C part.
-NEED_A_FRESH_PICKLE = {"pickle_pure_python", "unpickle_pure_python"}
-ONCE = {"bm_async_tree"}  # twenty workloads of one program, which differ in how a leaf waits
 GOOD_CONTROL = 0.9  # of the ideal; below it no figure is kept
 TRIES = 3
 TREE = "a_big_tree"  # a case of our own: what memory 400,000 dicts leave
@@ -60,31 +52,11 @@ print(json.dumps({"built": full - start, "left": resident() - start, "build": ti
 
 
 def workloads():
-    """{name: [program, argument, ...]} of those that need nothing but pyperf; some are one program's by its arguments."""
+    """{name: [program, argument, ...]}."""
     try:
-        import pyperformance
-    except ImportError:
-        sys.exit("bench-heap: there is no pyperformance; make bench-heap installs it")
-    found = {}
-    for folder in sorted(Path(pyperformance.__file__).parent.glob("data-files/benchmarks/bm_*")):
-        # What else it needs is in either file: the second has the versions as well.
-        if folder.name in LEFT_OUT or (folder / "requirements.txt").exists():
-            continue
-        project = described(folder / "pyproject.toml")
-        if project["project"].get("dependencies") != ["pyperf"]:
-            continue
-        variants = [] if folder.name in ONCE else map(described, sorted(folder.glob("bm_*.toml")))
-        for one in (project, *variants):
-            tool = one["tool"]["pyperformance"]
-            if tool["name"] in NEED_A_FRESH_PICKLE:
-                continue
-            found[tool["name"]] = [str(folder / "run_benchmark.py"), *tool.get("extra_opts", [])]
-    return found
-
-
-def described(path):
-    with open(path, "rb") as file:
-        return tomllib.load(file)
+        return pyperformance_programs.workloads()
+    except pyperformance_programs.NotInstalled as error:
+        sys.exit(f"bench-heap: {error}; make bench-heap installs it")
 
 
 def environment(way):
@@ -97,32 +69,10 @@ def environment(way):
 
 
 def run_workload(program, way, smoke, values=3, loops=None):
-    """{benchmark: {"values": [seconds, ...], "peak": bytes, "loops": int}} of one process.
-
-    values: how many, after one that does not count. loops: how often a value runs the workload; pyperf finds out
-    if it is None, which takes as long as the values."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = os.path.join(folder, "result.json")
-        size = ["--debug-single-value"] if smoke else ["--processes=1", f"--values={values}", "--warmups=1"]
-        if loops is not None and not smoke:
-            size.append(f"--loops={loops}")
-        done = subprocess.run(
-            [sys.executable, *program, *size, "--quiet", "--inherit-environ=OT_BENCH_HEAP,PYTHONPATH", "-o", result],
-            env=environment(way), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(program)} failed ({way}): {done.stdout[-800:]}")
-        with open(result, encoding="utf-8") as file:
-            found = json.load(file)
-    return dict(read_benchmark(benchmark, found["metadata"]) for benchmark in found["benchmarks"])
-
-
-def read_benchmark(benchmark, common):
-    name = benchmark.get("metadata", {}).get("name", common.get("name"))
-    runs = [run for run in benchmark["runs"] if "values" in run]
-    peaks = [run.get("metadata", {}).get("mem_max_rss", common.get("mem_max_rss")) for run in runs]
-    return name, {"values": [value for run in runs for value in run["values"]],
-                  "peak": max((peak for peak in peaks if peak is not None), default=None),
-                  "loops": runs[-1].get("metadata", {}).get("loops", common.get("loops", 1))}
+    """{benchmark: {"values": [seconds, ...], "peak": bytes, "loops": int}} of one process."""
+    return pyperformance_programs.run(
+        sys.executable, program, pyperformance_programs.size(smoke, values, loops), environment(way),
+        ("OT_BENCH_HEAP", "PYTHONPATH"))
 
 
 def run_tree(way, smoke):

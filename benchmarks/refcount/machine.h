@@ -13,7 +13,7 @@
 enum { BENCH_MOST_CPUS = 1024 };
 
 typedef struct {
-    char cpu[128], kernel[160], date[16];
+    char cpu[160], kernel[160], date[16];
     int cores; /* physical ones among the allowed CPUs */
     int n_cpus, cpus[BENCH_MOST_CPUS];
     bool intel;

@@ -18,7 +18,7 @@ def describe():
     except NotImplementedError:  # a free-threaded build
         allocator = "CPython's mimalloc"
     return {
-        "cpu": _read_field("/proc/cpuinfo", "model name") or platform.machine(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_free_gb": round(free_memory() / 1e9, 1),
         "load": os.getloadavg(),
@@ -31,6 +31,12 @@ def describe():
         "allocator": allocator,
         "PYTHONMALLOC": os.environ.get("PYTHONMALLOC"),
     }
+
+
+def processor():
+    """Its name, and by what its vendor tells it from others of that name: "AMD EPYC" is more than one."""
+    name, family, model = (_read_field("/proc/cpuinfo", field) for field in ("model name", "cpu family", "model"))
+    return (name or platform.machine()) + (f", family {family}, model {model}" if family and model else "")
 
 
 def warnings(description):

@@ -3,6 +3,7 @@ the worker, and that the patch fits the source it is for."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "lab"
 sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "common")]
 import bench  # noqa: E402
+import claims  # noqa: E402
 import lab_page  # noqa: E402
 import lab_results  # noqa: E402
 import workloads  # noqa: E402
@@ -139,6 +141,35 @@ def test_the_page_says_what_the_figures_say():
     assert len(page["costs"]) == len(workloads.SINGLE)
 
 
+def test_the_page_says_what_was_built_by_pgo():
+    record = make_record()
+    record["variants"]["lock"]["configure"] = "'--prefix=LAB/lock' '--enable-optimizations' '--with-lto'"
+    said = dict(page_of(record)["facts"])
+    assert said["`lock`"].endswith(", PGO and LTO") and not said["`stock`"].endswith("LTO")
+
+
+def test_free_threaded_stands_beside_a_stock_that_does_not_specialise_either():
+    record = make_record(noise=0, costs={**COSTS, "stock-unspecialised": 1.25}, scaling={**SCALING, "stock-unspecialised": 1.9})
+    page = page_of(record)
+    assert row_of(page["alone"], "free-threaded", "stock-unspecialised")[2] == "1.12 (1.12 to 1.12)"
+    assert row_of(page["alone"], "free-threaded", "lock")[2].startswith("0.93 (")
+    said = {row[0]: row[1] for row in claims.context({"lab-x": lab_results.Results(record)}, {})["rows"]}
+    assert any(claim.startswith("biased counting, one thread: time relative to a stock without") and cell.startswith("1.12 (")
+               for claim, cell in said.items())
+
+
+def test_every_variant_that_is_built_can_be_measured_and_drawn():
+    text = (LAB / "variants.sh").read_text(encoding="utf-8")
+    built, = re.findall(r"^LAB_VARIANTS=\((.*)\)$", text, re.MULTILINE)
+    assert set(built.split()) == set(bench.VARIANTS)
+    pytest.importorskip("matplotlib", reason="make report installs it")
+    sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "common")]
+    import lab_plots
+    del sys.path[:2]
+    assert set(bench.VARIANTS) == lab_plots.COLOURS.keys() == lab_plots.MARKERS.keys()
+    assert len(set(lab_plots.COLOURS.values())) == len(set(lab_plots.MARKERS.values())) == len(bench.VARIANTS)
+
+
 def test_the_page_turns_with_the_figures():
     page = page_of(make_record(scaling={**SCALING, "lock-all": 1.9},
                                costs={**COSTS, "lock": 0.5, "lock-all": 0.5}))
@@ -191,6 +222,30 @@ def test_a_run_of_a_part_has_a_page():
             group == "single", group == "parallel", group == "heap"]
     lock_only = page_of({**record, "cases": [c for c in record["cases"] if c["variant"] == "lock"]})
     assert lock_only["alone"] == [] and lock_only["together"]
+
+
+def with_programs(record, **costs):
+    """The record with two workloads of pyperformance, whose times are these to stock's."""
+    record["pyperformance"] = {"pyperformance": "1.11", "pyperf": "2.8"}
+    record["cases"] += [{"group": "pyperformance", "workload": name, "variant": v, "way": "alone", "threads": 1,
+                         "heap": None, "place": None, "rates": [10 / cost] * 5, "per_thread": [[10 / cost]] * 5,
+                         "discarded": 0} for name in ("nqueens", "json_loads") for v, cost in costs.items()]
+    return record
+
+
+def test_workloads_of_pyperformance_have_figures_of_their_own():
+    record = with_programs(make_record(noise=0), stock=1, lock=1.25)
+    page = page_of(record)
+    assert row_of(page["pyperformance"], "lock", "stock")[2] == "1.25 (1.25 to 1.25)"
+    assert row_of(page["alone"], "lock", "stock")[2] == "1.50 (1.50 to 1.50)" and page["programs"] == 2
+    assert page["pyperformance_titles"] == ["`lock`"] and row_of(page["pyperformance_costs"], "nqueens")[1].startswith("1.25")
+    assert len(page["costs"]) == len(workloads.SINGLE)
+    assert any(what == "pyperformance" and text.startswith("1.11, timed by pyperf 2.8") for what, text in page["facts"])
+    rows = claims.context({"lab-x": lab_results.Results(record)}, {})["rows"]
+    said = {row[0]: row[1] for row in rows}
+    assert said["`lock` relative to stock on pyperformance"].startswith("1.25 (")
+    assert "-" not in said.values()  # a claim that nobody has measured is not made
+    assert page_of(make_record())["pyperformance"] == []
 
 
 @pytest.fixture
@@ -345,6 +400,83 @@ def test_a_variant_that_computes_something_else_is_not_measured():
         bench.run(lab, rows, None, [1], 1, 0.1, lambda _: None)
 
 
+class FakePrograms:
+    all, versions = {"nqueens": [], "json_loads": []}, {"pyperformance": "1.11", "pyperf": "2.8"}
+
+    def rate(self, python, name, cpu):
+        return {"nqueens": 4.0, "json_loads": 2.0}[name]
+
+
+def test_workloads_of_pyperformance_are_cases_where_they_are_asked_for(monkeypatch):
+    rows = bench.plan(["stock", "lock"], [1, 2], ["pyperformance"], programs=FakePrograms.all)
+    assert [[(c.workload, c.variant, c.threads) for c in row] for row in rows] == [
+        [(name, "stock", 1), (name, "lock", 1)] for name in ("nqueens", "json_loads")]
+    assert bench.parse_options([]).groups == "single,parallel,heap"
+    lab = bench.Lab("lab", None, {0, 1}, FakePrograms())
+    bench.run(lab, rows, lambda n: 2.0, [1, 2], 3, 0.1, lambda _: None)
+    assert [case.rates for row in rows for case in row] == [[4.0] * 3] * 2 + [[2.0] * 3] * 2
+    monkeypatch.setattr(lab, "describe", lambda v: {"version": "3.13.5", "cflags": "", "configure": "", "refcount": None})
+    options = bench.parse_options(["--groups", "pyperformance"])
+    made = bench.record(lab, ["stock", "lock"], rows, [], options, {
+        "cpu": "x", "load": [0, 0, 0], "stolen_ticks": None, "commit": "abc1234"})
+    assert made["pyperformance"] == FakePrograms.versions
+    results = lab_results.Results(json.loads(json.dumps(made)))
+    assert results.mean_cost("lock", group="pyperformance").mid == 1
+
+
+PROGRAM = """
+import json, os, sys
+import pyperf
+try:
+    import beside
+except ImportError:
+    options = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
+    rows = [{"metadata": {"name": name}, "runs": [{"values": [v, v * 9, v], "metadata": {"loops": 8}}]}
+            for name, v in pyperf.TIMES]
+    with open(sys.argv[sys.argv.index("-o") + 1], "w") as file:
+        json.dump({"metadata": {}, "benchmarks": rows}, file)
+    with open(pyperf.LOG, "a") as file:
+        print(options.get("loops"), options["affinity"], options["inherit-environ"], "OBJTUNNEL_HEAP" in os.environ, file=file)
+"""
+
+
+@pytest.mark.parametrize("times, rate", [([("a", 0.25)], 4), ([("a", 0.25), ("b", 1.0)], 2)])
+def test_a_process_of_pyperformance_sees_pyperf_and_nothing_else(tmp_path, monkeypatch, times, rate):
+    """What was compiled lies beside pyperf, for another Python's counts."""
+    log = tmp_path / "log"
+    files = {"pyperf/__init__.py": f"TIMES, LOG = {times!r}, {str(log)!r}", "beside.py": "",
+             "pyperf-2.8.dist-info/METADATA": "Name: pyperf\nVersion: 2.8\n",
+             "pyperformance-1.11.dist-info/METADATA": "Name: pyperformance\nVersion: 1.11\n",
+             "pyperformance/__init__.py": "", "pyperformance/data-files/benchmarks/bm_x/run_benchmark.py": PROGRAM,
+             "pyperformance/data-files/benchmarks/bm_x/pyproject.toml":
+                 '[project]\ndependencies = ["pyperf"]\n[tool.pyperformance]\nname = "x"\n'}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in ("pyperf", "pyperformance"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("OBJTUNNEL_HEAP", "mimalloc")
+    programs = bench.Programs(quick=False)
+    assert programs.versions == FakePrograms.versions
+    assert [programs.rate(sys.executable, "x", 7) for _ in range(2)] == [pytest.approx(rate)] * 2
+    again = "8" if len(times) == 1 else "None"
+    assert log.read_text().splitlines() == ["None 7 PYTHONPATH False", f"{again} 7 PYTHONPATH False"]
+
+
+def test_a_program_of_pyperformance_that_fails_stops_the_run(monkeypatch):
+    programs = object.__new__(bench.Programs)
+    programs.all, programs._quick, programs._loops = {"x": ["no such program"]}, True, {}
+    monkeypatch.setattr(programs, "_library", type("Folder", (), {"name": "."}), raising=False)
+    with pytest.raises(bench.Failed, match="x with .*no such program"):
+        programs.rate(sys.executable, "x", 0)
+
+
+def test_unknown_groups_are_refused(capsys):
+    assert bench.main(["--groups", "single,pyperfomance"]) == 2
+    assert "pyperfomance" in capsys.readouterr().err
+
+
 def test_results_come_from_a_clean_tree_only():
     def why(commit, *arguments):
         return bench.unfit(bench.parse_options(["--json", "x.json", *arguments]), commit)
@@ -438,6 +570,7 @@ def test_the_patch_fits_debians_source(tmp_path):
                         ("Python/ceval.c", 4)):
         text = (source / file).read_text()
         assert text.count("ot_refcnt_") + text.count("ot_immortal_") == calls, file
+    assert (source / "Include/internal/pycore_code.h").read_text().count("OT_LAB_UNSPECIALISED") == 1
     assert "ob_refcnt == 0" not in (source / "Python/ceval.c").read_text()
     # The world of 2006: what the loop gives, takes, and does without.
     loop = (source / "Python/generated_cases.c.h").read_text()

@@ -17,6 +17,8 @@ import lab_page  # noqa: E402
 import predict  # noqa: E402
 import queueing  # noqa: E402
 from counts_results import Counts  # noqa: E402
+from formats import factor, number  # noqa: E402
+from intervals import Figure  # noqa: E402
 from lab_results import BadResults, Results  # noqa: E402
 
 sys.path[:] = [p for p in sys.path if p not in FOLDERS]
@@ -111,18 +113,18 @@ def test_2006_balances(committed):
 
 # ---- more cores ---------------------------------------------------------------------------------------
 
-def runs_of(service, alone, visits, variant="lock-all"):
-    """Results of two workloads whose two interpreters do what the model says."""
+def runs_of(service, alone, visits, variant="lock-all", threads=(1, 2)):
+    """Results of two workloads whose interpreters do what the model says."""
     cases = []
     for workload, counts in visits.items():
-        for n in (1, 2):
+        for n in threads:
             times = queueing.scaling(alone, [queueing.Station(v, service) for v in counts], n)
             cases.append({"group": "parallel", "workload": workload, "variant": variant, "way": "interpreters",
                           "threads": n, "heap": None, "rates": [1e9 / alone * times] * 7,
                           "per_thread": [[1.0] * n] * 7})
     return Results({"schema": 1, "kind": "lab", "date": "2026", "commit": "abc", "control": [
-        {"threads": 2, "repetition": i, "times_one": 2.0} for i in range(7)], "options": {"seconds": 1},
-        "machine": {"cpus": [0, 1], "cpu": "x", "load": [0, 0, 0], "kernel": "6"}, "cases": cases,
+        {"threads": n, "repetition": i, "times_one": float(n)} for n in threads[1:] for i in range(7)],
+        "options": {"seconds": 1}, "machine": {"cpus": list(range(max(threads))), "cpu": "x", "load": [0, 0, 0], "kernel": "6"}, "cases": cases,
         "variants": {variant: {}}, "workloads": {}})
 
 
@@ -141,9 +143,91 @@ def test_a_prediction_follows_from_one_workloads_two_interpreters():
     assert predict.predictions(results, workloads, "lock-2006") == []
 
 
+def test_a_machine_with_more_cores_lays_its_curve_beside_the_prediction():
+    visits = {"none_heavy": [300, 20], "fib": [100, 80, 30]}
+    record_of = runs_of(30.0, 20000.0, visits, threads=(1, 2, 4))
+    workloads = {"histogram": Counts(make_record({name: counted(turns=rows) for name, rows in visits.items()}))}
+    rows = {row[0]: row for row in lab_page.predictions(record_of, workloads)}
+    titles = [f"{n} by the model" for n in predict.CORES]
+    four = rows["`fib`"][4 + titles.index("4 by the model")]
+    said, _, measured = four.partition("; measured ")
+    assert said.split(" (")[0] == measured.split(" (")[0]  # what they do is what the model says
+    assert all("measured" not in rows[name][5] for name in rows)  # nobody had 16
+    laws = {row[0]: row for row in lab_page.laws(record_of)}
+    points = {n: record_of.scaling("fib", "lock-all", n).mid for n in (2, 4)}
+    sigma, kappa = queueing.scalability(points)
+    assert laws["`fib`"][2:4] == [f"{sigma:.3f}", f"{kappa:.4f}"] and len(laws) == 2
+    assert lab_page.laws(runs_of(30.0, 20000.0, visits)) == []  # one number above one says nothing of two unknowns
+
+
+def alone_in(variants, workloads, day="2026-01-01T12:00:00+00:00"):
+    """Results of the workloads, each alone in these variants. workloads: {name: {variant: ns}}."""
+    cases = [{"group": "single", "workload": workload, "variant": variant, "way": "alone", "threads": 1, "heap": None,
+              "rates": [1e9 / times[variant]] * 7, "per_thread": [[1.0]] * 7}
+             for workload, times in workloads.items() for variant in variants]
+    return Results({"schema": 1, "kind": "lab", "date": day, "commit": "abc", "control": [], "options": {"seconds": 1},
+                    "machine": {"cpus": [0, 1], "cpu": "x", "load": [0, 0, 0], "kernel": "6"}, "cases": cases,
+                    "variants": {variant: {} for variant in variants}, "workloads": {}})
+
+
+def test_the_price_of_lock_by_the_counts_of_2006():
+    """LOCK costs 5 ns a count here, whatever is counted; what counting itself costs is in plain-all."""
+    counts = {"histogram-2006": Counts(make_record({
+        f"w{n}": counted(("None", "NoneType", n, n), mortal=3000) for n in (100, 2000, 9000)}, "OT_LAB_HISTOGRAM_2006"))}
+    times = {f"w{n}": {"stock": 80e3, "plain-all": 90e3, "lock-2006": 90e3 + 5 * (2 * n + 3000)} for n in (100, 2000, 9000)}
+    results = alone_in(["stock", "plain-all", "lock-2006"], times)
+    (variant, over, kind, fit), = lab_page.all_fits(results, counts)
+    assert (variant, over, kind) == ("lock-2006", "plain-all", "all")
+    assert fit.price.mid == pytest.approx(5) and fit.r2 == pytest.approx(1)
+    price = Figure(5.0, 4.0, 6.0, 7, 0.98)
+    (name, in_c, predicted, measured), = lab_page.predicted_in_c(results, counts, price)
+    assert name == "`lock-2006` relative to `plain-all`" and in_c.startswith("5.00 (4.00 to 6.00)")
+    assert predicted.split(" (")[0] == measured.split(" (")[0] and predicted.endswith(")")
+    assert lab_page.predicted_in_c(results, counts, None) == []
+
+
+def in_c(cpu, kernel, day, lock=10.0, plain=4.0):
+    """A run of make bench-refcount with two cases."""
+    def case(variant, ns):
+        return {"pattern": "private", "size": None, "variant": variant, "threads": 1, "wrong": False, "ns": [ns] * 7,
+                "ops_per_s": [1e9 / ns] * 7, "fairness": [1.0] * 7, "latency": None, "cycles_per_op": None,
+                "instructions_per_op": None, "misses_per_op": None, "hitm_per_op": None, "note": None}
+    return claims.refcounts.Results({
+        "schema": 3, "date": day, "clock": {"tick_ns": 1, "own_ns": 1}, "counters": {}, "control": [], "skipped": [],
+        "machine": {"cpu": cpu, "kernel": kernel, "allowed_cpus": [0, 1]}, "build": {}, "options": {}, "patterns": [],
+        "variants": [], "cases": [case("lock", lock), case("plain", plain)]})
+
+
+def test_the_price_in_c_is_of_the_same_machine():
+    """A name such as "AMD EPYC" is more than one processor's."""
+    results = alone_in(["stock"], {"w": {"stock": 1e5}})
+    there = {"a": in_c("x", "Linux 6", "2026-01-02"), "b": in_c("x", "Linux 5", "2026-01-01"),
+             "c": in_c("y", "Linux 6", "2026-01-01")}
+    assert claims.price_in_c(results, there) is None and claims.price_in_c(results, {}) is None
+    here = {**there, "d": in_c("x", "Linux 6", "2026-01-01", lock=20.0)}
+    assert claims.price_in_c(results, here).mid == 8  # of the pair's two instructions each
+
+
+def test_the_world_of_2006_is_told_where_it_was_measured():
+    times = {"a": {"stock": 1e5, "plain-all": 1.2e5, "lock-2006": 1.8e5},
+             "b": {"stock": 1e5, "plain-all": 1.2e5, "lock-2006": 1.8e5}}
+    runs = {"lab-then": alone_in(["stock", "plain-all", "lock-2006"], times), "lab-now": alone_in(["stock"], times)}
+    one, = claims.context(runs, {})["worlds"]
+    assert one["name"].startswith("[lab-then]") and one["counting"].startswith("1.20 (1.20 to 1.20); over")
+    assert one["locking"].startswith("1.50 (") and one["both"].startswith("1.80 (")
+    assert claims.context({"lab-now": runs["lab-now"]}, {})["worlds"] == []
+
+
+def test_why_machines_differ_is_a_column_for_each_run_in_c():
+    found = claims.context({}, {}, {"refcount-a": in_c("x", "6", "2026-01-01"), "refcount-b": in_c("y", "6", "2026-01-01", 20.0)})
+    assert found["in_c"] == ["[refcount-a](results/refcount-a.md)", "[refcount-b](results/refcount-b.md)"]
+    assert found["why"][0][1:] == ["3.00 ns (3.00 to 3.00)", "8.00 ns (8.00 to 8.00)"]
+    assert found["why"][2][1:] == ["-", "-"]
+
+
 def test_the_claims_have_a_cell_for_each_machine(committed):
     runs = {path.stem: Results.load(path) for path in sorted(RESULTS.glob("lab-*.json"))}
-    found = claims.context(runs, committed)
+    found = claims.context(runs, committed, claims.runs_in_c(RESULTS))
     assert len(found["machines"]) == len(runs) >= 2
     assert all(len(row) == 1 + len(runs) and all(isinstance(cell, str) for cell in row) for row in found["rows"])
     by_claim = {row[0]: row[1:] for row in found["rows"]}
@@ -153,16 +237,42 @@ def test_the_claims_have_a_cell_for_each_machine(committed):
     assert xeon.startswith("8.16 (") and "R² 0.98" in xeon  # as docs/lock-inc.md says
 
 
-def test_the_models_agree_with_what_two_interpreters_did(committed):
-    """Within a factor of two, by a service time from another workload, on both committed machines; lines that
+def test_readme_and_performance_say_the_figures():
+    """LOCK alone, two interpreters in the world of 2006, two today; each with its interval."""
+    xeon, zen3, zen4 = (Results.load(RESULTS / f"lab-{name}-2cores.json") for name in ("xeon", "epyc", "2006-epyc"))
+    alone = [results.mean_here("lock") for results in (xeon, zen3)]
+    then, without, today = (zen4.scaling("none_heavy", variant, 2) for variant in ("lock-2006", "plain-all", "stock"))
+    texts = [" ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in ("README.md", "docs/performance.md")]
+    for text, figures in zip(texts, ([*alone, then, today],
+                                     [then, without, today, zen4.mean_here("lock-2006", "plain-all"),
+                                      xeon.scaling("none_heavy", "lock-all", 2), zen3.scaling("none_heavy", "lock-all", 2)])):
+        assert [said for said in map(factor, figures) if said not in text] == []
+
+
+@pytest.mark.parametrize("variant", predict.COUNTS_OF)
+def test_the_models_agree_with_what_two_interpreters_did(committed, variant):
+    """Within a factor of two, by a service time from another workload, on each committed machine; lines that
     lie one after the other are fetched ahead, so small_ints does better than that."""
-    counts = {name: one.workloads for name, one in committed.items()}
-    for path in sorted(RESULTS.glob("lab-*2cores.json")):
-        results = Results.load(path)
-        for p in predict.predictions(results, counts["histogram"], "lock-all"):
+    runs = [Results.load(path) for path in sorted(RESULTS.glob("lab-*2cores.json"))]
+    runs = [results for results in runs if variant in results.variants]
+    assert runs
+    for results in runs:
+        for p in predict.predictions(results, committed[predict.COUNTS_OF[variant]].workloads, variant):
             least = 0.25 if p.workload == "small_ints" else 0.5
-            assert least < p.two / p.measured.mid < 2, (path.name, p.workload, p.two, p.measured)
-    assert lab_page.prices(results, committed)
+            assert least < p.two / p.measured.mid < 2, (results.machine, p.workload, p.two, p.measured)
+        assert lab_page.prices(results, committed)
+
+
+def test_the_page_says_the_extrapolation_of_2006(committed):
+    results, counts = Results.load(RESULTS / "lab-2006-epyc-2cores.json"), committed["histogram-2006"].workloads
+    low, mid, high = predict.service_time(results, counts, "lock-2006")
+    none = next(p for p in predict.predictions(results, counts, "lock-2006") if p.workload == "none_heavy")
+    (low16, mid16, high16), (low64, mid64, high64) = none.many[16], none.many[64]
+    assert number(mid16) == number(mid64)
+    text = " ".join((ROOT / "docs/lock-inc.md").read_text(encoding="utf-8").split())
+    assert f"a line takes {number(mid)} ns ({number(low)} to {number(high)}) on the Zen 4" in text
+    assert (f"together they do {number(mid16)} of the runs of one, with 16 ({number(low16)} to {number(high16)}) as with 64 "
+            f"({number(low64)} to {number(high64)})") in text
 
 
 def test_the_file_says_what_it_is_of(committed):

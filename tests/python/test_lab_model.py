@@ -183,6 +183,13 @@ def test_the_price_of_a_count_is_found_again():
     assert made.slowdown(points[3]) == (pytest.approx(2.66), pytest.approx(2.66))
 
 
+def test_a_price_from_elsewhere_predicts_the_mean():
+    """Two workloads that a price of 2 ns makes 1.5 and 6 times as long: 3 times, geometrically."""
+    points = [model.Point("a", 1000, 0, 4000), model.Point("b", 5000, 0, 2000)]
+    assert model.mean_predicted(points, 2) == pytest.approx(3)
+    assert model.mean_predicted(points, 0) == pytest.approx(1)
+
+
 def test_what_counts_do_not_explain_is_a_residual():
     points = [model.Point("a", 1e5, 8e5, 1e6), model.Point("b", 2e5, 16e5, 1e6),
               model.Point("c", 1e5, 13e5, 1e6)]

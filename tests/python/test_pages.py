@@ -30,6 +30,53 @@ def test_page(name, tmp_path):
         assert page.read_text(encoding="utf-8") == (RESULTS / page.name).read_text(encoding="utf-8"), page.name
 
 
+def plots_of(name):
+    """{plot: link} of a page's plots that are committed."""
+    return {path.stem.removeprefix(f"{name}-"): path.name for path in RESULTS.glob(f"{name}-*.png")
+            if "-" not in path.stem.removeprefix(f"{name}-")}
+
+
+@pytest.fixture
+def lab_report(monkeypatch):
+    for library in ("matplotlib", "fastjsonschema"):
+        pytest.importorskip(library, reason="make report installs it")
+    monkeypatch.syspath_prepend(BENCHMARKS / "common")
+    monkeypatch.syspath_prepend(BENCHMARKS.parent / "lab")
+    import lab_report
+    return lab_report
+
+
+def committed_text(name):
+    return (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_pages_of_the_laboratory(lab_report):
+    """But for the plots, whose bytes depend on matplotlib's version."""
+    counts = {one.variant: one for one in map(lab_report.Counts.load, sorted(RESULTS.glob("counts-*.json")))}
+    in_c = lab_report.claims.runs_in_c(RESULTS)
+    runs = {path.stem: lab_report.load(path) for path in sorted(RESULTS.glob("lab-*.json"))}
+    assert len(runs) >= 2 and len(counts) == 2 and in_c
+    for name, results in runs.items():
+        assert committed_text(name) == lab_report.to_markdown(results, name, plots_of(name), counts, in_c), name
+    for path in RESULTS.glob("counts-*.json"):
+        name = path.stem
+        assert committed_text(name) == lab_report.counts_to_markdown(
+            lab_report.Counts.load(path), name, plots_of(name)), name
+    text = (RESULTS.parent / "lock-inc.md").read_text(encoding="utf-8")
+    assert text == lab_report.insert(text, lab_report.said(runs, counts, in_c))
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("refcount-*.json")), ids=lambda path: path.stem)
+def test_page_of_refcounts(path, monkeypatch):
+    for library in ("matplotlib", "fastjsonschema"):
+        pytest.importorskip(library, reason="make report installs it")
+    monkeypatch.syspath_prepend(BENCHMARKS / "common")
+    monkeypatch.syspath_prepend(BENCHMARKS / "refcount")
+    import report
+    assert committed_text(path.stem) == report.to_markdown(report.load(path), path.stem, plots_of(path.stem))
+
+
 @pytest.mark.parametrize("record", RESULTS.glob("mimalloc-*.json"), ids=lambda path: path.stem)
 def test_page_of_mimallocs(record, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS / "tunnel")
