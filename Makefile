@@ -485,11 +485,11 @@ SECONDS ?= 60
 stress: all
 	$(VENV_PYTHON) tests/python/helpers/stress.py --threads $(THREADS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-# Everything at once for MINUTES; prints its seed, and a line a minute.
+# Everything at once for MINUTES, or only ACTS (a,b); prints its seed, and a line a minute.
 MINUTES ?= 60
 .PHONY: soak
 soak: all
-	$(VENV_PYTHON) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(VENV_PYTHON) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ACTS),--acts $(ACTS))
 
 test-matrix:
 	@VERSIONS="$(VERSIONS)" DEBUG="$(DEBUG)" TARGETS="$(TARGETS)" tools/matrix
@@ -558,7 +558,7 @@ help:
 	@echo "  make check-c          the C tests          make check-py   the Python tests"
 	@echo "  make test-matrix      under Debian sid's 3.13, 3.14, 3.15 in a chroot; VERSIONS=\"3.14\" DEBUG=1"
 	@echo "  make stress           trees going round between interpreters; THREADS= SECONDS= SEED="
-	@echo "  make soak             everything at once, nothing lost or left behind; MINUTES=60 SEED="
+	@echo "  make soak             everything at once, nothing lost or left behind; MINUTES=60 SEED= ACTS="
 	@echo "  make nightly          debug builds, slow tests under AddressSanitizer, mutants, soak, documents: hours"
 	@echo "Check:"
 	@echo "  make lint             clang-format, cppcheck, shellcheck, clang's warnings, check-types"

@@ -4,7 +4,8 @@
  * thread purges at most once a second, and spends at most a fiftieth of its time on it.
  *
  * Main invariant: a thread collects only its own heap, and only outside of mimalloc's own work: in the hook that
- * mimalloc calls before it looks for a page, or while the thread sleeps in park.c.
+ * mimalloc calls before it looks for a page, or while the thread sleeps in park.c. What threads have left stays for
+ * any thread to take.
  * Threading: the clock of each thread is its own; start() runs under heap.c's install lock.
  */
 #include "runtime/giveback.h"
@@ -22,8 +23,27 @@
 
 static _Thread_local int64_t due; /* not before; 0: this thread has not allocated yet */
 
-/* mimalloc's main thread is the one that loaded it: it cannot leave its heap. */
+/* mimalloc's main thread is the one that loaded it: it cannot leave its pages to others. */
 static pthread_t main_thread;
+
+static bool
+is_main_thread(void)
+{
+    return pthread_equal(pthread_self(), main_thread);
+}
+
+/* A forced collect of the heap that mimalloc gave its main thread takes over all that other threads have left, and that
+ * thread never leaves it to anybody. Each thread that comes would then begin a segment of its own, of 32 MiB, and one
+ * block that stays in it keeps the segment: the range has room for 4,096. A second heap of the same thread takes
+ * over only what it needs. The first one stays as it is if there is no memory for that. */
+static void
+leave_first_heap(void)
+{
+    mi_heap_t *heap = mi_heap_new();
+    if (heap != NULL) {
+        mi_heap_set_default(heap);
+    }
+}
 
 /* A tick old, and several times cheaper than the exact clock. */
 static int64_t
@@ -60,6 +80,9 @@ on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
     }
     if (due == 0) {
         due = now + PAUSE;
+        if (is_main_thread()) {
+            leave_first_heap();
+        }
     } else {
         purge();
     }
@@ -75,7 +98,7 @@ on_long_sleep(void)
     if (due == 0) {
         return next; /* it has no heap */
     }
-    if (pthread_equal(pthread_self(), main_thread)) {
+    if (is_main_thread()) {
         purge();
         return next == OT_LONG_SLEEP_DONE ? OT_LONG_SLEEP_AGAIN : next;
     }

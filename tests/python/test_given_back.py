@@ -141,3 +141,28 @@ def test_blocks_that_are_used_again_and_again_stay(run_script):
         faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         assert faults < 2000 * 244 / 10, faults
         """)
+
+
+def test_what_ended_threads_left_serves_those_that_come(run_script):
+    """The main thread gives memory back while it waits, and does not keep what others have left: a segment of the heap
+    for each thread that has left a block would be 32 MiB of addresses, and its header and a page of memory."""
+    run_script("""
+        import threading
+        from objtunnel import Tunnel, TunnelTimeout
+
+        SEGMENT = 25  # the binary logarithm of its size
+        tunnel, kept = Tunnel(), []
+
+        def work():
+            kept.append([[float(i)] for i in range(2000)][1000])
+
+        for _ in range(4):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            try:
+                tunnel.recv(timeout=1.2)  # longer than the second after which it gives back
+            except TunnelTimeout:
+                pass
+        assert len({id(block) >> SEGMENT for block in kept}) == 1, [hex(id(block)) for block in kept]
+        """)

@@ -53,10 +53,27 @@ def test_a_run_too_short_says_so(soak):
     assert good and "too short" in line
 
 
+def run_soak(tmp_path, *arguments):
+    return subprocess.run([sys.executable, FOLDER / "soak.py", "--minutes", "5", "--rounds", "2", "--seed", "5", *arguments],
+                          capture_output=True, text=True, timeout=600, cwd=tmp_path)
+
+
 @pytest.mark.slow
 def test_two_rounds(tmp_path):
-    done = subprocess.run([sys.executable, FOLDER / "soak.py", "--minutes", "5", "--rounds", "2", "--seed", "5"],
-                          capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    done = run_soak(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "seed 5" in done.stdout and "soak: no violation in" in done.stdout
     assert "VIOLATION" not in done.stdout
+
+
+@pytest.mark.slow
+def test_chosen_acts_only(tmp_path):
+    done = run_soak(tmp_path, "--acts", "control_c,frozen_trees")
+    assert done.returncode == 0, done.stdout + done.stderr
+    acts = {line.split()[1] for line in done.stdout.splitlines() if line.endswith("messages")}
+    assert "frozen_trees:" in acts and acts <= {"control_c:", "frozen_trees:"}
+
+
+def test_an_act_that_does_not_exist(tmp_path):
+    done = run_soak(tmp_path, "--acts", "a_pool,a_sea")
+    assert done.returncode == 2 and "no such act: a_sea" in done.stderr

@@ -1,7 +1,7 @@
 """Soak: everything at once, for as long as wanted, and nothing may be lost, wrong or left behind.
 
     make soak MINUTES=60 [SEED=...]
-    python tests/soak/soak.py --minutes 60 [--seed X] [--from-round N --rounds 1]
+    python tests/soak/soak.py --minutes 60 [--seed X] [--from-round N --rounds 1] [--acts a_pool,a_bank]
 
 A round draws acts (acts.py) from the seed and runs them in two threads at the same time, the main thread among
 them. Meanwhile a thread collects garbage, callbacks of the collector send messages, SIGALRM's handler sends messages
@@ -25,8 +25,9 @@ parts, and each part has its least memory. The Theil-Sen slope over these ten, t
 An idle interpreter imports the same modules and does nothing; a process of its own is asked. 3.13 frees an interpreter's
 memory in part only.
 
-Any violation ends the run with exit status 1. A line a minute says how far it is. A round can be run again by its
-number; what the scheduler decides, a seed cannot repeat.
+Any violation ends the run with exit status 1. A line a minute says how far it is, and where memory is: in objtunnel's
+heap, and what malloc holds beside it. A round can be run again by its number; what the scheduler decides, a seed cannot
+repeat. With --acts only these acts are drawn, to find the one that memory grows with.
 """
 
 import argparse
@@ -68,6 +69,12 @@ MORE = 4e3 if EXACT else 64e3  # bytes that an interpreter may leave beside what
 def memory():
     """MB of it."""
     return left_behind.live() / 1e6 if EXACT else left_behind.resident() / 1e6
+
+
+def where():
+    """Memory, and where it is."""
+    in_use = objtunnel.heap_info().in_use / 1e6
+    return f"{memory():.1f} MB" if EXACT else f"{memory():.1f} MB (heap {in_use:.1f}, malloc {left_behind.held() / 1e6:.1f})"
 
 
 # ---- what an interpreter leaves behind that only came and went ----------------------------------------
@@ -145,8 +152,9 @@ def draw_recipes(number):
 
 
 class Soak:
-    def __init__(self, seed):
-        self.seed = seed
+    def __init__(self, seed, chosen):
+        """chosen: the acts that are drawn."""
+        self.seed, self.chosen = seed, chosen
         self.counts = LockingDict({"sent by callbacks": 0, "unraisable": 0, "send timeouts": 0, "recv timeouts": 0})
         self.collected, self.alarms = Tunnel(), Tunnel()
         self.received = self.alarms_sent = self.alarms_received = self.messages = 0
@@ -178,9 +186,13 @@ class Soak:
 
     # ---- a round
 
+    def draw(self, rng, in_main):
+        acts_of_it = [act for act in self.chosen if in_main or act not in acts.MAIN_ONLY]
+        return rng.choices(acts_of_it, k=ACTS_A_ROUND) if acts_of_it else []
+
     def round(self, number):
         rng = random.Random(f"{self.seed}/{number}")
-        plans = [rng.choices(acts.ACTS + (acts.MAIN_ONLY if i == 0 else []), k=ACTS_A_ROUND) for i in range(THREADS)]
+        plans = [self.draw(rng, in_main=i == 0) for i in range(THREADS)]
         seeds = [rng.randrange(2**32) for _ in range(THREADS)]
         failures, end = [], threading.Event()
         jobs.callbacks.on = True
@@ -270,7 +282,7 @@ class Soak:
                 print(f"soak: {(now - began) / 60:5.1f} min, {done} rounds, {self.messages} messages, "
                       f"{self.made[0]} interpreters came and went, {self.alarms_sent} signals, "
                       f"{self.received} from callbacks, {self.counts['send timeouts']} + "
-                      f"{self.counts['recv timeouts']} timeouts, {memory():.1f} MB", flush=True)
+                      f"{self.counts['recv timeouts']} timeouts, {where()}", flush=True)
         faulthandler.cancel_dump_traceback_later()
         return good, time.monotonic() - began
 
@@ -280,19 +292,29 @@ class Soak:
             cast.b.close()
 
 
+def acts_named(names):
+    known = {act.__name__: act for act in acts.ACTS + acts.MAIN_ONLY}
+    unknown = [name for name in names.split(",") if name not in known]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such act: {', '.join(unknown)} (there are {', '.join(known)})")
+    return [known[name] for name in names.split(",")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--from-round", type=int, default=0, metavar="N", help="the number of the first round")
     parser.add_argument("--rounds", type=int, default=-1, metavar="N", help="end after so many")
+    parser.add_argument("--acts", type=acts_named, default=acts.ACTS + acts.MAIN_ONLY, metavar="NAME,...",
+                        help="draw only these acts")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     print(f"soak: Python {sys.version.split()[0]}, {objtunnel.heap_info().allocator}, {options.minutes:g} minutes, "
           f"seed {seed}", flush=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     faulthandler.enable()
-    soak = Soak(seed)
+    soak = Soak(seed, options.acts)
     idle = left_by_idle(soak.casts[0].a.call(jobs.modules_of_a_worker))
     good, seconds = soak.run(options.minutes * 60, options.from_round, options.rounds)
     soak.close()

@@ -29,6 +29,12 @@ def live():
     return info.uordblks + info.hblkhd
 
 
+def held():
+    """What malloc has of the system, with its holes: live or not, resident or not."""
+    info = libc.mallinfo2()
+    return info.arena + info.hblkhd
+
+
 def resident():
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096
