@@ -37,12 +37,20 @@ after_fork(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* Once, or a fork would take the lock twice. */
+static void
+install_fork_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork);
+}
+
 void
 ot_big_init(uintptr_t base, size_t span)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     low = base;
     high = base + span;
-    pthread_atfork(before_fork, after_fork, after_fork);
+    pthread_once(&once, install_fork_handlers);
 }
 
 bool

@@ -7,7 +7,8 @@
 #ifndef OT_RUNTIME_GIVEBACK_H
 #define OT_RUNTIME_GIVEBACK_H
 
-/* From now on threads of the process give freed memory back. Once. Needs: mimalloc's range is set up. Runs: -. */
+/* From now on threads of the process give freed memory back. Each life of Python calls it. Needs: mimalloc's range is
+ * set up. Runs: -. */
 void ot_giveback_start(void);
 
 #endif

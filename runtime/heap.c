@@ -396,19 +396,22 @@ install_ours(const ot_heap_backend_t *backend)
         return -1;
     }
     if (installed == NULL) {
-        if (reserve_range(backend) < 0 || check_range() < 0) {
+        if (reserve_range(backend) < 0) {
             return -1;
         }
-        ot_giveback_start();
+        installed = backend; /* though the range may fail the check: the next import looks again */
     } else if (installed != backend) {
         PyErr_Format(PyExc_ImportError,
                      "objtunnel: OBJTUNNEL_HEAP=%s, but the heap of this process was set up as %s",
                      backend->name, installed->name);
         return -1;
     }
+    if (check_range() < 0) {
+        return -1;
+    }
+    ot_giveback_start(); /* a life of Python with another allocator may lie between */
     ot_heap.base = range_base;
     ot_heap.span = range_span;
-    installed = backend;
     previous[0] = get_allocator(0);
     previous[1] = get_allocator(1);
     barrier_all_threads();

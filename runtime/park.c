@@ -12,7 +12,7 @@
 
 static _Thread_local ot_pokeable_t *pokeable;
 
-/* Written once, released: pairs with the acquire of whoever sleeps (litmus park_long_sleep). */
+/* Released: pairs with the acquire of whoever sleeps (litmus park_long_sleep). */
 static _Atomic(ot_long_sleep_t (*)(void)) on_long_sleep;
 
 /* Threads that sleep for ever in slices: Python's main thread and mimalloc's, hardly more. One that finds no
@@ -28,10 +28,17 @@ forget_sleepers(void)
     }
 }
 
+static void
+install_fork_handler(void)
+{
+    pthread_atfork(NULL, NULL, forget_sleepers);
+}
+
 void
 ot_park_on_long_sleep(ot_long_sleep_t (*call)(void))
 {
-    pthread_atfork(NULL, NULL, forget_sleepers);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_fork_handler);
     atomic_store_explicit(&on_long_sleep, call, memory_order_release);
 }
 

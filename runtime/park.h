@@ -47,8 +47,8 @@ typedef enum {
     OT_LONG_SLEEP_INTERRUPTED, /* a signal handler ran that the sleep has not seen: ot_park says so */
 } ot_long_sleep_t;
 
-/* From now on each thread that has slept for a second calls `call`. It runs without a GIL and must not park. Once in
- * the process. */
+/* From now on each thread that has slept for a second calls `call`. It runs without a GIL and must not park. A later
+ * call of this function replaces it: each life of Python makes one, and each import of a free-threaded build. */
 void ot_park_on_long_sleep(ot_long_sleep_t (*call)(void));
 
 /* Whether that thread sleeps in ot_park until it is woken, although the kernel sees it sleep for a time: because of

@@ -111,9 +111,17 @@ after_fork_in_child(void)
     }
 }
 
+/* Once, or a fork would take each lock twice. */
+static void
+install_fork_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
 void
 ot_lockinc_init(uintptr_t base, size_t span, ot_lockinc_locks_t locks)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     one_lock = locks == OT_LOCKINC_ONE_LOCK;
     ot_lk_inc2006_init(&spare_lock);
     for (unsigned c = 0; c < CLASSES; c++) {
@@ -122,7 +130,7 @@ ot_lockinc_init(uintptr_t base, size_t span, ot_lockinc_locks_t locks)
     next_pool = usable = base;
     low = base;
     high = base + span;
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    pthread_once(&once, install_fork_handlers);
 }
 
 /* ---- pools ------------------------------------------------------------------------------- */

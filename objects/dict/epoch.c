@@ -123,14 +123,18 @@ void
 ot_epoch_after_fork_in_child(void)
 {
     for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        /* Its thread or a collector was changing the list: what is in it is lost. */
+        bool half_changed = atomic_load_explicit(&r->lock.taken, memory_order_relaxed);
         ot_lk_ttas_init(&r->lock);
         if (r != ot_epoch_mine) {
             uint64_t turn = atomic_load(&r->turn);
             atomic_store(&r->turn, turn + (turn & 1));
             r->depth = 0;
-            r->items = NULL;
-            r->first = r->last = r->room = 0;
-            r->large = false;
+            if (half_changed) {
+                r->items = NULL;
+                r->first = r->last = r->room = 0;
+                r->large = false;
+            }
             atomic_store(&r->taken, false);
         }
     }
