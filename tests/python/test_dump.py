@@ -372,6 +372,114 @@ def test_signals_at_100_hz_under_load(run_script, tmp_path, seconds):
     assert text.count("in work\n") > 20
 
 
+THREAD = r'thread 0x[0-9a-f]{16} \(-?\d+ ".*"\)'
+WHAT = r"[a-z ]+ [A-Z]\w+( id \d+)?( key .+)?"
+OWNER = rf"(, which ({THREAD}( of interpreter \d+)? has|a thread has that has ended))?"
+LINE = re.compile("|".join([
+    rf"Interpreter -?\d+, {THREAD}(, has the GIL)?(, dumps)? \(most recent call first\):", r"Interpreter -?\d+: no threads",
+    rf"No interpreter, {THREAD}:", rf"  waits for \d+\.\d{{3}} s to {WHAT}{OWNER}",
+    r'    File ".*", line (\d+|\?\?\?) in .+', r"    no Python code", r"    \?\?\?( \(it has changed meanwhile\))?", r"    \.\.\.",
+    "These threads wait for each other:", rf"  {THREAD} waits to {WHAT}{OWNER}"]))
+
+
+def dumps_in(path, pid):
+    """What each dump of the process says, all of whose lines are of a known form."""
+    head, *dumps = path.read_text(encoding="ascii").split(f"{HEAD} {pid}\n")
+    assert head == ""
+    for dump in dumps:
+        assert [line for line in dump.splitlines() if not LINE.fullmatch(line)] == []
+        assert dump.endswith("\n")
+    return dumps
+
+
+@pytest.mark.parametrize("rounds", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_dumps_while_interpreters_send_wait_come_and_go(run_script, tmp_path, rounds):
+    """Dumps from a thread and by the signal while trees go through interpreters that live for a moment. Nothing gets
+    lost, each dump is whole, and when no interpreter comes or goes any more each tells exactly who is there."""
+    by_call, by_signal, last = (tmp_path / name for name in ("call", "signal", "last"))
+    out = run_script(f"""
+        import objtunnel, os, signal, sys, threading
+        from objtunnel import Box, Event, Interpreter, Lock, LockingDict, Tunnel
+
+        def deep(n):
+            return 0 if n == 0 else 1 + deep(n - 1)
+
+        def hand_on(source, target, lock, d, box):
+            done = 0
+            for tree in source:
+                deep(tree["n"] % 100)
+                with lock, d.checkout("key") as total:
+                    total[0] += tree["n"]
+                with box as seen:
+                    seen.add(tree["n"])
+                tree["path"].append(("handed on", str(tree["n"])))
+                target.send(tree)
+                done += 1
+            target.close()
+            return done
+
+        def dump_on(path, stop, counts):
+            with open(path, "w") as file:
+                n = 0
+                while n == 0 or not stop.wait(0.001):
+                    objtunnel.dump(file)
+                    n += 1
+            counts.append(n)
+
+        def signal_on(stop, counts):
+            n = 0
+            while n == 0 or not stop.wait(0.003):
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+                n += 1
+            counts.append(n)
+
+        if __name__ == "__main__":
+            rounds, messages = {rounds}, 40
+            objtunnel.register_dump(signal.SIGUSR1, os.open({str(by_signal)!r}, os.O_WRONLY | os.O_CREAT))
+            lock, d, box, never = Lock(), LockingDict(key=[0]), Box(set()), Event()
+            stop, dumped, signalled = threading.Event(), [], []
+            threads = [threading.Thread(target=dump_on, args=({str(by_call)!r}, stop, dumped)),
+                       threading.Thread(target=signal_on, args=(stop, signalled)),
+                       threading.Thread(target=never.wait)]
+            for thread in threads:
+                thread.start()
+            for r in range(rounds):
+                first, middle, end = Tunnel(), Tunnel(maxsize=2), Tunnel()
+                with Interpreter("left") as left, Interpreter("right") as right:
+                    jobs = [left.submit(hand_on, first, middle, lock, d, box),
+                            right.submit(hand_on, middle, end, lock, d, box)]
+                    for n in range(messages):
+                        first.send({{"n": r * messages + n, "path": [("sent", [n])]}})
+                    first.close()
+                    for n, tree in enumerate(end):
+                        number = r * messages + n
+                        assert tree == {{"n": number, "path": [("sent", [n])] + 2 * [("handed on", str(number))]}}
+                    assert [job.result() for job in jobs] == [messages, messages] and n == messages - 1
+            stop.set()
+            for thread in threads[:2]:
+                thread.join()
+            everything = range(rounds * messages)
+            with d.checkout("key") as total, box as seen:
+                assert total == [2 * sum(everything)] and seen == set(everything)
+            with Interpreter("stays") as worker:
+                assert worker.call(deep, 10) == 10
+                with open({str(last)!r}, "w") as file:
+                    for _ in range(20):
+                        objtunnel.dump(file)
+                print(os.getpid(), dumped[0], signalled[0], never.id, worker.id, flush=True)
+            never.set()
+        """, timeout=120 + 10 * rounds)
+    pid, dumped, signalled, event, worker = map(int, out.stdout.split())
+    assert len(dumps_in(by_call, pid)) == dumped
+    assert 0 < len(dumps_in(by_signal, pid)) <= signalled  # a signal that comes while one waits is one with it
+    dumps = dumps_in(last, pid)
+    assert len(dumps) == 20
+    for dump in dumps:
+        assert set(re.findall(r"^Interpreter (-?\d+)", dump, re.M)) == {"0", str(worker)}
+        assert len(re.findall(r", dumps \(most", dump)) == 1 and "in <module>\n" in dump
+        assert len(re.findall(rf"s to wait for Event id {event}\n", dump)) == 1
+
+
 # ---- faulthandler and names -----------------------------------------------------------------------
 
 @pytest.mark.noasan  # it takes the signal itself
@@ -412,4 +520,7 @@ def test_native_names_of_worker_threads():
 def test_native_names_of_a_pool():
     with objtunnel.InterpreterPoolExecutor(2, thread_name_prefix="squares-of-numbers") as pool:
         assert list(pool.map(abs, range(-20, 0))) == list(range(20, 0, -1))
+        deadline = time.monotonic() + 20  # a thread begins under the name of who has made it
+        while "squares-of-nu_0" not in thread_names() and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert "squares-of-nu_0" in thread_names()
