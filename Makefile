@@ -407,6 +407,7 @@ mutants-base: all $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPOR
 
 # An instrumented CPython, and ours on top of it. With PYTHONMALLOC=malloc AddressSanitizer sees
 # every object; the C tests that start Python with our own heap exercise that one as well.
+# SHARE=2: all C tests, and a half of the Python modules, another one for each commit.
 ASAN_PYTHON ?= $(CURDIR)/build/asan-python
 # ASAN_SLOW=1: with the slow ones, which take hours.
 check-asan: export ASAN_OPTIONS = detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:strict_string_checks=1
@@ -414,7 +415,7 @@ check-asan:
 	@tools/build_cpython --asan $(ASAN_PYTHON)
 	@tools/check_asan_python $(ASAN_PYTHON)/bin/python3
 	@$(MAKE) BUILD=build/asan PYTHON=$(ASAN_PYTHON)/bin/python3 SANITIZE=address tests
-	@$(if $(ASAN_SLOW),,OT_TEST_QUICK=1) PYTHONMALLOC=malloc PYTEST_ARGS='-m "$(if $(ASAN_SLOW),,not slow and )not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
+	@$(if $(ASAN_SLOW),,OT_TEST_QUICK=1) $(if $(SHARE),OT_TEST_SHARE=$(SHARE)) PYTHONMALLOC=malloc PYTEST_ARGS='-m "$(if $(ASAN_SLOW),,not slow and )not noasan" $(PYTEST_ARGS)' tools/run_tests build/asan c python
 
 # All executions that C's memory model allows, of the protocols without locks (tests/litmus).
 check-litmus:
@@ -564,7 +565,7 @@ help:
 	@echo "  make lint             clang-format, cppcheck, shellcheck, clang's warnings, check-types"
 	@echo "  make format           clang-format in place"
 	@echo "  make check-types      the type stubs, by mypy"
-	@echo "  make check-asan       under AddressSanitizer, CPython included (built once, 4 minutes)"
+	@echo "  make check-asan       under AddressSanitizer, CPython included (built once, 4 minutes); SHARE=2: half the Python tests"
 	@echo "  make check-tsan       the parts without Python under ThreadSanitizer"
 	@echo "  make check-nogil      objtunnel_global.h on a free-threaded CPython (built once, 4 minutes)"
 	@echo "  make test-ft          objtunnel on a free-threaded CPython (built once, 4 minutes); DEBUG=1 TSAN=1 FT_PYTHON=program"

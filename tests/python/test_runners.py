@@ -138,6 +138,26 @@ def test_pytest_args_are_options_and_modules(checkout):
     assert counts_of(result) == ["C: 5 of 5 tests passed"]
 
 
+def test_a_share_is_another_one_for_each_commit(checkout):
+    """OT_TEST_SHARE; C programs and modules that are named all run."""
+    folder = checkout.build.parent
+    commit = ["git", "-c", "user.name=a", "-c", "user.email=b", "commit", "-q", "--allow-empty", "-m", "next"]
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    checkout.c("box", PASSES)
+    for name in "abcdef":
+        checkout.python(name, "def test_one(): pass\n")
+    shares = set()
+    for _ in range(4):
+        subprocess.run(commit, cwd=folder, check=True)
+        result = checkout.run("run_tests", "build", "c", "python", OT_TEST_SHARE="3")
+        assert counts_of(result) == ["C: 5 of 5 tests passed", "Python: 2 passed, 0 failed, 0 skipped"]
+        shares.add(tuple(sorted(line.split()[1] for line in result.stdout.splitlines() if " passed in " in line)))
+    again = checkout.run("run_tests", "build", "python", OT_TEST_SHARE="3").stdout
+    assert sum(all(name in again for name in share) for share in shares) == 1 < len(shares)
+    named = checkout.run("run_tests", "build", "python", OT_TEST_SHARE="3", PYTEST_ARGS="tests/python/test_a.py tests/python/test_b.py")
+    assert counts_of(named) == ["Python: 2 passed, 0 failed, 0 skipped"]
+
+
 def test_those_that_took_longest_begin_first(checkout):
     names = ["quick", "middle", "long"]
     for name in names:
