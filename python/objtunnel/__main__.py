@@ -21,7 +21,7 @@ _DESCRIPTION = """\
 demo    Two real jobs on all cores: n-body and spectral-norm, then parsing JSON files. Prints how
         long they take in one interpreter and in one per core, the results handed over by tunnel
         and by pickle, and verifies them. PATH: JSON files and folders of them instead of those
-        of Debian's iso-codes.
+        of Debian's iso-codes, or, without that package, of some made of Python's own source.
 bench   Half a minute: what handing a tree over costs here, beside pickle and, on 3.14,
         concurrent.interpreters.Queue. --json -: figures to stdout instead of the table.
 info    What a bug report needs: versions, builds and settings, the processor, the allocator that
@@ -75,7 +75,7 @@ def _make_parser():
                       help="runs of each kind (3 of the numbers, 5 of the parsing)")
     demo.add_argument("--json", metavar="FILE", help="write all figures, in seconds, to FILE")
     demo.add_argument("paths", nargs="*", metavar="PATH",
-                      help="JSON files and folders to parse (Debian's iso-codes)")
+                      help="JSON files and folders to parse (Debian's iso-codes, else some that are made)")
     bench = commands.add_parser("bench", help="what handing over costs here",
                                 usage="python -m objtunnel bench [--quick] [--repeat N] [--json FILE]")
     bench.add_argument("--quick", action="store_true", help="small sizes, few runs: a second")

@@ -155,6 +155,22 @@ def test_demo_prints_both_parts(documents, capsys, monkeypatch):
     assert set(json.loads(json_file.read_text())["parts"]) == {"numbers", "parsing"}
 
 
+def test_demo_makes_its_files_where_there_are_none(documents, capsys, monkeypatch):
+    """A machine without Debian's iso-codes."""
+    monkeypatch.setattr(numeric, "run", lambda *_: None)
+    monkeypatch.setattr(parsing, "ISO_CODES", str(documents / "none"))
+    monkeypatch.setattr(parsing, "_QUICK_ENOUGH", 1000)
+    assert demo.run(quick=True) == 0
+    out = capsys.readouterr().out
+    assert "JSON files made of the standard library's source" in out and "Checked:" in out
+    folder = documents / "made"
+    folder.mkdir()
+    parsing.make_files(str(folder))
+    assert len(parsing.find_files([str(folder)])) > 50
+    first = parsing.parse(str(folder / "ast.py.json"))[0]
+    assert first["line"] == 1 and first["words"] == first["text"].split()
+
+
 def test_demo_fails_on_a_wrong_result(documents, capsys, monkeypatch):
     monkeypatch.setattr(numeric, "_QUICK_STEPS", 1000)
     monkeypatch.setattr(nbody, "PUBLISHED", ("-0.169075164", "-0.169087606"))

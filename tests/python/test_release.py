@@ -93,17 +93,16 @@ def test_the_readme_fits_on_three_screens():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
 
 
-# Which test runs the ```python blocks of a page, and how many there are that it cannot run: README's pool example
-# needs files (test_examples_pool has it), and pieces of a program.
+# Which test runs the ```python blocks of a page, all of them.
 RUN_BY = {
-    "README.md": ("test_docs_readme.py", 1),
-    "docs/tutorial.md": ("test_docs_pages.py", 0),
-    "docs/howto.md": ("test_docs_pages.py", 0),
-    "docs/tunnel.md": ("test_docs_pages.py", 0),
-    "docs/sharing.md": ("test_docs_sharing.py", 0),
-    "docs/when-it-hangs.md": ("test_docs_hangs.py", 0),
-    "docs/upstream.md": ("test_docs_upstream.py", 0),
-    "docs/dask.md": ("test_dask.py", 0),
+    "README.md": "test_docs_readme.py",
+    "docs/tutorial.md": "test_docs_pages.py",
+    "docs/howto.md": "test_docs_pages.py",
+    "docs/tunnel.md": "test_docs_pages.py",
+    "docs/sharing.md": "test_docs_sharing.py",
+    "docs/when-it-hangs.md": "test_docs_hangs.py",
+    "docs/upstream.md": "test_docs_upstream.py",
+    "docs/dask.md": "test_dask.py",
 }
 
 
@@ -113,6 +112,6 @@ def test_each_page_with_programs_has_a_test_that_runs_them():
     # tests/ext, test_docs_behaviours, tests/threads (make test-ft)
     others = {"docs/extension-recipes.md", "docs/extension-authors.md", "docs/behaviours.md", "docs/free-threading.md"}
     assert with_programs - others <= set(RUN_BY)
-    for page, (test, _) in RUN_BY.items():
+    for page, test in RUN_BY.items():
         text = (ROOT / "tests/python" / test).read_text(encoding="utf-8")
         assert Path(page).stem in text, f"{test} does not read {page}"

@@ -17,7 +17,8 @@ from objtunnel.demo.pool import Pool
 def run(paths=(), repeat=None, quick=False, json_file=None):
     """Run both parts, print their tables; return an exit status.
 
-    paths: JSON files and folders to parse, Debian's iso-codes if none. repeat: runs of each kind
+    paths: JSON files and folders to parse; if none, Debian's iso-codes or else files made of the
+    standard library's source. repeat: runs of each kind
     (3 of the numbers, 5 of the parsing). quick: small sizes, one run. json_file: where to write
     all figures. 0 if all is right, 1 if a result is wrong, an input cannot be read or json_file
     cannot be written (said on stderr).

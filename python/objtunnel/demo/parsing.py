@@ -1,7 +1,10 @@
 """Part 2: JSON files parsed in worker interpreters, the live trees handed to the main one."""
 
+import glob
 import json
 import os
+import sysconfig
+import tempfile
 
 from objtunnel.demo.compare import Comparison
 from objtunnel.demo.errors import BadInput, WrongResult
@@ -22,20 +25,29 @@ def parse(path):
 
 
 def find_files(paths):
-    """The files given, and all *.json in the folders given (the iso-codes package's if none)."""
+    """The files given, and all *.json in the folders given."""
     files = []
-    for path in paths or [ISO_CODES]:
+    for path in paths:
         if os.path.isdir(path):
             files += sorted(os.path.join(folder, name) for folder, _, names in os.walk(path)
                             for name in names if name.endswith(".json"))
         elif os.path.exists(path):
             files.append(path)
         else:
-            hint = "" if paths else ": apt-get install iso-codes, or name JSON files or folders"
-            raise BadInput(f"no such file or folder: {path}{hint}")
+            raise BadInput(f"no such file or folder: {path}")
     if not files:
-        raise BadInput(f"no *.json files in {', '.join(paths or [ISO_CODES])}")
+        raise BadInput(f"no *.json files in {', '.join(paths)}")
     return files
+
+
+def make_files(folder):
+    """Write a JSON file for each module of the standard library: its lines, with their words. For machines that
+    have no better ones."""
+    for path in sorted(glob.glob(os.path.join(sysconfig.get_path("stdlib"), "*.py"))):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [{"line": n, "text": line, "words": line.split()} for n, line in enumerate(file, 1)]
+        with open(os.path.join(folder, os.path.basename(path) + ".json"), "w", encoding="utf-8") as file:
+            json.dump(lines, file)
 
 
 class Check:
@@ -53,8 +65,17 @@ class Check:
 
 
 def run(pool, cores, repeat, quick, paths):
-    """Print the table of part 2; raise WrongResult or BadInput."""
-    files = find_files(paths)
+    """Print the table of part 2; raise WrongResult or BadInput. Without paths: Debian's iso-codes, else own files."""
+    if paths:
+        return _run(pool, cores, repeat, quick, find_files(paths), "given")
+    if os.path.isdir(ISO_CODES):
+        return _run(pool, cores, repeat, quick, find_files([ISO_CODES]), f"in {ISO_CODES}")
+    with tempfile.TemporaryDirectory() as folder:
+        make_files(folder)
+        return _run(pool, cores, repeat, quick, find_files([folder]), "made of the standard library's source")
+
+
+def _run(pool, cores, repeat, quick, files, where):
     try:
         size = sum(os.path.getsize(path) for path in files)
         check = Check(files)
@@ -62,7 +83,6 @@ def run(pool, cores, repeat, quick, paths):
         raise BadInput(f"cannot read {error.filename}: {error.strerror}") from None
     rounds = max(1, (_QUICK_ENOUGH if quick else _ENOUGH) // max(size, 1))
     rounds = min(rounds, 10_000 // len(files) + 1)
-    where = f"in {ISO_CODES}" if not paths else "given"
     times = f", {rounds} times over" if rounds > 1 else ""
     print(f"2. Parallel parsing: the {len(files)} JSON files {where}, {size / 1e6:.2f} MB{times}; "
           f"runs: {repeat}\n")
