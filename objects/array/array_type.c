@@ -131,20 +131,34 @@ is_shape(PyObject *o)
     return o == Py_None || PyTuple_Check(o) || (PyIndex_Check(o) && !PySequence_Check(o));
 }
 
+/* NULL with an exception, which a user of NumPy gets who begins with a shape or a dtype. */
+static const ot_number_type_t *
+number_type_of(PyObject *typecode)
+{
+    bool is_character = PyUnicode_Check(typecode) && PyUnicode_GET_LENGTH(typecode) == 1;
+    const ot_number_type_t *found =
+        is_character ? ot_number_type((int)PyUnicode_READ_CHAR(typecode, 0)) : NULL;
+    if (found == NULL) {
+        PyErr_Format(
+            is_character ? PyExc_ValueError : PyExc_TypeError,
+            "SharedArray(typecode, shape): a typecode is one of b B h H i I l L q Q f d, not %R",
+            typecode);
+    }
+    return found;
+}
+
 static PyObject *
 array_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"typecode", "shape", "source", "file", NULL};
     (void)type; /* final */
-    int code;
-    PyObject *shape = Py_None, *source = Py_None, *file = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "C|OO$O:SharedArray", names, &code, &shape,
+    PyObject *typecode, *shape = Py_None, *source = Py_None, *file = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$O:SharedArray", names, &typecode, &shape,
                                      &source, &file)) {
         return NULL;
     }
-    const ot_number_type_t *number_type = ot_number_type(code);
+    const ot_number_type_t *number_type = number_type_of(typecode);
     if (number_type == NULL) {
-        PyErr_SetString(PyExc_ValueError, "a typecode is one of b B h H i I l L q Q f d");
         return NULL;
     }
     if (PyTuple_GET_SIZE(args) > 1 && !is_shape(shape)) {

@@ -20,9 +20,10 @@ _REASONS = {
     "pinned": "something can look into it, or its type never moves",
     "below": "only the tree refers to it, but what is copied does as well",
     "interned": "a name that this interpreter has interned: each has its own",
-    "old": "it is older than objtunnel's heap: import objtunnel before it is made, or run python -m objtunnel SCRIPT",
+    "old": ("its memory is from before objtunnel's heap, and Python has used some of that again: import objtunnel first, or run "
+            "python -m objtunnel SCRIPT"),
     "pickled": "the tunnel does not know its type, or cannot copy it (docs/kinds.md)",
-    "named": "goes by its name",
+    "named": "goes by its name, or by value where it has none",
 }
 _INDEX = re.compile(r"\[\d+\]")
 _FILLERS = {"interned", "named"}  # of no interest one by one

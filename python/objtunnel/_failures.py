@@ -22,6 +22,7 @@ def pack(error, is_own_frame):
     """[records, text]: the exception's description, and its traceback as it would be printed.
 
     is_own_frame(code): whether the traceback's outermost frames with this code are to be left out."""
+    _attempt(_add_hint, error)
     try:
         text = _quietly(_format, error, is_own_frame)
         records = _quietly(_Packer().pack, error)
@@ -77,6 +78,25 @@ def _format(error, is_own_frame):
         lines = ["Traceback (most recent call last):\n", *traceback.format_tb(tb),
                  f"{_name_of(type(error))}: {_text_of(error)}\n"]
     return "".join(lines)
+
+
+_ONLY_IN_MAIN = "does not support loading in subinterpreters"
+_HINT = ("objtunnel: this extension module can be imported in the main interpreter only; `python -m objtunnel check PACKAGE` tells "
+         "which can be used in a job. NumPy's arrays reach a job as memoryviews (docs/kinds.md).")
+
+
+def _add_hint(error):
+    """Most who see CPython's words for it, or NumPy's screenful, import NumPy in a job for the first time."""
+    cause = error
+    for _ in range(10):
+        if type(cause) is not ImportError:
+            return
+        text = ImportError.msg.__get__(cause)
+        if type(text) is str and _ONLY_IN_MAIN in text:
+            if not getattr(error, "__notes__", None):
+                error.add_note(_HINT)
+            return
+        cause = BaseException.__cause__.__get__(cause)
 
 
 def _name_of(cls):

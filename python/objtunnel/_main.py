@@ -248,9 +248,16 @@ def run_script(wanted):
         _has_run = True
 
 
+def _in_short(error):
+    """What NumPy says of a failed import fills a screen; the reason is its cause's text."""
+    while type(error) is ImportError and "\n" in str(error) and type(error.__cause__) is ImportError:
+        error = error.__cause__
+    return str(error)
+
+
 def _new_failure():
     wanted, cause = _failure
-    what = "it ends the program" if isinstance(cause, SystemExit) else f"{type(cause).__name__}: {cause}"
+    what = "it ends the program" if isinstance(cause, SystemExit) else f"{type(cause).__name__}: {_in_short(cause)}"
     error = RuntimeError(
         f"{_source[1]} cannot be run in another interpreter, which needs its {wanted!r}: {what}\n"
         f"An interpreter that needs a name of the script runs it once, without what stands under\n"

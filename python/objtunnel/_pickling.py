@@ -196,6 +196,8 @@ _REDUCERS = {
 # ---- remedies -----------------------------------------------------------------------------------
 
 _TOP_LEVEL = "define it at the top level of a module"
+_SHARED_LOCK = ("a lock belongs to one interpreter: use objtunnel's Lock, RLock, Condition, Semaphore, Event or Barrier, "
+                "which interpreters share")
 _SEND_RESULTS = "a running computation cannot change interpreters: send its results, say list(it)"
 
 # Types by name: most of their modules need not be imported for this.
@@ -217,8 +219,9 @@ _REMEDIES = {
     "_io.FileIO": "send its name and open it on the other side, or os.dup(it.fileno())",
     "socket.socket": "send it.detach(), a number, and make socket.socket(fileno=number) of it",
     "sqlite3.Connection": "send the database's path and connect on the other side",
-    "_thread.lock": "a lock belongs to one interpreter: use a Tunnel to hand over or to signal",
-    "_thread.RLock": "a lock belongs to one interpreter: use a Tunnel to hand over or to signal",
+    "_thread.lock": _SHARED_LOCK,
+    "_thread.RLock": _SHARED_LOCK,
+    "_thread._ThreadHandle": "a thread stays in its interpreter: start another one there",
     "_queue.SimpleQueue": "it belongs to one interpreter: send a Tunnel instead",
     "re.Match": "send what it matched: groups(), groupdict(), span()",
     "memoryview": "send its bytes: tobytes()",

@@ -169,9 +169,13 @@ def rename_where(error, names):
     own = error.__dict__
     own.pop("discard", None)
     where = own.get("where")
+    if type(where) is not str:
+        return rename_path(error, names)
     for path, name in names.items():
-        if type(where) is str and where.startswith(path):
+        if where.startswith(path):
             own["where"] = name + where[len(path):]
+            if error.args and type(error.args[0]) is str and error.args[0].startswith(where + ":"):
+                error.args = (own["where"] + error.args[0][len(where):], *error.args[1:])
             error.__notes__ = [note.replace(where, own["where"]) if type(note) is str else note
                                for note in getattr(error, "__notes__", ())]
             return

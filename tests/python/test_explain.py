@@ -264,7 +264,7 @@ def test_pickled_things_and_their_size():
     assert explanation.receipt == Tunnel().send([key, [key], print]) == (2, 0, 2)
     by_path = {f.path: f for f in explanation.findings}
     assert by_path["$[0]"].bytes == len(pickle.dumps(key, 5)) and by_path["$[0]"].what == "pickled"
-    assert by_path[None].why == "goes by its name"
+    assert by_path[None].why == "goes by its name, or by value where it has none"
 
 
 def test_what_is_refused_is_said_and_not_raised():
