@@ -10,7 +10,7 @@ LAB_DEFINES := OT_LAB
 CORE_CFLAGS := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -pthread
 
 # The same module of free-threaded builds (PY_FREE_THREADED): what needs no GIL, and threads/ for what differs.
-THREADS_SOURCES := threads/*.c runtime/awaited.c runtime/bell.c runtime/control.c runtime/park.c runtime/signals.c runtime/sleepers.c runtime/spin.c runtime/timeout.c runtime/waitlist.c runtime/worker.c tunnel/channel.c tunnel/channel_watch.c tunnel/stuck.c tunnel/temporary.c objtunnel/state.c objtunnel/tunnel_*.c objtunnel/globals.c objects/core/handle.c objects/core/live.c objects/core/repr.c objects/core/value.c runtime/shared.c runtime/import.c objects/array/*.c objects/dict/*.c objects/file/*.c objects/list/*.c objects/sync/*.c
+THREADS_SOURCES := threads/*.c runtime/awaited.c runtime/bell.c runtime/control.c runtime/park.c runtime/signals.c runtime/sleepers.c runtime/spin.c runtime/timeout.c runtime/waitlist.c runtime/worker.c tunnel/channel.c tunnel/channel_watch.c tunnel/stuck.c tunnel/temporary.c objtunnel/state.c objtunnel/tunnel_*.c objtunnel/globals.c objects/core/handle.c objects/core/live.c objects/core/repr.c objects/core/value.c runtime/shared.c runtime/import.c runtime/struct_sequence.c objects/array/*.c objects/dict/*.c objects/file/*.c objects/list/*.c objects/sync/*.c
 THREADS_DEFINES := _GNU_SOURCE OT_FREE_THREADED
 
 # The heap, linked statically. Hidden, and without MI_MALLOC_OVERRIDE: it exports nothing and takes no call of

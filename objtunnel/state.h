@@ -6,6 +6,7 @@
 #define OT_OBJTUNNEL_STATE_H
 
 #include "objects/core/handle.h"
+#include "runtime/struct_sequence.h"
 #include "tunnel/tree.h"
 
 typedef struct {
@@ -50,13 +51,6 @@ ot_state_t *ot_state_current(void);
  * program makes next moves. Done at the end of the import, which frees a lot, and before the first tunnel.
  * 0, or -1 with MemoryError. */
 int ot_state_take_old_blocks(ot_state_t *state);
-
-/* A struct sequence with so many fields. Refs: steals the fields, of which a NULL is an exception that is set.
- * NULL with an exception. */
-PyObject *ot_struct_steal(PyTypeObject *type, PyObject **fields, size_t n);
-
-/* Makes a type of struct sequences, owned by *type, and adds it to the module. 0, or -1 with an exception. */
-int ot_struct_type_add(PyObject *module, PyStructSequence_Desc *desc, PyTypeObject **type);
 
 /* Each adds its type or functions to the module; 0 or -1 with an exception set. */
 int ot_tunnel_add(PyObject *module, ot_state_t *state);

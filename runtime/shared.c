@@ -6,9 +6,7 @@
  */
 #include "runtime/shared.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,19 +31,26 @@ static ot_holder_t *holders;
 
 /* ---- fork ---------------------------------------------------------------------------------- */
 
+bool
+ot_guard_fork(pthread_mutex_t *guard, ot_fork_stage_t stage)
+{
+    if (stage == OT_BEFORE_FORK) {
+        pthread_mutex_lock(guard);
+    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
+        pthread_mutex_unlock(guard);
+    } else {
+        pthread_mutex_init(guard, NULL);
+    }
+    return stage == OT_AFTER_FORK_IN_CHILD;
+}
+
 /* fork() copies one thread and every lock as it is: hold them all, so that the child finds none
  * held by a thread that it does not have. */
 static void
 fork_stage_locked(ot_fork_stage_t stage)
 {
     for (ot_holder_t *h = holders; h != NULL; h = h->next) {
-        if (stage == OT_BEFORE_FORK) {
-            pthread_mutex_lock(&h->lock);
-        } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-            pthread_mutex_unlock(&h->lock);
-        } else {
-            pthread_mutex_init(&h->lock, NULL);
-        }
+        (void)ot_guard_fork(&h->lock, stage);
     }
     for (size_t i = 0; i < BUCKETS; i++) {
         for (ot_shared_t *o = buckets[i]; o != NULL; o = o->next) {

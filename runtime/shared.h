@@ -13,6 +13,7 @@
 #define OT_RUNTIME_SHARED_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,10 @@ typedef enum {
     OT_AFTER_FORK_IN_PARENT, /* give it back */
     OT_AFTER_FORK_IN_CHILD,  /* make it anew; of all threads only the calling one exists */
 } ot_fork_stage_t;
+
+/* Does for an object's mutex what the stage asks for. Whether this is the child: whoever waited in the object is a thread
+ * that the child does not have. */
+bool ot_guard_fork(pthread_mutex_t *guard, ot_fork_stage_t stage);
 
 typedef struct {
     const char *name;

@@ -42,9 +42,6 @@ class Figure:
         low, high, reached = median_interval(samples, level)
         return cls(median(samples), low, high, len(samples), reached)
 
-    def inverse(self):
-        return Figure(1 / self.mid, 1 / self.high, 1 / self.low, self.count, self.level)
-
     @property
     def detectable(self):
         """Of a ratio: the smallest factor, up or down, that these samples tell from 1."""

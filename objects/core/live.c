@@ -4,6 +4,7 @@
  * Threading: the caller's GIL, the registry's lock for as long as the rows are written down.
  */
 #include "objects/core/handle.h"
+#include "runtime/struct_sequence.h"
 
 static PyStructSequence_Desc live_object_desc = {
     .name = "objtunnel.LiveObject",
@@ -55,24 +56,11 @@ live_object(const ot_objects_t *home, const ot_shared_row_t *rows, size_t n)
         }
     }
     uint64_t elsewhere = rows->references > n - 1 ? rows->references - (n - 1) : 0;
-    PyObject *object = PyStructSequence_New(home->live_object);
     PyObject *fields[] = {
         PyUnicode_FromString(rows->kind->name), PyLong_FromUnsignedLongLong(rows->id),
         rows->name == NULL ? Py_NewRef(Py_None) : PyUnicode_FromString(rows->name), handles,
         PyLong_FromUnsignedLongLong(elsewhere)};
-    bool good = object != NULL;
-    for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
-        good = good && fields[i] != NULL;
-        if (object != NULL) {
-            PyStructSequence_SetItem(object, i, fields[i]);
-        } else {
-            Py_XDECREF(fields[i]);
-        }
-    }
-    if (!good) {
-        Py_CLEAR(object);
-    }
-    return object;
+    return ot_struct_steal(home->live_object, fields, Py_ARRAY_LENGTH(fields));
 }
 
 static PyObject *
@@ -124,9 +112,7 @@ static PyMethodDef functions[] = {
 int
 ot_live_objects_add(ot_objects_t *home)
 {
-    home->live_object = PyStructSequence_NewType(&live_object_desc);
-    return home->live_object == NULL || PyModule_AddType(home->module, home->live_object) < 0 ||
-                   PyModule_AddFunctions(home->module, functions) < 0
+    return ot_struct_type_add(home->module, &live_object_desc, &home->live_object) < 0
                ? -1
-               : 0;
+               : PyModule_AddFunctions(home->module, functions);
 }

@@ -73,9 +73,6 @@ int ot_ldict_word_of(ot_objects_t *home, PyObject *o, ot_word_t *word);
  * e. 0, or -1 with an exception. */
 int ot_ldict_word_of_own(ot_objects_t *home, PyObject *o, ot_word_t *word);
 
-/* An int of any size in int64_t; GONE without memory, no exception. */
-ot_word_t ot_ldict_word_of_int(int64_t i);
-
 /* An equal object. The word is the caller's, or stays because of a guard (then it is a scalar). */
 PyObject *ot_ldict_object_of(ot_objects_t *home, ot_word_t word);
 

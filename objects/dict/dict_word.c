@@ -15,12 +15,6 @@ enum { PILE = 64, LARGE = 32768 };
 
 /* ---- in --------------------------------------------------------------------------------------- */
 
-ot_word_t
-ot_ldict_word_of_int(int64_t i)
-{
-    return ot_word_int_fits(i) ? ot_word_of_int(i) : (ot_word_t)ot_value_new_int(i);
-}
-
 int
 ot_ldict_word_of(ot_objects_t *home, PyObject *o, ot_word_t *word)
 {

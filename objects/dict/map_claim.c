@@ -61,12 +61,7 @@ leave_locked(ot_claim_t *claim)
 void
 ot_claims_fork(ot_map_t *map, ot_fork_stage_t stage)
 {
-    if (stage == OT_BEFORE_FORK) {
-        pthread_mutex_lock(&map->guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(&map->guard);
-    } else {
-        pthread_mutex_init(&map->guard, NULL);
+    if (ot_guard_fork(&map->guard, stage)) {
         for (ot_claim_t *c = map->claims; c != NULL; c = c->next) {
             c->waiters = (ot_waitlist_t){NULL, NULL};
             c->abandoned |= c->thread != ot_thread_token();

@@ -38,12 +38,7 @@ static void
 barrier_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_barrier_t *barrier = (ot_barrier_t *)self;
-    if (stage == OT_BEFORE_FORK) {
-        pthread_mutex_lock(&barrier->guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        unlock_guard(barrier);
-    } else {
-        pthread_mutex_init(&barrier->guard, NULL);
+    if (ot_guard_fork(&barrier->guard, stage)) {
         barrier->waiters = barrier->entrants = (ot_waitlist_t){NULL, NULL};
         barrier->count = 0;
         barrier->acting = false;

@@ -20,12 +20,7 @@ static void
 condition_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_condition_t *condition = (ot_condition_t *)self;
-    if (stage == OT_BEFORE_FORK) {
-        pthread_mutex_lock(&condition->guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(&condition->guard);
-    } else {
-        pthread_mutex_init(&condition->guard, NULL);
+    if (ot_guard_fork(&condition->guard, stage)) {
         condition->waiters = (ot_waitlist_t){NULL, NULL};
     }
 }

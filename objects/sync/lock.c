@@ -52,12 +52,7 @@ void
 ot_lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_lock_t *lock = (ot_lock_t *)self;
-    if (stage == OT_BEFORE_FORK) {
-        pthread_mutex_lock(&lock->guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(&lock->guard);
-    } else {
-        pthread_mutex_init(&lock->guard, NULL);
+    if (ot_guard_fork(&lock->guard, stage)) {
         lock->waiters = (ot_waitlist_t){NULL, NULL};
         lock->abandoned |= lock->depth > 0 && lock->thread != ot_thread_token();
     }

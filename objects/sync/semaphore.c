@@ -36,12 +36,7 @@ static void
 semaphore_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_semaphore_t *semaphore = (ot_semaphore_t *)self;
-    if (stage == OT_BEFORE_FORK) {
-        pthread_mutex_lock(&semaphore->guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        unlock_semaphore(semaphore);
-    } else {
-        pthread_mutex_init(&semaphore->guard, NULL);
+    if (ot_guard_fork(&semaphore->guard, stage)) {
         semaphore->waiters = (ot_waitlist_t){NULL, NULL};
     }
 }
@@ -150,12 +145,7 @@ static void
 event_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_event_t *event = (ot_event_t *)self;
-    if (stage == OT_BEFORE_FORK) {
-        pthread_mutex_lock(&event->guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        unlock_event(event);
-    } else {
-        pthread_mutex_init(&event->guard, NULL);
+    if (ot_guard_fork(&event->guard, stage)) {
         event->waiters = (ot_waitlist_t){NULL, NULL};
     }
 }

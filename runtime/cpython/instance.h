@@ -74,12 +74,6 @@ ot_type_manages_dict(PyTypeObject *t)
 }
 
 static inline bool
-ot_type_manages_weakrefs(PyTypeObject *t)
-{
-    return PyType_HasFeature(t, Py_TPFLAGS_MANAGED_WEAKREF);
-}
-
-static inline bool
 ot_has_weakrefs(PyObject *o)
 {
     Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
