@@ -188,6 +188,8 @@ include tests/ext/ext.mk
 run demo: all
 	$(VENV_PYTHON) -m objtunnel demo $(DEMO_ARGS)
 
+# What benchmarks have in common: commands and pages; trees, and the timing of them.
+BENCH_PATH = $(abspath benchmarks/common):$(abspath benchmarks/tunnel)
 bench bench-tunnel: all $(BENCH_TUNNEL_MODULES) $(BENCH_CHANNEL)
 	PYTHONPATH=$(abspath $(BENCH_TUNNEL)) OT_BENCH_CHANNEL=$(abspath $(BENCH_CHANNEL)) \
 	$(VENV_PYTHON) benchmarks/tunnel/bench_tunnel.py $(BENCH_ARGS)
@@ -216,7 +218,7 @@ bench-mimalloc: all $(BUILD)/venv/report.stamp
 
 # Shared objects beside their peers, which are got first; and without them, to see that it runs.
 .PHONY: bench-objects bench-objects-smoke get-peers
-BENCH_OBJECTS = PYTHONPATH=$(abspath benchmarks/tunnel) OT_BENCH_TABLES=$(abspath $(BENCH_TABLES)) \
+BENCH_OBJECTS = PYTHONPATH=$(BENCH_PATH) OT_BENCH_TABLES=$(abspath $(BENCH_TABLES)) \
 	$(VENV_PYTHON) benchmarks/objects/bench_objects.py
 get-peers: all
 	@CC="$(CC)" tools/get_peers $(BUILD)
@@ -228,7 +230,7 @@ bench-objects-smoke: all $(BENCH_TABLE)
 
 # The pool beside the standard library's.
 .PHONY: bench-pool bench-pool-smoke report-pool
-BENCH_POOL = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/pool
+BENCH_POOL = PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/pool
 bench-pool: all
 	@$(BENCH_POOL)/bench_pool.py $(BENCH_ARGS)
 bench-pool-smoke: all
@@ -242,7 +244,7 @@ get_peer = $(VENV_PYTHON) -c "import $1" 2>/dev/null || \
 
 # Behaviours beside bocpy's, which is got first; and without it, to see that it runs.
 .PHONY: bench-behaviours bench-behaviours-smoke
-BENCH_BEHAVIOURS = PYTHONPATH=$(abspath $(BUILD)/lib):$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/behaviours/bench_behaviours.py
+BENCH_BEHAVIOURS = PYTHONPATH=$(abspath $(BUILD)/lib):$(BENCH_PATH) $(VENV_PYTHON) benchmarks/behaviours/bench_behaviours.py
 bench-behaviours: all
 	@$(call get_peer,bocpy)
 	@$(BENCH_BEHAVIOURS) $(BENCH_ARGS)
@@ -251,7 +253,7 @@ bench-behaviours-smoke: all
 
 # Whole workloads by the pool and by what else there is, of PyPI as well. FREE_THREADED=PROGRAM: its threads, too.
 .PHONY: bench-peers bench-peers-smoke report-peers
-BENCH_PEERS = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/peers
+BENCH_PEERS = PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/peers
 bench-peers: all
 	@$(call get_peer,bocpy)
 	@$(call get_peer,extrainterpreters)
@@ -264,7 +266,7 @@ export FREE_THREADED
 
 # Event loops, pipelines, frames of a video, each beside what else there is; NumPy and uvloop are got first, and done without.
 .PHONY: bench-stream bench-stream-smoke report-stream
-BENCH_STREAM = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/stream
+BENCH_STREAM = PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/stream
 bench-stream: all
 	@tools/get_numpy $(BUILD) || echo "going on without NumPy"
 	@tools/get_uvloop $(BUILD)
@@ -279,11 +281,11 @@ report-stream: all $(BUILD)/venv/report.stamp
 bench-ft bench-ft-smoke:
 	@tools/test_ft --build-only $(FT_BUILD) "$(FT_PYTHON)"
 	@$(if $(filter %-smoke,$@),,tools/get_ft_peers $(FT_BUILD))
-	@PYTHONPATH=$(abspath benchmarks/tunnel):$(abspath benchmarks/objects) $(FT_BUILD)/venv/bin/python benchmarks/threads/bench_ft.py $(if $(filter %-smoke,$@),--smoke) $(BENCH_ARGS)
+	@PYTHONPATH=$(BENCH_PATH):$(abspath benchmarks/objects) $(FT_BUILD)/venv/bin/python benchmarks/threads/bench_ft.py $(if $(filter %-smoke,$@),--smoke) $(BENCH_ARGS)
 
 # What importing objtunnel costs programs that do nothing with it; can be made in pieces (--seconds).
 .PHONY: bench-heap bench-heap-smoke report-heap get-pyperformance
-BENCH_HEAP = PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/heap
+BENCH_HEAP = PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/heap
 get-pyperformance: all
 	@tools/get_pyperformance $(BUILD)
 bench-heap: get-pyperformance
@@ -328,10 +330,10 @@ report-tunnel: all $(BUILD)/venv/report.stamp
 .PHONY: profile-tunnel
 PROFILE = docs/results/tunnel-profile-$(shell hostname).md
 profile-tunnel: all
-	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/tunnel/profile.py $(PROFILE)
+	@$(VENV_PYTHON) benchmarks/tunnel/profile.py $(PROFILE)
 .PHONY: report-objects
 report-objects: all $(BUILD)/venv/report.stamp
-	@PYTHONPATH=$(abspath benchmarks/tunnel) $(VENV_PYTHON) benchmarks/objects/objects_page.py $(REPORT_ARGS)
+	@PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/objects/objects_page.py $(REPORT_ARGS)
 $(BUILD)/venv/report.stamp: tools/get_report_libraries
 	@tools/get_report_libraries $(BUILD)
 

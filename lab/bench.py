@@ -300,9 +300,8 @@ def record(lab, variants, rows, control, options, about):
 
 
 def describe_machine():
-    """benchmarks/tunnel/machine.py's, which needs objtunnel. Before anything runs: the load is then not
+    """benchmarks/common/machine.py's, which needs objtunnel. Before anything runs: the load is then not
     our own, and the tree not yet changed by our own results file."""
-    sys.path.insert(0, str(HERE.parent / "benchmarks" / "tunnel"))
     import machine
     return machine.describe()
 

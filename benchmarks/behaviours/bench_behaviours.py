@@ -4,21 +4,17 @@
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
-from objtunnel.demo.control import Control
 from objtunnel.demo.table import format_table, format_time
 
 import behaviour_goals
 import command
-import machine
 
-FORMAT = 1  # of the JSON
 SUBJECT = Path(__file__).with_name("subject.py")
 OURS, PEER = "from objtunnel import Box as Cown, start, wait, when", "from bocpy import Cown, start, wait, when"
 # name -> behaviours of ours, of bocpy's
@@ -28,57 +24,49 @@ PARALLEL = ("ring", "readers")  # with one worker beside, and the control
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
-                                smoke="one repetition of small sizes, to see that it runs")
-    return command.main(parser, list(CASES), lambda options, names: run(options, names))
+    return command.main(command.parser_for(__doc__), list(CASES), Run)
 
 
 def has_bocpy():
     return subprocess.run([sys.executable, "-c", "import bocpy"], capture_output=True).returncode == 0
 
 
-def run(options, names):
-    """Measure and print; return the record for the JSON."""
-    repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 9)
-    workers = min(2, len(os.sched_getaffinity(0)))
-    control = Control(workers, seconds=0.002 if options.smoke else 0.2)
-    description = machine.describe()
-    machine.announce(description)
-    record = {"format": FORMAT, "machine": description, "repeat": repeat, "workers": workers, "smoke": options.smoke,
-              "cases": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        programs = {"objtunnel": SUBJECT}
-        if has_bocpy():
-            programs["bocpy"] = Path(folder, "subject_bocpy.py")
-            programs["bocpy"].write_text(SUBJECT.read_text(encoding="utf-8").replace(OURS, PEER).replace(", strict=True", ""),
-                                         encoding="utf-8")
-        else:
-            print("bocpy is not installed: only ours is measured", file=sys.stderr)
-        for name in names:
-            record["cases"][name] = measure(name, programs, repeat, workers, options.smoke, control)
-            print_case(name, record["cases"][name])
-    print("\n".join(behaviour_goals.verdicts(record)))
-    return record
+class Run(command.Run):
+    def run(self, names):
+        record = {**self.begin(), "cases": {}}
+        with tempfile.TemporaryDirectory() as folder:
+            programs = {"objtunnel": SUBJECT}
+            if has_bocpy():
+                programs["bocpy"] = Path(folder, "subject_bocpy.py")
+                programs["bocpy"].write_text(
+                    SUBJECT.read_text(encoding="utf-8").replace(OURS, PEER).replace(", strict=True", ""), encoding="utf-8")
+            else:
+                print("bocpy is not installed: only ours is measured", file=sys.stderr)
+            for name in names:
+                record["cases"][name] = self.measure(name, programs)
+                print_case(name, record["cases"][name])
+        print("\n".join(behaviour_goals.verdicts(record)))
+        return record
 
+    def measure(self, name, programs):
+        """{"samples": {way: [what the subject told, of each repetition]}, "control": [...]}; what is parallel is measured with
+        one worker as well, and beside the control."""
+        ways = {way: (way, self.workers) for way in programs if CASES[name][way == "bocpy"] is not None}
+        if name in PARALLEL and self.workers > 1:
+            ways |= {f"{way}, one worker": (way, 1) for way in ways}
+        samples = {label: [] for label in ways}
+        controls = []
 
-def measure(name, programs, repeat, workers, smoke, control):
-    """{way: [what the subject told, of each repetition]}, by turns; for what is parallel one worker beside, and the control."""
-    able = [way for way in programs if CASES[name][way == "bocpy"] is not None]
-    ways = [(way, workers) for way in able]
-    if name in PARALLEL:
-        ways += [(way, 1) for way in able]
-    samples = {(f"{way}, one worker" if n == 1 and workers > 1 else way): [] for way, n in ways}
-    controls = []
-    for _ in range(repeat):
-        for label, (way, n) in zip(samples, ways):
-            count = CASES[name][way == "bocpy"] // (20 if smoke else 1) or 1
-            told = subject(programs[way], name, count, n)
+        def before():
+            if name in PARALLEL:
+                controls.append(self.control.sample())
+
+        for label in command.alternate(ways, self.repeat, before):
+            way, workers = ways[label]
+            count = CASES[name][way == "bocpy"] // (20 if self.smoke else 1) or 1
+            told = subject(programs[way], name, count, workers)
             samples[label].append({**told, "n": count} if told is not None else None)
-        if name in PARALLEL:
-            controls.append(control.sample())
-        ways.reverse()
-        samples = dict(reversed(samples.items()))
-    return {"samples": samples, "control": controls}
+        return {"samples": samples, "control": controls}
 
 
 def subject(program, name, count, workers):

@@ -15,15 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-from objtunnel.demo.control import Control
-
 import command
 import heap_page
-import machine
 
 import pyperformance_programs  # of benchmarks/common, by heap_page
 
-FORMAT = 1  # of the JSON
 HERE = Path(__file__).resolve().parent
 WAYS = ("stock", "objtunnel")
 GOOD_CONTROL = 0.9  # of the ideal; below it no figure is kept
@@ -84,20 +80,20 @@ def run_tree(way, smoke):
 # ---- all of them ----------------------------------------------------------------------------------
 
 
-class Run:
-    """One invocation. What FILE holds already is kept, so that a run can be made in pieces."""
+class Run(command.Run):
+    """What FILE holds already is kept, so that a run can be made in pieces."""
+
+    repetitions = 5
 
     def __init__(self, options):
+        super().__init__(options)
         self.options = options
-        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 5)
         self.programs = workloads()
-        self.control = Control(min(2, len(os.sched_getaffinity(0))), seconds=0.002 if options.smoke else 0.2)
 
     def run(self, names):
-        description = machine.describe()
-        machine.announce(description)
-        record = {"format": FORMAT, "repeat": self.repeat, "smoke": self.options.smoke, "pieces": [],
-                  "workloads": {}, "tree": {}, **self.earlier()}
+        beginning = self.begin()
+        description = beginning.pop("machine")
+        record = {**beginning, "pieces": [], "workloads": {}, "tree": {}, **self.earlier()}
         record["pieces"].append({"machine": description, "control": []})
         end = time.monotonic() + self.options.seconds
         for name in names:
@@ -123,14 +119,14 @@ class Run:
         return record
 
     def earlier(self):
-        if self.options.json is None or self.options.smoke:
+        if self.options.json is None or self.smoke:
             return {}
         try:
             text = Path(self.options.json).read_text(encoding="utf-8")
         except FileNotFoundError:
             return {}
         found = json.loads(text) if text.strip() else {}
-        if found and (found["format"] != FORMAT or found["repeat"] != self.repeat):
+        if found and (found["format"] != self.format or found["repeat"] != self.repeat):
             sys.exit(f"bench-heap: {self.options.json} is of another kind of run; choose another file")
         return found
 
@@ -144,37 +140,34 @@ class Run:
             before = self.control.sample()
             samples = self.alternate(name)
             control = min(before, self.control.sample())
-            if control >= GOOD_CONTROL * self.control.threads or self.options.smoke:
+            if control >= GOOD_CONTROL * self.control.threads or self.smoke:
                 return samples, control
         return None, control
 
     def alternate(self, name):
         """{way: [a process's result, ...]}; the order turns round in each repetition."""
         samples = {way: [] for way in WAYS}
-        order = list(WAYS)
         loops, values = None, 1 if self.options.quick else 3
-        for _ in range(self.repeat):
-            for way in order:
-                if name == TREE:
-                    samples[way].append(run_tree(way, self.options.smoke))
-                    continue
-                found = run_workload(self.programs[name], way, self.options.smoke, values, loops)
-                samples[way].append(found)
-                if len(found) == 1:  # several of one program may differ in their loops
-                    loops = next(iter(found.values()))["loops"]
-            order.reverse()
+        for way in command.alternate(WAYS, self.repeat):
+            if name == TREE:
+                samples[way].append(run_tree(way, self.smoke))
+                continue
+            found = run_workload(self.programs[name], way, self.smoke, values, loops)
+            samples[way].append(found)
+            if len(found) == 1:  # several of one program may differ in their loops
+                loops = next(iter(found.values()))["loops"]
         return samples
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions of one value each",
+    parser = command.parser_for(__doc__, quick="three repetitions of one value each",
                                 smoke="one value of two workloads, to see that it runs")
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S",
                         help="start no workload after so long; another call goes on")
     names = [TREE, *workloads()]
     if "--smoke" in sys.argv and not any(argument.startswith("--filter") for argument in sys.argv):
         sys.argv += ["--filter", f"^({TREE}|json_loads|nqueens)$"]
-    return command.main(parser, names, lambda options, chosen: Run(options).run(chosen))
+    return command.main(parser, names, Run)
 
 
 if __name__ == "__main__":

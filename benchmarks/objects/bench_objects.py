@@ -6,52 +6,44 @@
 import os
 import sys
 
-from objtunnel.demo.control import Control
-
 import cases
 import command
-import machine
 import measure
 import scaling
 import tables
 from catalogue import CASES, SCALINGS
 from report import print_control, print_targets
 
-FORMAT = 2  # of the JSON; 1 had one time for both workers
 NAMES = [case.name for case in (*CASES, *SCALINGS)]
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0],
-                                quick="a tenth of the time and of the keys, three repetitions",
+    parser = command.parser_for(__doc__, quick="a tenth of the time and of the keys, three repetitions",
                                 smoke="one short repetition, to see that it runs")
-    return command.main(parser, NAMES, lambda options, names: Run(options).run(names))
+    return command.main(parser, NAMES, Run)
 
 
-class Run:
+class Run(command.Run):
     """One invocation; also the options that cases see.
 
     seconds: how long one measurement takes, about; keys: of the large dicts; pair: the CPUs of two
     workers, None each if not pinned; cpus: all of them.
     """
 
+    format = 2  # 1 had one time for both workers
+
     def __init__(self, options):
-        self.smoke = options.smoke
         self.seconds = 0.001 if options.smoke else 0.01 if options.quick else 0.1
         self.keys = 1000 if options.smoke else 100_000 if options.quick else 1_000_000
-        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 9)
         self.cpus = os.sched_getaffinity(0)
         pinned = len(self.cpus) > 1 and not options.no_pin
         self.pair = sorted(self.cpus)[:2] if pinned else [None, None]
-        self.control = Control(min(2, len(self.cpus)), seconds=self.seconds)
+        super().__init__(options, self.seconds)
 
     def run(self, names):
-        """Measure and print; return the record for the JSON."""
-        description = machine.describe()
-        self.announce(description)
-        record = {"format": FORMAT, "machine": description, "repeat": self.repeat,
-                  "seconds": self.seconds, "keys": self.keys, "pinned": self.pair, "cases": {},
+        record = {**self.begin(), "seconds": self.seconds, "keys": self.keys, "pinned": self.pair, "cases": {},
                   "scaling": {}}
+        self.announce()
         for case in CASES:
             if case.name in names:
                 self.sample_control()
@@ -86,8 +78,7 @@ class Run:
         with measure.unpinned(self.cpus):
             return self.control.sample()
 
-    def announce(self, description):
-        machine.announce(description)
+    def announce(self):
         threads = ("not pinned" if self.pair[0] is None
                    else f"pinned to CPUs {self.pair[0]} and {self.pair[1]}")
         print(f"{self.repeat} repetitions of about {self.seconds * 1000:g} ms, in which the ways "

@@ -12,7 +12,7 @@ from statistics import median
 
 import cases
 import scaling
-from bench_objects import FORMAT
+from bench_objects import Run
 from report import format_interval, format_target, format_value
 from tables import format_ns
 from targets import ratios
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 
 def main(arguments=None):
     import pages  # needs libraries that only pages need
-    return pages.make(arguments, __doc__.splitlines()[0], "objects-*.json", FORMAT, HERE / "objects.md.j2", context)
+    return pages.make(arguments, __doc__.splitlines()[0], "objects-*.json", Run.format, HERE / "objects.md.j2", context)
 
 
 def context(records):

@@ -12,45 +12,34 @@ import sys
 from pathlib import Path
 
 from objtunnel._progress import progress
-from objtunnel.demo.control import Control
-
 
 import command
 import libraries
-import machine
 import peer_tables
 import ways
 import workloads
 
-FORMAT = 1  # of the JSON
 LIMIT_S = 300  # for one sample: a way that waits for ever is left out
 HERE = Path(__file__).resolve().parent
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
-                                smoke="one repetition of small sizes, to see that it runs")
-    return command.main(parser, list(workloads.WORKLOADS), lambda options, names: Run(options).run(names))
+    return command.main(command.parser_for(__doc__), list(workloads.WORKLOADS), Run)
 
 
-class Run:
+class Run(command.Run):
     """One invocation. Each sample is a process of its own, so that no way has another one's memory or workers beside it."""
 
+    repetitions = 7
+
     def __init__(self, options):
-        self.smoke = options.smoke
-        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 7)
-        self.workers = min(2, len(os.sched_getaffinity(0)))
-        self.control = Control(self.workers, seconds=0.002 if self.smoke else 0.2)
+        super().__init__(options)
         self.programs = dict.fromkeys([*ways.WAYS, *libraries.WAYS], sys.executable)
         if os.environ.get("FREE_THREADED"):
             self.programs["free-threaded"] = os.environ["FREE_THREADED"]
 
     def run(self, names):
-        """Measure and print; return the record for the JSON."""
-        description = machine.describe()
-        machine.announce(description)
-        record = {"format": FORMAT, "machine": description, "repeat": self.repeat, "workers": self.workers,
-                  "smoke": self.smoke, "workloads": {}}
+        record = {**self.begin(), "workloads": {}}
         for name in progress(names, "measuring"):
             record["workloads"][name] = self.measure(name)
         print(peer_tables.as_text(record))
@@ -59,14 +48,10 @@ class Run:
     def measure(self, name):
         """{"times": {way: [seconds]}, "memory": {way: [bytes]}, "left_out": {way: reason}, "control": [...]}."""
         case = {"times": {}, "memory": {}, "left_out": {}, "control": []}
-        order = list(self.programs)
         answers = {}
-        for _ in range(self.repeat):
-            case["control"].append(self.control.sample())
-            for way in order:
-                if way not in case["left_out"]:
-                    self.sample(name, way, case, answers)
-            order.reverse()
+        for way in command.alternate(self.programs, self.repeat, lambda: case["control"].append(self.control.sample())):
+            if way not in case["left_out"]:
+                self.sample(name, way, case, answers)
         if len(set(answers.values())) > 1:
             raise SystemExit(f"bench_peers: {name}: the answers differ: {answers}")
         return case

@@ -6,21 +6,17 @@
 import concurrent.futures
 import gc
 import multiprocessing
-import os
 import sys
 import time
 from statistics import median
 
 from objtunnel import InterpreterPoolExecutor
-from objtunnel.demo.control import Control
 from objtunnel.demo.table import format_table, format_time
 
 import command
-import machine
 import pool_jobs
 import pool_targets
 
-FORMAT = 1  # of the JSON
 TINY = {"tiny_submit": 10_000, "tiny_map": 10_000, "tiny_wait": 1_000}  # jobs of ours a repetition
 SLOW = 10  # pools of processes and the standard library's interpreters do so many times fewer
 PARALLEL = {"json": 64, "nbody": 8}  # jobs a repetition
@@ -29,9 +25,7 @@ NAMES = [*TINY, *PARALLEL]
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
-                                smoke="one repetition of small sizes, to see that it runs")
-    return command.main(parser, NAMES, lambda options, names: Run(options).run(names))
+    return command.main(command.parser_for(__doc__), NAMES, Run)
 
 
 def make_pools(workers):
@@ -48,22 +42,9 @@ def make_pools(workers):
     return pools
 
 
-class Run:
-    """One invocation: its options, its control, its pools."""
-
-    def __init__(self, options):
-        self.smoke = options.smoke
-        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 9)
-        self.workers = min(2, len(os.sched_getaffinity(0)))
-        self.control = Control(self.workers, seconds=0.002 if self.smoke else 0.2)
-
+class Run(command.Run):
     def run(self, names):
-        """Measure and print; return the record for the JSON."""
-        description = machine.describe()
-        machine.announce(description)
-        record = {"format": FORMAT, "machine": description, "json": pool_jobs.json_trees.SOURCE,
-                  "repeat": self.repeat, "workers": self.workers, "smoke": self.smoke,
-                  "tiny": {}, "parallel": {}}
+        record = {**self.begin(), "json": pool_jobs.json_trees.SOURCE, "tiny": {}, "parallel": {}}
         pools = make_pools(self.workers)
         try:
             for name in names:

@@ -5,44 +5,26 @@ benchmarks/README.md.
 """
 
 import gc
-import os
 import sys
 
 from objtunnel._progress import progress
-from objtunnel.demo.control import Control
 
 import command
 import frames
-import machine
 import round_trips
 import stages
 import stream_page
 
-FORMAT = 1  # of the JSON
 SUBJECTS = {"round_trip": round_trips, "pipeline": stages, "frames": frames}
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
-                                smoke="one repetition of small sizes, to see that it runs")
-    return command.main(parser, list(SUBJECTS), lambda options, names: Run(options).run(names))
+    return command.main(command.parser_for(__doc__), list(SUBJECTS), Run)
 
 
-class Run:
-    """One invocation: its options and its control."""
-
-    def __init__(self, options):
-        self.smoke = options.smoke
-        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 9)
-        self.workers = min(2, len(os.sched_getaffinity(0)))
-        self.control = Control(self.workers, seconds=0.002 if self.smoke else 0.2)
-
+class Run(command.Run):
     def run(self, names):
-        """Measure and print; return the record for the JSON."""
-        description = machine.describe()
-        machine.announce(description)
-        record = {"format": FORMAT, "machine": description, "repeat": self.repeat, "workers": self.workers,
-                  "smoke": self.smoke, "json": stages.SOURCE, "cases": {}}
+        record = {**self.begin(), "json": stages.SOURCE, "cases": {}}
         for name in progress(names, "measuring"):
             record["cases"][name] = self.measure(SUBJECTS[name])
         print(stream_page.as_text(record))
@@ -62,13 +44,9 @@ class Run:
                 except ImportError as error:
                     open_ways.pop(name, None)
                     case["left_out"][name] = str(error)
-            order = list(open_ways)
-            for _ in range(self.repeat):
-                case["control"].append(self.control.sample())
-                for name in order:
-                    gc.collect()
-                    case["times"].setdefault(name, []).append(open_ways[name].run(items) / items)
-                order.reverse()
+            for name in command.alternate(open_ways, self.repeat, lambda: case["control"].append(self.control.sample())):
+                gc.collect()
+                case["times"].setdefault(name, []).append(open_ways[name].run(items) / items)
         finally:
             for way in open_ways.values():
                 way.close()

@@ -20,9 +20,7 @@ from objtunnel.demo.table import format_table, format_time
 
 import command
 import locking
-import machine
 
-FORMAT = 2  # of the JSON
 STATES = ("own", "foreign", "merged", "rebiased")
 SIZES = {"floats": 400_000, "rows": 40_000}
 SMALL = {"floats": 4_000, "rows": 400}
@@ -167,20 +165,17 @@ def timed(function, *args):
     return time.thread_time() - begin
 
 
-class Run:
-    """One invocation."""
+class Run(command.Run):
+    format = 2
 
     def __init__(self, options):
-        self.smoke = options.smoke
-        self.repeat = options.repeat or (1 if options.smoke else 3 if options.quick else 9)
+        super().__init__(options)
         self.sizes = SMALL if options.smoke else SIZES
         self.builder = Builder()
 
     def run(self, names):
-        description = machine.describe()
-        machine.announce(description)
-        record = {"format": FORMAT, "machine": description, "repeat": self.repeat, "sizes": self.sizes,
-                  "touch": {}, "handover": {}, "pipelines": {}, "locking": {}, "locking_missing": {}}
+        record = {**self.begin(), "sizes": self.sizes, "touch": {}, "handover": {}, "pipelines": {}, "locking": {},
+                  "locking_missing": {}}
         containers = None
         for name in names:
             if name in CASES:
@@ -329,9 +324,7 @@ def print_record(record):
 def main():
     if not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled():
         sys.exit("bench_ft: this Python has a GIL, and its objects have no owners")
-    parser = command.parser_for(__doc__.splitlines()[0], quick="three repetitions",
-                                smoke="one repetition of small sizes, to see that it runs")
-    return command.main(parser, CASES + HANDOVER + PIPES + locking.NAMES, lambda options, names: Run(options).run(names))
+    return command.main(command.parser_for(__doc__), CASES + HANDOVER + PIPES + locking.NAMES, Run)
 
 
 if __name__ == "__main__":

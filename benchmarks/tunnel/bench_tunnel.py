@@ -8,14 +8,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from statistics import median, quantiles
 
-from objtunnel.demo.control import Control
-
-import command
 import heap
 import json_trees
-import machine
 import measure
 import memory
 import report
@@ -23,7 +20,10 @@ import small
 import targets
 from payloads import PAYLOADS, QUICK_DIVISOR, SMOKE_DIVISOR
 
-FORMAT = 2  # of the JSON; 1 had no such number
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+import command  # noqa: E402
+import machine  # noqa: E402
+
 MEMORY, HEAP, PING_PONG, THROUGHPUT, FLOOR = "memory", "heap", "ping_pong", "throughput", "floor"
 NAMES = [*PAYLOADS, MEMORY, HEAP, PING_PONG, THROUGHPUT, FLOOR]
 HEAP_PAYLOADS = ("floats_1e6", "rows_1e5", "matrices_2e5")
@@ -34,38 +34,31 @@ ROUNDS, WARM_UP_ROUNDS, MESSAGES = 5000, 500, 100_000
 
 
 def main():
-    parser = command.parser_for(__doc__.splitlines()[0],
-                                quick="sizes divided by ten, three repetitions: under a minute",
-                                smoke="one repetition of small sizes, to see that it runs")
+    parser = command.parser_for(__doc__, quick="sizes divided by ten, three repetitions: under a minute")
     parser.add_argument("--gc", action="store_true",
                         help="leave the garbage collector on while timing")
     parser.add_argument("--cold", action="store_true",
                         help="time with the caches as building the payload left them, code too")
-    return command.main(parser, NAMES, lambda options, names: Run(options).run(names))
+    return command.main(parser, NAMES, Run)
 
 
-class Run:
-    """One invocation: its options, its control, its machine."""
+class Run(command.Run):
+    format = 2  # 1 had no such number
 
     def __init__(self, options):
-        self.smoke = options.smoke
+        super().__init__(options, control_seconds=0.002 if options.smoke else 0.1)
         self.divisor = SMOKE_DIVISOR if options.smoke else QUICK_DIVISOR if options.quick else 1
-        self.repeat = options.repeat or {1: 9, QUICK_DIVISOR: 3, SMOKE_DIVISOR: 1}[self.divisor]
         self.collecting = options.gc
         self.warm = not options.cold
         self.cpus = os.sched_getaffinity(0)
         pinned = len(self.cpus) > 1 and not options.no_pin
         self.sender_cpu, self.receiver_cpu = sorted(self.cpus)[:2] if pinned else (None, None)
-        self.control = Control(min(2, len(self.cpus)), seconds=0.002 if self.smoke else 0.1)
 
     def run(self, names):
-        """Measure and print; return the record for the JSON."""
-        description = machine.describe()
-        self.announce(description)
-        record = {"format": FORMAT, "machine": description, "json": json_trees.SOURCE,
-                  "repeat": self.repeat, "sizes_divided_by": self.divisor,
+        record = {**self.begin(), "json": json_trees.SOURCE, "sizes_divided_by": self.divisor,
                   "collector_on": self.collecting, "warm": self.warm,
                   "pinned": [self.sender_cpu, self.receiver_cpu], "transfers": {}, "skipped": []}
+        self.announce()
         self.control.sample()
         self.run_transfers([PAYLOADS[name] for name in names if name in PAYLOADS], record)
         if MEMORY in names:
@@ -88,8 +81,7 @@ class Run:
         report.print_control(record["control"])
         return record
 
-    def announce(self, description):
-        machine.announce(description)
+    def announce(self):
         threads = "not pinned"
         if self.sender_cpu is not None:
             threads = f"pinned to CPUs {self.sender_cpu} and {self.receiver_cpu}"
@@ -245,12 +237,8 @@ class Run:
 
     def alternate(self, ways):
         """All ways in each repetition, back and forth, a control before each repetition."""
-        order = list(ways)
-        for _ in range(self.repeat):
-            self.sample_control()
-            for way in order:
-                yield way, *ways[way]
-            order.reverse()
+        for way in command.alternate(ways, self.repeat, self.sample_control):
+            yield way, *ways[way]
 
     def open(self, opener):
         return small.pinned(opener, self.cpus, self.sender_cpu, self.receiver_cpu)

@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from objtunnel import Interpreter, Tunnel
 
-import machine
 from payloads import PAYLOADS
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "common"))
+import machine  # noqa: E402
 
 SECONDS, SHOWN, RATE = 4, 12, 4000
 TREES = ("floats_1e6", "rows_1e5", "json_files", "floats_1e6_1pct_kept", "bytearray_8MB")

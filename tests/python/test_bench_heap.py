@@ -1,15 +1,11 @@
 """benchmarks/heap: its figures and its page, from a record that is made up; `make bench-heap-smoke` runs it."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from bench_programs import BENCHMARKS, run_benchmark, skip_without_page_libraries
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "heap"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(FOLDER.parent / "tunnel")}
+FOLDER = BENCHMARKS / "heap"
 MACHINE = {"python": "3.13.0 (main)", "cpu": "a processor", "cores": 2, "commit": "abc", "load": [0.1, 0, 0]}
 
 
@@ -55,14 +51,12 @@ def test_a_goal_is_met_by_the_whole_interval(part):
 
 
 def test_goals_that_are_missed_are_shown_as_missed(tmp_path):
-    for library in ("jinja2", "markdown"):
-        pytest.importorskip(library, reason="make report installs it")
+    skip_without_page_libraries()
     paths = []
     for i, one in enumerate([record(worst=2.5, peak=1.2), record()]):
         paths.append(tmp_path / f"heap-here-cp31{i}.json")
         paths[-1].write_text(json.dumps(one), encoding="utf-8")
-    done = subprocess.run([sys.executable, str(FOLDER / "heap_page.py"), *map(str, paths)], capture_output=True,
-                          text=True, env=ENVIRONMENT, timeout=60)
+    done = run_benchmark("heap/heap_page.py", *paths)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "heap-here.md").read_text(encoding="utf-8")
     assert "| geometric mean of times | 1.118 (0.500 to 2.500) | at most 1.00 | **missed** |" in text
@@ -93,9 +87,7 @@ def test_a_run_keeps_what_it_measured_and_says_how_it_stands(tmp_path, monkeypat
 
 def test_no_pyperformance_is_said(tmp_path):
     (tmp_path / "pyperformance.py").write_text("raise ImportError('none here')\n")
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])}
-    done = subprocess.run([sys.executable, str(FOLDER / "bench_heap.py"), "--list"], capture_output=True, text=True,
-                          env=environment, timeout=60)
+    done = run_benchmark("heap/bench_heap.py", "--list", before=[tmp_path])
     assert done.returncode == 1 and "make bench-heap installs it" in done.stderr
 
 
@@ -114,9 +106,7 @@ def test_workloads_have_the_arguments_that_pyperformance_gives_them(tmp_path):
     project("bm_three", "pyproject.toml", "three", [], needs="tornado")
     (tmp_path / "pyperformance" / "__init__.py").touch()
     ask = "import bench_heap, json; print(json.dumps(bench_heap.workloads()))"
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(
-        [str(tmp_path), str(FOLDER), ENVIRONMENT["PYTHONPATH"]])}
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=environment, timeout=60)
+    done = run_benchmark("-c", ask, before=[tmp_path, FOLDER])
     assert done.returncode == 0, done.stderr
     script = str(one / "run_benchmark.py")
     assert json.loads(done.stdout) == {"one": [script, "many"], "one_few": [script, "few", "--fast"]}
@@ -126,17 +116,14 @@ def kept_beside(*controls):
     """What a run keeps whose controls are these, each workload between two; how often it was measured."""
     program = """
 import json, sys, types
-sys.path.insert(0, sys.argv[1])
 import bench_heap
-run, controls, measured = object.__new__(bench_heap.Run), iter(json.loads(sys.argv[2])), []
-run.options = types.SimpleNamespace(smoke=False)
+run, controls, measured = object.__new__(bench_heap.Run), iter(json.loads(sys.argv[1])), []
+run.smoke = False
 run.control = types.SimpleNamespace(threads=2, sample=controls.__next__)
 run.alternate = lambda name: measured.append(name) or "samples"
 print(json.dumps([*run.beside_a_good_control("w"), len(measured)]))
 """
-    done = subprocess.run([sys.executable, "-c", program, str(FOLDER), json.dumps(controls)], capture_output=True,
-                          text=True, env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(
-                              [ENVIRONMENT["PYTHONPATH"], *sys.path])}, timeout=60)
+    done = run_benchmark("-c", program, json.dumps(controls), before=[FOLDER])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -1,25 +1,14 @@
 """benchmarks/objects: a small run of everything, its record, its targets, its page."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "objects"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(FOLDER.parent / "tunnel")}
-
-
-def skip_without_page_libraries():
-    for library in ("jinja2", "markdown"):
-        pytest.importorskip(library, reason="make report installs it")
+from bench_programs import run_benchmark, skip_without_page_libraries
 
 
 def run(program, *args):
-    return subprocess.run([sys.executable, str(FOLDER / program), *args], capture_output=True,
-                          text=True, env=ENVIRONMENT, timeout=300)
+    return run_benchmark(f"objects/{program}", *args)
 
 
 @pytest.fixture(scope="module")

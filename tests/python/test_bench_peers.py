@@ -2,37 +2,27 @@
 
 import itertools
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "benchmarks/peers"
+from bench_programs import BENCHMARKS, PATHS, run_benchmark, skip_without_page_libraries
 
 
 @pytest.fixture(scope="module", autouse=True)
 def modules():
     """The benchmark's modules, found as it finds them."""
-    paths = [str(FOLDER), str(ROOT / "benchmarks/tunnel")]
+    paths = [str(BENCHMARKS / "peers"), *PATHS]
     sys.path[:0] = paths
     yield
     for path in paths:
         sys.path.remove(path)
 
 
-def run(*arguments, **environment):
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(
-                              [str(ROOT / "benchmarks/tunnel"), *filter(None, sys.path)]), **environment})
-
-
 @pytest.mark.slow
 @pytest.mark.noasan
 def test_all_of_it_small(tmp_path):
-    done = run(FOLDER / "bench_peers.py", "--smoke", "--json", tmp_path / "out.json")
+    done = run_benchmark("peers/bench_peers.py", "--smoke", "--json", tmp_path / "out.json")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out.json").read_text())
     import workloads
@@ -42,9 +32,8 @@ def test_all_of_it_small(tmp_path):
         assert all(seconds > 0 for times in case["times"].values() for seconds in times)
         assert case["memory"]["processes"][0] > case["memory"]["serial"][0] > 10e6
         assert ("interpreters" in case["left_out"]) == (sys.version_info < (3, 14) or name in ("counter", "cache"))
-    for library in ("jinja2", "markdown"):
-        pytest.importorskip(library, reason="make report installs it")
-    page = run(FOLDER / "peer_tables.py", tmp_path / "out.json", "-o", tmp_path)
+    skip_without_page_libraries()
+    page = run_benchmark("peers/peer_tables.py", tmp_path / "out.json", "-o", tmp_path)
     assert page.returncode == 0, page.stderr
     assert "| json |" in (tmp_path / "out.md").read_text()
 
@@ -52,8 +41,8 @@ def test_all_of_it_small(tmp_path):
 @pytest.mark.slow
 @pytest.mark.noasan
 def test_a_way_that_does_not_run_is_left_out_with_the_reason(tmp_path):
-    done = run(FOLDER / "bench_peers.py", "--smoke", "--filter", "^tiny$", "--json", tmp_path / "out.json",
-               FREE_THREADED="/bin/false")
+    done = run_benchmark("peers/bench_peers.py", "--smoke", "--filter", "^tiny$", "--json", tmp_path / "out.json",
+                         FREE_THREADED="/bin/false")
     assert done.returncode == 0, done.stderr
     assert "tiny, free-threaded: no output" in done.stdout
 

@@ -1,21 +1,9 @@
 """benchmarks/stream: all of it small, and the tables."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "benchmarks/stream"
-
-
-def run(*arguments):
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(
-                              [str(ROOT / "benchmarks/tunnel"), *filter(None, sys.path)])})
+from bench_programs import BENCHMARKS, run_benchmark, skip_without_page_libraries
 
 
 def is_there(name):
@@ -29,7 +17,7 @@ def is_there(name):
 @pytest.mark.slow
 @pytest.mark.noasan
 def test_all_of_it_small(tmp_path):
-    done = run(FOLDER / "bench_stream.py", "--smoke", "--json", tmp_path / "stream-out-cp313.json")
+    done = run_benchmark("stream/bench_stream.py", "--smoke", "--json", tmp_path / "stream-out-cp313.json")
     assert done.returncode == 0, done.stderr
     cases = json.loads((tmp_path / "stream-out-cp313.json").read_text())["cases"]
     assert list(cases) == ["round_trip", "pipeline", "frames"]
@@ -40,19 +28,15 @@ def test_all_of_it_small(tmp_path):
         assert len(case["times"]) + len(case["left_out"]) == {"round_trip": 7, "pipeline": 3, "frames": 4}[name]
         for reason in case["left_out"].values():
             assert reason in done.stdout
-    for library in ("jinja2", "markdown"):
-        pytest.importorskip(library, reason="make report installs it")
-    page = run(FOLDER / "stream_page.py", tmp_path / "stream-out-cp313.json", "-o", tmp_path)
+    skip_without_page_libraries()
+    page = run_benchmark("stream/stream_page.py", tmp_path / "stream-out-cp313.json", "-o", tmp_path)
     assert page.returncode == 0, page.stderr
     assert "| recv_async, loops on both sides |" in (tmp_path / "stream-out.md").read_text()
 
 
-def test_the_tables():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import stream_page
-    finally:
-        sys.path.remove(str(FOLDER))
+def test_the_tables(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS / "stream")
+    import stream_page
     case = {"items": 10, "control": [1.6, 2.0], "left_out": {},
             "times": {"one after the other": [0.002, 0.004], "pipeline, two stages": [0.001, 0.002]}}
     header, serial, stages = stream_page.pipeline(case)

@@ -1,17 +1,12 @@
 """The pages in docs/results are, byte for byte, what their commands make of the committed figures."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from bench_programs import BENCHMARKS, PATHS, run_benchmark, skip_without_page_libraries
 
-for library in ("jinja2", "markdown", "matplotlib"):
-    pytest.importorskip(library, reason="make report installs it")
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+skip_without_page_libraries()
+pytest.importorskip("matplotlib", reason="make report installs it")
 RESULTS = BENCHMARKS.parent / "docs/results"
 PROGRAMS = {"tunnel": "tunnel/tunnel_page.py", "objects": "objects/objects_page.py", "pool": "pool/pool_page.py",
             "heap": "heap/heap_page.py", "peers": "peers/peer_tables.py",
@@ -20,9 +15,7 @@ PROGRAMS = {"tunnel": "tunnel/tunnel_page.py", "objects": "objects/objects_page.
 
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if list(RESULTS.glob(f"{name}-*-cp*.json"))])
 def test_page(name, tmp_path):
-    path = os.pathsep.join([str(BENCHMARKS / "tunnel"), *filter(None, sys.path)])
-    done = subprocess.run([sys.executable, str(BENCHMARKS / PROGRAMS[name]), "-o", str(tmp_path)], capture_output=True,
-                          text=True, env={**os.environ, "PYTHONPATH": path}, timeout=60)
+    done = run_benchmark(PROGRAMS[name], "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("*.md"))
     assert {plot.name for plot in tmp_path.glob("*.png")} == {plot.name for plot in RESULTS.glob(f"{name}-*.png")}
@@ -79,7 +72,8 @@ def test_page_of_refcounts(path, monkeypatch):
 
 @pytest.mark.parametrize("record", RESULTS.glob("mimalloc-*.json"), ids=lambda path: path.stem)
 def test_page_of_mimallocs(record, monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS / "tunnel")
+    for path in PATHS:
+        monkeypatch.syspath_prepend(path)
     import bench_mimalloc
     made = bench_mimalloc.to_markdown(json.loads(record.read_text(encoding="utf-8")))
     assert made == record.with_suffix(".md").read_text(encoding="utf-8")
