@@ -32,15 +32,7 @@ async def recv(tunnel, timeout):
     if message is not _NOTHING:
         _done += 1
         return message
-    end = _end(timeout)
-    while True:
-        in_time = await _line(tunnel, _Receivers).wait(end)
-        _done = 0
-        message = tunnel._recv_or(_NOTHING)
-        if message is not _NOTHING:
-            return message
-        if not in_time:
-            raise TunnelTimeout("the tunnel is empty")
+    return await _in_line(tunnel, _Receivers, timeout, lambda _: tunnel._recv_or(_NOTHING), message)
 
 
 async def next_message(tunnel):
@@ -61,19 +53,23 @@ async def send(tunnel, cell, strict, timeout):
     if not isinstance(receipt, int):
         _done += 1
         return receipt
-    end = _end(timeout)
+    return await _in_line(tunnel, _Senders, timeout, lambda size: tunnel._send_now(cell, strict, size), receipt)
+
+
+async def _in_line(tunnel, kind, timeout, attempt, answer):
+    """attempt(its last answer), whenever the line says that another is worth it, until one was not in vain. answer: the first
+    attempt's; a sender's says how many bytes of room the message wants."""
+    global _done
+    end = None if timeout is None else asyncio.get_running_loop().time() + timeout
     while True:
-        in_time = await _line(tunnel, _Senders).wait(end, receipt)
+        in_time = await _line(tunnel, kind).wait(end, answer)
         _done = 0
-        receipt = tunnel._send_now(cell, strict, receipt)
-        if not isinstance(receipt, int):
-            return receipt
+        answer = attempt(answer)
+        if not kind.in_vain(answer):
+            return answer
         if not in_time:
-            raise TunnelSendTimeout("the tunnel is full")
-
-
-def _end(timeout):
-    return None if timeout is None else asyncio.get_running_loop().time() + timeout
+            error, text = kind.late
+            raise error(text)
 
 
 # ---- lines ----------------------------------------------------------------------------------------
@@ -99,6 +95,7 @@ class _Line:
     """
 
     places = None  # whether for a place; else for a message
+    late = None  # the exception of those whose time is over, and its text
 
     def __init__(self, tunnel, loop):
         self._tunnel = tunnel
@@ -107,8 +104,9 @@ class _Line:
         self._descriptor = None  # the loop watches it
         self._leaving = False  # _leave_if_idle will be called
 
-    async def wait(self, end, size=0):
-        """Wait until it is worth another try: True; or until the loop's time is `end`: False. size: what wants a place."""
+    async def wait(self, end, size):
+        """Wait until it is worth another try: True; or until the loop's time is `end`: False. size: of the message that wants
+        a place."""
         timer, woken, waiter = None, False, self._loop.create_future()
         self._waiters.append((waiter, size))
         try:
@@ -168,6 +166,11 @@ class _Line:
 
 class _Receivers(_Line):
     places = False
+    late = TunnelTimeout, "the tunnel is empty"
+
+    @staticmethod
+    def in_vain(answer):
+        return answer is _NOTHING
 
     def _is_over(self, size):
         return False  # the descriptor says so
@@ -180,6 +183,11 @@ class _Receivers(_Line):
 
 class _Senders(_Line):
     places = True
+    late = TunnelSendTimeout, "the tunnel is full"
+
+    @staticmethod
+    def in_vain(answer):
+        return isinstance(answer, int)
 
     def _is_over(self, size):
         return self._tunnel._await_place(size)
