@@ -54,7 +54,8 @@ ot_global_leave(ot_global_t *g)
     return ot_base_leave(g, NULL);
 }
 
-/* The same for a module object, see OT_MODULE_GLOBALS. init gets the module. */
+/* ot_global_enter for a module object, once however often the module is executed (OT_MODULE_GLOBALS).
+ * init gets the module. */
 static inline int
 ot_global_enter_module(ot_global_t *g, PyObject *module, ot_init_t init)
 {

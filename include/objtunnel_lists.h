@@ -164,8 +164,8 @@ ot_core_named(const char *name, void (*exit)(void), void (*call_exit)(void (*exi
 typedef struct {
     const char *name;
     char *key;             /* of a registry's resource, to be freed; NULL for a global */
-    const char *user_name; /* the same of the global that uses it; NULL for an interpreter */
-    char *user_key;
+    const char *user_name; /* name of the global that uses it; NULL for an interpreter */
+    char *user_key;        /* key of that global, as `key` above */
     const void *global;
     int state;
     int64_t interp, age; /* nanoseconds in this state */

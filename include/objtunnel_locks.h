@@ -182,8 +182,9 @@ ot_lock_begin_(void)
     pthread_atfork(NULL, NULL, ot_lock_after_fork_in_child_);
 }
 
-/* Once for each use: what the process inherited is put in order. Not the forker's and not free: its
- * holder does not exist. A mutex that was being taken or given back by another thread is made anew, too. */
+/* Begins each use of a lock. The first one in a process puts in order what a fork left behind: a lock that
+ * another thread than the forking one had is made anew and marked as abandoned, since its holder does not exist
+ * here. A free lock is made anew as well: another thread may just have been taking it. */
 static inline void
 ot_lock_ready_(ot_global_lock_t *lock)
 {
@@ -415,7 +416,8 @@ ot_rwlock_acquire_(ot_global_rwlock_t *lock, int writes, int waits, const struct
     return taken;
 }
 
-/* As ot_global_lock_acquire; a reader is told of nothing. */
+/* Waits as ot_global_lock_acquire does. Returns OT_LOCK_ACQUIRED always: only a writer is told of a lock
+ * that was abandoned. */
 static inline int
 ot_global_rwlock_acquire_read(ot_global_rwlock_t *lock)
 {

@@ -5,7 +5,7 @@
  * headers, no dependency) have in common. Include one of those two, not this.
  * Main invariant: each object here is constant-initialised, so there is no moment at which two
  * interpreters could race to create it, and it is valid until the process ends. Its layout is part
- * of the ABI: what may be needed later goes into `reserved`.
+ * of the ABI: ot_import() refuses an extension whose structs have another size.
  * Threading: the fields are the implementation's; only it touches them, under its lock.
  */
 #ifndef OBJTUNNEL_TYPES_H
@@ -97,7 +97,8 @@ struct ot_registry {
  * set. Runs with an attached thread state, under no lock; who wants the same key waits for it. */
 typedef int (*ot_create_t)(const char *key, void *arg, void **value);
 
-/* Initialises; 0, or -1 with an exception set. Same rules. */
+/* Initialises; 0, or -1 with an exception set. Runs with an attached thread state, under no lock; who
+ * enters the same global waits for it. */
 typedef int (*ot_init_t)(void *arg);
 
 /* A module that enters a global when it is executed and leaves it when it is freed:

@@ -13,7 +13,7 @@
 
 #include "include/objtunnel_api.h"
 
-/* In Python: what it costs is paid once by each module. */
+/* Written in Python: each module calls it once, so its speed does not matter. */
 static PyObject *
 module_namespace(PyObject *module)
 {

@@ -1,7 +1,7 @@
 /* dump_functions.c: dump, register_dump and unregister_dump, by file descriptor (_dump.py takes files).
  *
- * Threading: the GIL of any interpreter, which dump keeps: so its own stack stays as it is. Signals belong to
- * the process: the last one to register a signal decides where it dumps to.
+ * Threading: the GIL of any interpreter. dump() keeps it, so that the caller's stack stays as it is. Signals belong to
+ * the process: whoever registers a signal last decides where it dumps to.
  */
 #include <errno.h>
 #include <signal.h>

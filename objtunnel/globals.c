@@ -77,8 +77,8 @@ create_value(const char *key, void *factory, void **value)
     return *value == NULL ? -1 : 0;
 }
 
-/* A forked child has maybe not the interpreters that made the values, and tunnels in them are empty there: its
- * values are its own. */
+/* A forked child makes values of its own, under other keys: the parent's may hold tunnels, which are empty in the child,
+ * and belong to interpreters that the child does not have. */
 static PyObject *
 key_in_this_process(PyObject *key)
 {
@@ -100,8 +100,8 @@ ot_globals_leave(ot_state_t *state)
     Py_CLEAR(state->process_keys);
 }
 
-/* _process_value(key, factory): a copy of the value that the process has for key, and that the first one's
- * factory makes. */
+/* _process_value(key, factory): a copy of the value that the process has for the key. If it has none, the factory makes
+ * it. */
 static PyObject *
 process_value(PyObject *module, PyObject *args)
 {

@@ -22,7 +22,7 @@ discard_refused(PyObject *what, PyObject *unused)
     ot_tree_t *tree = (ot_tree_t *)node;
     uint64_t number = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(what, 1));
     if (tree->bare ||
-        tree->refused != number) { /* a bare one has no more fields, and never fails */
+        tree->refused != number) { /* a bare message has no field `refused`, and never fails */
         ot_channel_unrecv(ot_tunnel_channel(tunnel), node);
         Py_RETURN_FALSE;
     }
@@ -74,7 +74,7 @@ ot_tunnel_receive_object(PyObject *self, ot_tunnel_patience_t patience, ot_stop_
     return root;
 }
 
-/* recv(timeout=None), parsed by hand as send is. */
+/* recv(timeout=None). Parsed by hand, for speed. */
 PyObject *
 ot_tunnel_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
@@ -101,7 +101,7 @@ ot_tunnel_recv_nowait(PyObject *self, PyObject *unused)
     return ot_tunnel_receive_object(self, OT_TUNNEL_NO_WAIT, NULL);
 }
 
-/* _recv_or(default): for coroutines, which cannot wait here. */
+/* _recv_or(default): the next message, or `default` if there is none. Coroutines use it: they must not block the thread. */
 PyObject *
 ot_tunnel_recv_or(PyObject *self, PyObject *otherwise)
 {

@@ -62,7 +62,7 @@ begin_selection(selection_t *s, ot_state_t *state, PyObject *const *tunnels, siz
     return 0;
 }
 
-/* Without a GIL. A wait that a timeout ends is nobody's concern. */
+/* Without a GIL. Only a wait without a timeout is listed among those that may be in vain (tunnel/stuck.h). */
 static ot_channel_result_t
 sleep_for(selection_t *s, int64_t deadline, int64_t interp)
 {

@@ -6,12 +6,12 @@
 #include "objtunnel/tunnel.h"
 #include "runtime/lab.h"
 
-/* Making a struct sequence costs a third of an empty message: CPython looks three sizes up in a dict. Most
- * receipts equal the one before, and they never change, so that one is returned again. A blank one is at hand
- * beforehand all the same: once the message is gone, nothing may fail.
+/* Making a struct sequence costs a third of an empty message: CPython looks three sizes up in a dict. So a send whose
+ * counts equal those of the send before returns that one's receipt again; receipts never change. A blank receipt is still
+ * taken before the message goes: afterwards nothing may fail.
  *
- * The GIL guards both. Without one none is kept: two threads would take the same blank, or return a last one that
- * a third is letting go of. */
+ * The GIL guards the blank and the last receipt. Free-threaded builds keep neither: two threads could take the same blank,
+ * or one could return the last receipt while another drops it. */
 #ifdef OT_FREE_THREADED
 enum { KEEPS_RECEIPTS = false };
 #else

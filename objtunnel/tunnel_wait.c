@@ -52,7 +52,7 @@ try_message(attempt_t *a, int64_t deadline)
     return ot_channel_recv_until(a->ch, deadline, a->stop, &a->node);
 }
 
-/* A wait that a timeout ends is nobody's concern. */
+/* Listed among the waits that may be in vain (tunnel/stuck.h). A wait with a timeout is not: it ends by itself. */
 static ot_channel_result_t
 sleep_for_ever(attempt_t *a, try_t try)
 {
@@ -89,10 +89,11 @@ try_patiently(attempt_t *a, try_t try, watch_t watch)
     }
 }
 
-/* Blocking operations are tried with the GIL, then watched for and at last slept for without it.
- * Who has watched in vain looks at signals before going to sleep: one that came meanwhile wakes
- * nobody. The same goes round again if another was faster: INTERRUPTED stands for both. An
- * exception is set if the result is INTERRUPTED. */
+/* A caller that found nothing with the GIL held lets go of it, watches for a while (`watch`), and then sleeps.
+ *
+ * Two things end a turn of the loop with INTERRUPTED, and the next turn begins with a look at signals: the watch was in
+ * vain (a signal that came meanwhile would not wake a sleeper), or another thread took what the watch had seen. INTERRUPTED
+ * as the result means that an exception is set. */
 static ot_channel_result_t
 wait_for(attempt_t *a, try_t try, watch_t watch)
 {
@@ -106,7 +107,7 @@ wait_for(attempt_t *a, try_t try, watch_t watch)
     return result;
 }
 
-/* ---- the two of them ---------------------------------------------------------------------- */
+/* ---- reserving a place, receiving ----------------------------------------------------------- */
 
 static void
 raise_closed(ot_state_t *state, const char *text)
@@ -188,8 +189,9 @@ ot_tunnel_receive(ot_state_t *state, ot_channel_t *ch, ot_tunnel_patience_t pati
 
 /* ---- waiting for an interpreter's end ----------------------------------------------------- */
 
-/* Waits in slices, and between them sees to it that not everybody waits for everybody: twice in a
- * row, for a thread that is being interrupted looks as if it waited. Without a GIL. */
+/* Waits in slices. Between them it looks whether all threads of the process wait for each other; if two looks in a row
+ * say so, jobs of `interp` are woken. One look does not do: a thread that is just being interrupted looks as if it waited.
+ * Without a GIL. */
 static ot_channel_result_t
 wait_for_end(ot_channel_t *status, int64_t interp)
 {

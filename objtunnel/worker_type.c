@@ -2,7 +2,7 @@
  *
  * Main invariant: a Worker owns a reference to its ot_worker_t. The thread closes the status
  * tunnel as the last thing it does, so "status is closed" means "the interpreter has ended".
- * Threading: the GIL of the Worker's interpreter; nothing here blocks.
+ * Threading: the GIL of the Worker's interpreter. Only wait_for_end() waits, and lets go of the GIL meanwhile.
  */
 #include "objtunnel/tunnel.h"
 #include "runtime/cpython/interp.h"
@@ -131,8 +131,8 @@ thread_ended(ot_worker_t *w, void *arg)
 {
     (void)w;
     start_t *start = arg;
-    /* No interpreter here to dispose of messages in, so none are taken out: what is left goes with the
-     * last handle. If that was dropped before us, as orphans to another interpreter. */
+    /* Objects can only be freed in an interpreter, and the thread's own has ended. So the messages stay in the tunnels:
+     * the last handle's interpreter frees them. If there is no handle any more, they become orphans. */
     (void)ot_channel_close(start->inbox, false);
     ot_shared_unref(ot_channel_shared(start->inbox));
     (void)ot_channel_close(start->status, false);

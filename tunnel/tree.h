@@ -206,12 +206,15 @@ ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, boo
 /* As ot_tree_detach without `strict`; `rule` says what becomes of the root. */
 ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
                                ot_leftovers_t *leftovers);
+
+/* As ot_tree_detach; `rule` says what becomes of the root. */
 ot_tree_t *ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root,
                                        ot_root_rule_t rule, bool strict, ot_receipt_t *receipt,
                                        ot_leftovers_t *leftovers);
 
-/* Both in one, and the gate is asked (NULL: is not; nor for what every interpreter has). If it does not admit the message: NULL without
- * an exception, and nothing has changed. */
+/* As ot_tree_detach_sharing; `rule` says what becomes of the root, and `gate` (NULL: nobody) is asked whether the message
+ * may go. If it does not admit the message: NULL without an exception, and nothing has changed. It is not asked for an
+ * object that every interpreter has anyway. */
 ot_tree_t *ot_tree_detach_gated(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
                                 bool strict, ot_share_t share, ot_gate_t *gate,
                                 ot_receipt_t *receipt, ot_leftovers_t *leftovers);

@@ -10,8 +10,9 @@
  * before that other one's dec; if the dec was noted, so is the inc. Hence zero is final: by
  * induction back to the creator's reference, whose dec would be missing.
  *
- * Order: a ring's filling is released by its thread and acquired by commit (which pairs with the
- * "written down before" above); its emptying, the other way round. Counts belong to the lock.
+ * Order: how far a ring is filled is released by its thread and acquired by commit: then what was
+ * written down before is seen. How far it is emptied is released by commit and acquired by the
+ * thread. The counts are written under the lock.
  * Cost: a store and a release store each; a commit every OT_RC_DEFERRED operations of a thread walks
  * all threads' rings, whose lines it has to fetch from their cores: with two threads that is most of
  * the cost, on private objects too.

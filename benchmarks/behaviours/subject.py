@@ -58,7 +58,8 @@ def rows(n, size):
 
 
 def moved(n):
-    """The same, but no tree stays for the next behaviour, wherever that runs."""
+    """Each behaviour changes a row of the tree, which goes back into its box after each (strict=True): none stays in the
+    worker for the next behaviour."""
     box = Cown(make_rows(1000))
     begin = time.perf_counter()
     for i in range(n):

@@ -152,7 +152,7 @@ def factors(samples):
 
 
 def shares(samples, control):
-    """The same as a share of what independent C threads get."""
+    """factors(), each as a share of what independent C threads get."""
     return [factor / free for factor, free in zip(factors(samples), control)]
 
 

@@ -203,7 +203,7 @@ class Link:
         return {"first_pass": first_pass, "delete": delete}
 
     def measure_queue(self, payload, size):
-        """The same way through a queue of concurrent.interpreters."""
+        """A tree through a queue of concurrent.interpreters, to the receiver that takes the tunnel's as well."""
         collect_garbage(self.collecting)
         tree, _ = build(payload, size)
         queue = interpreters.create_queue()

@@ -43,7 +43,7 @@ def ping_lists(send, receive, rounds):
 
 
 def ping_none(send, receive, rounds):
-    """The same of None: the empty message."""
+    """Nanoseconds of each of so many round trips of None, the empty message."""
     times = []
     for _ in range(rounds):
         began = perf_counter_ns()
@@ -64,6 +64,7 @@ def stream_lists(send, receive, count):
 
 
 def stream_none(send, receive, count):
+    """Nanoseconds from the first of so many empty messages until the other end has had them all."""
     send(("count", count))
     began = perf_counter_ns()
     for _ in range(count):
@@ -73,7 +74,7 @@ def stream_none(send, receive, count):
 
 
 def stream_unreceived(send, receive, count):
-    """The same, only that nobody receives: what sending takes that nobody disturbs."""
+    """Nanoseconds of sending so many messages while nobody receives, and so disturbs the sender."""
     began = perf_counter_ns()
     for i in range(count):
         send(["item", i, 0.5])
@@ -83,7 +84,7 @@ def stream_unreceived(send, receive, count):
 
 
 def stream_backlog(send, receive, count):
-    """What receiving takes of messages that are there already."""
+    """Nanoseconds of receiving so many messages that are there already."""
     for i in range(count):
         send(["item", i, 0.5])
     return receive_all(receive, count)

@@ -62,13 +62,13 @@ int ot_numbers_flush(ot_numbers_t *numbers);
 bool ot_integer_fits(const ot_number_type_t *type, ot_wide_t value);
 ot_wide_t ot_integer_load(const ot_number_type_t *type, const char *at);
 
-/* The others return false, and leave the element, if a value does not fit. */
+/* Functions that write return false, and leave the element as it was, if the value does not fit. */
 bool ot_integer_store(const ot_number_type_t *type, char *at, ot_wide_t value);
 bool ot_integer_add(const ot_number_type_t *type, char *at, ot_wide_t n, ot_wide_t *before);
 bool ot_integer_exchange(const ot_number_type_t *type, char *at, ot_wide_t value,
                          ot_wide_t *before);
 
-/* False, too, if the element is not `expected`. */
+/* Returns false as well if the element is not `expected`. */
 bool ot_integer_compare_exchange(const ot_number_type_t *type, char *at, ot_wide_t expected,
                                  ot_wide_t value);
 

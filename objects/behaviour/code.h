@@ -26,8 +26,8 @@ void ot_code_unref(ot_code_t *code);
 /* What a _Code stands for, borrowed; NULL: o is none. */
 ot_code_t *ot_code_of(const ot_objects_t *home, PyObject *o);
 
-/* That of a function which was asked for lately and whose globals are as they were; borrowed. NULL
- * without an exception: it has to be found out. */
+/* The code of a function that was asked for lately and whose globals are as they were; borrowed. NULL
+ * without an exception: the function has to be described anew. */
 ot_code_t *ot_code_recall(const ot_objects_t *home, PyObject *function);
 
 /* The function that was remembered for the code, without cells and defaults; borrowed. NULL without an exception. */

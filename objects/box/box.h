@@ -108,7 +108,7 @@ void ot_box_report_all(void);
  * dates and the like; the others share that. NULL with an exception: ot_box_take's, or TypeError: it cannot be frozen. Runs: e. */
 PyObject *ot_box_read(ot_objects_t *home, ot_box_t *box, PyObject *who);
 
-/* The same: an equal tree of the caller's own. */
+/* For who may call ot_box_read: an equal tree that is the caller's own. NULL with an exception, as there. */
 PyObject *ot_box_copy(ot_objects_t *home, ot_box_t *box, PyObject *who);
 
 /* For who has the box alone, before the content is taken or dropped: what readers saw is gone, but for the views that

@@ -85,10 +85,11 @@ void ot_crew_finish_end(void);
  * OT_CREW_HOSTS already. */
 int ot_crew_host_begin(int64_t interp);
 
-/* -1: the interpreter is none. */
+/* The interpreter's host: its index; -1: it has none. */
 int ot_crew_host_of(int64_t interp);
 
-/* The same, unless another thread runs what is bound to the host: -1, as for members. */
+/* The interpreter's host, if the calling thread runs what is bound to it: its index. -1: the interpreter has no host,
+ * another thread runs that, or the caller is a member of the crew. */
 int ot_crew_host_here(int64_t interp);
 
 /* The interpreter ends: what was bound to it is anybody's. */

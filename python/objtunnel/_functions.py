@@ -18,7 +18,7 @@ def pack(fn):
     if kind in _NAMED or isinstance(fn, type):
         if _main.is_main(fn):
             return ("script", fn.__qualname__) if _main.is_of_script(fn) else ("object", fn)
-        if _is_importable(fn):
+        if is_importable(fn):
             return ("name", fn.__module__, fn.__qualname__)
     if not callable(fn):
         raise TypeError(f"{kind.__name__!r} object is not callable")
@@ -30,7 +30,8 @@ def pack(fn):
 _NAMED = frozenset([types.FunctionType, types.BuiltinFunctionType])
 
 
-def _is_importable(o):
+def is_importable(o):
+    """Whether o is what its module and qualified name lead to."""
     found = sys.modules.get(getattr(o, "__module__", None) or "")
     for part in getattr(o, "__qualname__", "<none>").split("."):
         found = getattr(found, part, None)

@@ -14,7 +14,7 @@ import pickle
 import sys
 import types
 
-from objtunnel import _main
+from objtunnel import _functions, _main
 
 
 def dumps_all(objects, only=False):
@@ -132,10 +132,7 @@ class _ByValue(pickle.Pickler):
             return _main.is_of_script(o)
         if not self._reducers or isinstance(o, type) and not o.__flags__ & _HEAPTYPE:
             return True
-        found = sys.modules.get(getattr(o, "__module__", None) or "")
-        for part in o.__qualname__.split("."):
-            found = getattr(found, part, None)
-        return found is o
+        return _functions.is_importable(o)
 
     def _byvalue(self):
         from objtunnel import _byvalue  # seldom needed, slow to import

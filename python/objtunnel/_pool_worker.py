@@ -13,7 +13,7 @@ Main invariant: whatever happens, the last thing that a worker says is why it en
 
 from objtunnel import _failures, _functions, _setup
 from objtunnel._core import Tunnel
-from objtunnel._worker import rename_path, rename_where
+from objtunnel._worker import drain, rename_path, rename_where
 
 SHIFT = 12
 PAGE = 1 << SHIFT  # words in a page of claims
@@ -138,15 +138,8 @@ def _do_packed(payload, unpack):
     function = (unpack.find(function) if type(function) is int
                 else _functions.unpack(function))
     if kind == CHUNK:
-        return [function(*_drain(row)) for row in _drain(args)]
-    return function(*_drain(args), **kwargs)
-
-
-def _drain(args):
-    """The arguments one by one, the list forgetting them: the callee's names are the only ones."""
-    args.reverse()
-    while args:
-        yield args.pop()
+        return [function(*drain(row)) for row in drain(args)]
+    return function(*drain(args), **kwargs)
 
 
 def _by_tunnel(answer, strict):

@@ -9,6 +9,7 @@ import concurrent.futures
 from objtunnel import _functions
 from objtunnel._core import Tunnel
 from objtunnel._errors import TunnelClosed
+from objtunnel._worker import drain
 
 _PATIENCE = 0.25  # seconds that a generator has to end by itself before it is interrupted
 
@@ -40,7 +41,7 @@ def _receive(tunnel, job):
 
 def feed(tunnel, packed, args, kwargs):
     """In the worker. What is yielded has no name here, so that it moves."""
-    iterator = iter(_functions.unpack(packed)(*_drain(args), **kwargs))
+    iterator = iter(_functions.unpack(packed)(*drain(args), **kwargs))
     try:
         while True:
             try:
@@ -54,9 +55,3 @@ def feed(tunnel, packed, args, kwargs):
         close = getattr(iterator, "close", None)  # a generator's
         if close is not None:
             close()
-
-
-def _drain(args):
-    args.reverse()
-    while args:
-        yield args.pop()

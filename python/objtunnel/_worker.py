@@ -129,11 +129,11 @@ def _perform(work):
     _setup.follow_path(path)
     fn = _functions.unpack(packed)
     del packed
-    return fn(*_drain(args), **kwargs)
+    return fn(*drain(args), **kwargs)
 
 
-def _drain(args):
-    """The arguments one by one, the list forgetting them: the callee's names are the only ones."""
+def drain(args):
+    """The arguments one by one, each taken out of the list: nothing but the callee refers to it then."""
     args.reverse()
     while args:
         yield args.pop()

@@ -13,7 +13,7 @@ class Basic(mapping_tests.BasicTestMappingProtocol):
 
 
 class Filled(Basic):
-    """The same on a dict that other keys have come and gone in."""
+    """The tests of Basic on a dict that other keys have come and gone in."""
 
     def _empty_mapping(self):
         d = objtunnel.LockingDict(enumerate(range(500)))

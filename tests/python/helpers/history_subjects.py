@@ -148,7 +148,7 @@ TREES = {
 
 
 class SequentialTrees(dict):
-    """The same of a plain dict."""
+    """A plain dict with the operations of a LockingDict that it lacks."""
 
     def swap(self, key, value, default):
         before = self.get(key, default)

@@ -123,7 +123,7 @@ def stop():
 
 
 def travel(o, place):
-    """The same, but it was in another interpreter meanwhile; or o itself, see above."""
+    """o after a journey to another interpreter and back; or o itself, which stays (see the top)."""
     if _journey is None or type(o) not in TYPES:
         return o
     is_plain, make_empty, fill = TYPES[type(o)]
