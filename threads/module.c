@@ -1,6 +1,6 @@
 /* module.c: objtunnel._core on free-threaded builds: what threads of one interpreter can use without a GIL.
  *
- * Main invariant: after the import nothing of the state changes.
+ * Main invariant: after the import no field of the state changes.
  * Threading: any thread of the interpreter at any time. What they change in common lies in channels and shared
  * objects, which have locks of their own.
  */

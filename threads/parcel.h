@@ -94,7 +94,8 @@ void ot_send_undo(ot_send_t *send);
 /* Frees the working state, not what was replaced. Runs: e. */
 void ot_send_clear(ot_send_t *send);
 
-/* Refs: steals root, also on failure; NULL is one, with an exception set. NULL with MemoryError. */
+/* A parcel around root. Refs: steals root, also on failure. NULL with MemoryError; or if root is NULL, with the exception
+ * that is set. */
 ot_parcel_t *ot_parcel_new(PyObject *root);
 
 /* Makes the calling thread the owner of what moves, gives the containers back to the collector and frees the

@@ -1,4 +1,5 @@
-/* parcel_type.c: the Python type _Parcel: what one thread packs and another one opens. ThreadPoolExecutor's.
+/* parcel_type.c: the Python type _Parcel: what one thread packs and another one opens. ThreadPoolExecutor sends its
+ * arguments and results so.
  *
  * Unlike a message of a Tunnel nothing is copied: what something outside of the packed tree refers to, or what cannot move,
  * is passed on as it is, as between any two threads.

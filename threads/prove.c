@@ -7,7 +7,7 @@
 #include "threads/parcel.h"
 #include "threads/threads.h"
 
-/* Without an exception: -1. */
+/* Enters what only the tree refers to. 0, or -1 without memory, and without an exception. */
 static int
 move(ot_send_t *send, PyObject *o, ot_walk_kind_t kind)
 {
@@ -37,7 +37,7 @@ outsider(ot_send_t *send, PyObject *o, uint32_t wanted)
     return &send->outsiders.items[index];
 }
 
-/* Of a type that no row knows: it may refer to what never changes. */
+/* For tp_traverse of a type that walk.h does not know: 1, which ends it, at the first object that could change. */
 static int
 refuse_container(PyObject *o, void *unused)
 {
@@ -46,7 +46,7 @@ refuse_container(PyObject *o, void *unused)
     return kind == OT_WALK_LEAF || kind == OT_WALK_FIXED || ot_py_immortal(o) ? 0 : 1;
 }
 
-/* Of an object that nobody else reaches: its fields may be read. */
+/* Whether o moves whole. Only for an object that nobody else reaches: this reads its fields. */
 static bool
 can_move(const ot_send_t *send, PyObject *o, ot_walk_kind_t kind)
 {
@@ -77,7 +77,7 @@ meet(ot_send_t *send, PyObject **slot, bool is_key, ot_walk_kind_t kind, uint32_
         }
         out->wanted = 0;
     }
-    /* What never changes both sides may have, and a key's copy might hash otherwise. */
+    /* Both sides may have what never changes. A key is not copied: its copy might have another hash. */
     if (kind == OT_WALK_LEAF || kind == OT_WALK_FROZENSET || is_key) {
         return 0;
     }

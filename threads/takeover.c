@@ -1,7 +1,7 @@
 /* takeover.c: taking objects over while all other threads are stopped.
  *
  * Main invariant: an owner changes only while no other thread of the interpreter can be within an update of a count.
- * Threading: any thread. The walk reads containers that others may have, which is safe for the same reason.
+ * Threading: any thread. The walk reads containers that other threads may have, which is safe because those are stopped.
  */
 #include "threads/parcel.h"
 #include "threads/threads.h"
@@ -13,7 +13,7 @@ typedef struct {
     OT_VEC(PyObject *) todo;
     ot_ptrmap_t seen;
     Py_ssize_t taken;
-    bool failed; /* no memory: what was taken so far is, and nothing else has changed */
+    bool failed; /* no memory: what was taken so far stays taken, and nothing else has changed */
 } takeover_t;
 
 static int

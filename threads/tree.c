@@ -256,7 +256,7 @@ ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root, ot_root_r
     return detach(interp, root, strict, rule, receipt, leftovers);
 }
 
-/* No tunnel asks here: Tunnel() refuses maxbytes. */
+/* No tunnel comes with a gate: Tunnel() refuses maxbytes. */
 ot_tree_t *
 ot_tree_detach_gated(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool strict,
                      ot_share_t share, ot_gate_t *gate, ot_receipt_t *receipt,

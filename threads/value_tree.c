@@ -44,7 +44,7 @@ ot_value_leaf_copy(const ot_value_t *v)
 
 /* ---- trees ----------------------------------------------------------------------------------------- */
 
-/* TAKEN: the content of a list, dict or set moves. Of anything else, and KEPT: the tree is a copy. */
+/* By OT_ROOT_TAKEN the content of a list, dict or set moves into the value. In all other cases the value is a copy. */
 ot_value_t *
 ot_value_new_tree(ot_objects_t *home, PyObject *o, ot_root_rule_t rule)
 {
