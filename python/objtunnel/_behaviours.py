@@ -1,7 +1,7 @@
 """when(), start(), wait(): functions that run once their boxes are free, see docs/behaviours.md.
 
-A behaviour is C's from the moment it is scheduled (objects/behaviour/): which one runs where is decided there. Python's
-part is to describe the function, here, and to make it again in the worker that runs it (_behaviour_worker.py).
+C code (objects/behaviour/) decides which behaviour runs when and where. Python's part is to describe the function, here,
+and to make it again in the worker that runs it (_behaviour_worker.py).
 
 A behaviour's function has no name that another interpreter could find it by: the name below the decorator is the result's.
 So its code goes by value, once, as a _core._Code (the code and what its globals are), which has a number and lives as long
@@ -76,8 +76,9 @@ def when(*boxes, read=(), strict=False):
 
 
 def _arrange(parameters, read):
-    """(different boxes, shape, how many of the boxes, the last ones, are only read): a shape says which of the boxes each
-    parameter is; None: one each, in this order."""
+    """(boxes, shape, how many of them are only read): each box stands in `boxes` once, those that are only read last. The
+    shape is a list with a place in `boxes` for each parameter of the function, or a list or tuple of places; it is None if the
+    parameters are the boxes in their order."""
     if type(read) is Box:
         read = (read,)
     elif type(read) not in (list, tuple):
@@ -91,7 +92,7 @@ def _arrange(parameters, read):
 
 
 def _place(parameter, places, rule, which):
-    """Which of the boxes it is, or a list or tuple of that."""
+    """The box's place in `places`, where it is entered if need be; for a list or tuple of boxes, one of places."""
     if type(parameter) is Box:
         return places.setdefault(parameter, len(places))
     if type(parameter) not in (list, tuple):
@@ -121,9 +122,13 @@ def _schedule(fn, boxes, shape=None, strict=False, reads=0):
 # ---- the function -------------------------------------------------------------------------------
 
 def _describe(fn):
-    """(a _Code or None, what else there is to say): that is None; or a list of the cells, defaults and keyword defaults, after
-    the globals if those go by value; ["call", packed function]; or ["partial", what else there is to say of its function,
-    arguments, keyword arguments]."""
+    """(a _Code or None, own): `own` is what the function has beside its code, one of
+
+    None                                                        nothing
+    [cells, defaults, keyword defaults]                         and its globals before them, if they go by value
+    ["partial", own, arguments, keyword arguments]              with the `own` of the partial's function
+    ["call", packed function]                                   of another callable, which has no _Code
+    """
     if type(fn) is types.FunctionType:
         entry = _entry_of(fn)
         if entry.kind == "values":
@@ -219,7 +224,7 @@ def _entry_of(fn):
 
 
 def forget_oldest(entries):
-    """Another thread may do the same."""
+    """Drops the oldest entry of a dict, which other threads may change meanwhile."""
     try:
         entries.pop(next(iter(entries)), None)
     except (StopIteration, RuntimeError):

@@ -224,7 +224,7 @@ class _Member:
 
 
 class _Pool:
-    """An executor's jobs and workers. Outlives the executor while they do."""
+    """An executor's jobs and workers. It outlives the executor as long as there are any."""
 
     def __init__(self, max_workers, prefix, initializer, initargs, max_tasks, strict):
         self.jobs, self.answers = Tunnel(), Tunnel()

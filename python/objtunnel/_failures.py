@@ -60,7 +60,7 @@ def _quietly(fn, *args):
 
 
 def _attempt(fn, *args):
-    """The result, or None if there is none; for what runs no code of anybody's."""
+    """The result, or None if fn raises. Only for functions that run no code of users."""
     try:
         return fn(*args)
     except Exception:

@@ -1,8 +1,8 @@
-"""PoolFuture: a concurrent.futures.Future that costs a third until somebody waits for it.
+"""PoolFuture: a concurrent.futures.Future that is cheap until somebody waits for it.
 
 The standard library's future makes a Condition and two lists at once; most futures of small jobs are
-done before anybody looks. Here these are made when they are first asked for, and a future that nobody
-has asked is settled under the lock of one Condition that all such futures share, SETTLED.
+done before anybody looks. A PoolFuture makes them when they are first asked for. Until then it has no
+condition of its own, and is settled under the lock of one that all such futures share, SETTLED.
 
 Main invariant: `_condition` in a future's dict never changes once it is there; a future's state changes
 only while the lock of that condition is held, so the standard library's functions (wait, as_completed,
@@ -83,7 +83,8 @@ class PoolFuture(Future):
         return super().exception(timeout)
 
     def _serve(self, timeout):
-        """A callback that waits keeps the thread that settles futures from its work: it does it."""
+        """Callbacks run in the manager's thread, which settles futures. One that waits for a future does that work
+        meanwhile."""
         if threading.current_thread() is self._pool.manager:
             self._pool.serve_until(self, timeout)
 
@@ -134,7 +135,7 @@ class PoolFuture(Future):
             pass  # cancelled in time
 
     def _settle_error(self, error):
-        """Callbacks may raise SystemExit: whoever settles several futures goes on."""
+        """A callback may raise SystemExit, say. It is reported, and the caller goes on with the next future."""
         try:
             self.set_exception(error)
         except InvalidStateError:

@@ -3,9 +3,10 @@
 A thread of the caller sends what the source gives into the first tunnel, as [number, item]. Each stage takes from one
 tunnel and sends into the next; all are bounded, so that who is ahead waits. The last tunnel is the consumer's.
 
-In order: a stage with one interpreter keeps the order, one with several does not. So the items between two places with one
-are a section: who numbers them first takes a permit of the section for each, and who puts them in order again gives it
-back. That bounds how many can wait for a slow one.
+Order: interpreters that share a stage finish their items in any order. So the stages are grouped into sections. Where a
+section begins (the source, or a generator function) the items get numbers; where it ends (a generator function, or the
+consumer) they are put in order again. An item that waits for a slower one occupies memory, so each item of a section takes a
+permit where that begins, and gives it back where it ends.
 
 Main invariant: when the iteration is over, however it ends, all tunnels are closed and all interpreters have ended, or
 have been told to.

@@ -200,9 +200,9 @@ def drop_jobs(jobs):
 
 
 def _forget_this_thread():
-    """This thread is a stranger to threading (it takes the process's main thread for its own), so
-    current_thread() gave it a dummy, whose finaliser complains if it runs after the module's
-    end. Registered first, so it comes last."""
+    """threading does not know this thread: it takes the process's main thread for the interpreter's own. So
+    current_thread() makes a dummy for it, whose finaliser complains if it runs after the module's end. This is
+    registered first, so that it runs last."""
     info = getattr(sys.modules.get("threading"), "_thread_local_info", None)
     if info is not None:
         info.__dict__.clear()

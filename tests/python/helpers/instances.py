@@ -19,17 +19,6 @@ from instance_classes import find
 # ---- building -----------------------------------------------------------------------------------
 
 
-def hashable(nodes):
-    good = []
-    for o in nodes:
-        try:
-            hash(o)
-        except (TypeError, ValueError):  # ValueError: a memoryview that may be written to
-            continue
-        good.append(o)
-    return good
-
-
 def _raised(args):
     """Its traceback leads to no frame but the generator's. Otherwise it would lead to the test's frame: where
     3.13.0 forgets to track a dict with the error (see _add_odd_key), that stayed for ever, with its tunnels."""
@@ -52,17 +41,17 @@ def _make(kind, args, earlier):
     if kind in ("list", "strdict"):
         return [] if kind == "list" else {}
     if kind == "dict":
-        return dict.fromkeys(hashable(earlier[i] for i in args[0]))
+        return dict.fromkeys(trees.hashable(earlier[i] for i in args[0]))
     if kind == "tuple":
         return tuple([earlier[i] for i in args[0]])
     if kind in ("set", "frozenset"):
-        return {"set": set, "frozenset": frozenset}[kind](hashable(earlier[i] for i in args[0]))
+        return {"set": set, "frozenset": frozenset}[kind](trees.hashable(earlier[i] for i in args[0]))
     if kind == "plain":
         return find(args[0])()
     if kind == "filled":  # a frozen dataclass, a namedtuple
         return find(args[0])(*[earlier[i] for i in args[1]])
     if kind == "container":
-        return find(args[0])(hashable(earlier[i] for i in args[1]) if args[2]
+        return find(args[0])(trees.hashable(earlier[i] for i in args[1]) if args[2]
                              else [earlier[i] for i in args[1]])
     if kind == "mapping":
         return find(args[0])(_make("dict", args[1:], earlier))

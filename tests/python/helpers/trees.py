@@ -78,7 +78,7 @@ _STDLIB_ATOMS = {
 }
 
 
-def _hashable(nodes):
+def hashable(nodes):
     good = []
     for node in nodes:
         try:
@@ -106,23 +106,23 @@ def build(recipe):
             later.append((lambda v, d=o: d.__setitem__(f"k{len(d)}", v), args[0]))
         elif kind == "dict":
             o = {}
-            keys = _hashable([nodes[i] for i in args[0]])
+            keys = hashable([nodes[i] for i in args[0]])
             later.append((lambda v, d=o, k=keys: k and d.__setitem__(k.pop(), v), args[1]))
         elif kind == "tuple":
             o = tuple([nodes[i] for i in args[0]])
         elif kind == "set":
-            o = set(_hashable([nodes[i] for i in args[0]]))
+            o = set(hashable([nodes[i] for i in args[0]]))
         elif kind == "frozenset":
-            o = frozenset(_hashable([nodes[i] for i in args[0]]))
+            o = frozenset(hashable([nodes[i] for i in args[0]]))
         elif kind == "deque":
             o = deque(maxlen=args[1])
             later.append((o.append, args[0]))
         elif kind == "defaultdict":
             o = defaultdict(args[2] and {"list": list, "int": int}[args[2]])
-            later.append((_setter(o, _hashable([nodes[i] for i in args[0]])), args[1]))
+            later.append((_setter(o, hashable([nodes[i] for i in args[0]])), args[1]))
         elif kind == "odict":
             o = OrderedDict()
-            keys = _hashable([nodes[i] for i in args[0]])
+            keys = hashable([nodes[i] for i in args[0]])
             o.update(dict.fromkeys(keys))
             if o and args[2]:
                 o.move_to_end(next(iter(o)))
