@@ -1,11 +1,14 @@
 """The diffs that CONTRIBUTING.md shows are those of the tree: each does its task in one file."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
+import objtunnel
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -46,11 +49,38 @@ def test_the_layout_change_is_in(tmp_path):
     assert path.read_text() == (ROOT / LAYOUT).read_text()
 
 
-def test_the_method_compiles(tmp_path):
+def compile_method(tmp_path, *options):
     path = copy_of(tmp_path, METHOD)
     patch(tmp_path, DIFFS[METHOD])
-    compiler = shutil.which("cc")
-    if compiler is None:
+    if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
-    subprocess.run([compiler, "-std=gnu11", "-D_GNU_SOURCE", "-DNDEBUG", "-O1", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}",
-                    "-isystem", sysconfig.get_path("include"), path], check=True)
+    subprocess.run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-DNDEBUG", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}",
+                    "-isystem", sysconfig.get_path("include"), *options, path], check=True)
+
+
+def test_the_method_compiles(tmp_path):
+    compile_method(tmp_path, "-fsyntax-only")
+
+
+@pytest.mark.slow
+@pytest.mark.noasan
+@pytest.mark.skipif(hasattr(sys, "gettotalrefcount"), reason="a debug build's headers lie elsewhere")
+def test_the_method_works(tmp_path):
+    """In the package that is tested, linked again with the diff's file in place of the tree's."""
+    package = Path(objtunnel.__file__).resolve().parent
+    folder = package.parents[1] / "obj"
+    objects = {path.relative_to(folder): path for path in folder.rglob("*.o")}
+    linked = [path for name, path in objects.items() if name.parts[0] in ("runtime", "tunnel", "objects", "objtunnel") and
+              name.with_suffix(".c") != Path(METHOD) and (ROOT / name).with_suffix(".c").exists()]
+    if not linked:
+        pytest.skip("needs the objects that make has compiled")
+    changed = tmp_path / "changed.o"
+    compile_method(tmp_path, "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-c", "-o", str(changed))
+    shutil.copytree(package, tmp_path / "lib/objtunnel")
+    core = tmp_path / "lib/objtunnel" / Path(objtunnel._core.__file__).name
+    subprocess.run(["cc", "-shared", "-o", core, *linked, folder / "mimalloc.o", changed, "-lpthread"], check=True)
+    subprocess.run([sys.executable, "-c", """
+from objtunnel import LockingDict
+d = LockingDict(a=[1], b=2)
+assert d.discard("a") is True and d.discard("a") is False and d == {"b": 2}
+"""], env={**os.environ, "PYTHONPATH": str(tmp_path / "lib")}, check=True)
