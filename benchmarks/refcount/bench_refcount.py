@@ -85,7 +85,7 @@ def key_of(line):
 
 def measure(program, arguments, say, show):
     """The program's record. show(record, group): after each group of cases."""
-    record, group, done, began = Record(), [], 0, None
+    record, group, done = Record(), [], 0
     with subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, text=True) as process:
         for text in process.stdout:
             try:

@@ -8,7 +8,6 @@ their objects are in the tree, too.
 """
 
 import builtins
-import sys
 
 from objtunnel import _standard
 

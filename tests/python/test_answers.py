@@ -3,7 +3,6 @@
 import concurrent.futures
 import itertools
 import sys
-import time
 
 import pytest
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import objtunnel
-from objtunnel import Box, Interpreter, LockAbandonedError, SharedArray, Tunnel, _core
+from objtunnel import Box, Interpreter, LockAbandonedError, SharedArray, Tunnel
 
 WAIT = 60  # seconds that no test should ever wait
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -12,7 +12,6 @@ import time
 import pytest
 
 import objtunnel
-from objtunnel import _core
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(objtunnel.__file__))}
 HEAD = "objtunnel: all interpreters of process"

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-import objtunnel
 from objtunnel import (Barrier, Box, GlobalLock, Interpreter, Lock, LockingDict, LockingList, SharedArray, SharedFile, Tunnel, _core,
                        freeze, live_objects)
 

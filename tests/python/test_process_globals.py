@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import objtunnel
-from objtunnel import GlobalLock, Interpreter, Tunnel, _core, live_objects, process_global, process_globals
+from objtunnel import GlobalLock, Interpreter, _core, live_objects, process_global, process_globals
 
 # On a free-threaded build instances move whatever they say about pickling, and copy.deepcopy copies them.
 by_pickle = pytest.mark.skipif(hasattr(_core, "rebias"), reason="nothing is pickled on a free-threaded build")

@@ -83,8 +83,6 @@ tzinfo_clone(PyObject *o)
 
 /* ---- time, datetime ------------------------------------------------------------------------- */
 
-typedef PyObject **(*tzinfo_slot_t)(PyObject *o);
-
 static PyObject **
 time_tzinfo(PyObject *o)
 {
@@ -130,23 +128,25 @@ datetime_shell(PyObject *o)
 }
 
 static void
-time_disown(PyObject *loser, PyObject *winner)
+drop_tzinfo(PyObject **tzinfo)
 {
-    (void)winner;
-    PyObject **tzinfo = time_tzinfo(loser);
     if (tzinfo != NULL) {
         *tzinfo = Py_NewRef(Py_None);
     }
 }
 
 static void
+time_disown(PyObject *loser, PyObject *winner)
+{
+    (void)winner;
+    drop_tzinfo(time_tzinfo(loser));
+}
+
+static void
 datetime_disown(PyObject *loser, PyObject *winner)
 {
     (void)winner;
-    PyObject **tzinfo = datetime_tzinfo(loser);
-    if (tzinfo != NULL) {
-        *tzinfo = Py_NewRef(Py_None);
-    }
+    drop_tzinfo(datetime_tzinfo(loser));
 }
 
 static PyObject *

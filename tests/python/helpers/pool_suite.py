@@ -3,7 +3,6 @@
 What is left out or expected otherwise, each with its reason: see OMITTED and ERRORS.
 """
 
-import logging
 import unittest
 from concurrent.futures.process import BrokenProcessPool
 from pickle import UnpicklingError
