@@ -97,9 +97,10 @@ ot_watch_result_t ot_channel_watch_place(ot_channel_t *ch, int64_t deadline);
  * reserved in time is honoured. */
 void ot_channel_commit(ot_channel_t *ch, ot_node_t *node);
 
+/* Gives a reserved place back. */
 void ot_channel_cancel(ot_channel_t *ch);
 
-/* Of a place with bytes. */
+/* Gives a place back that was reserved with so many bytes. */
 void ot_channel_cancel_bytes(ot_channel_t *ch, size_t bytes);
 
 /* Takes the oldest message. CLOSED only once the queue is closed and drained. */

@@ -55,7 +55,7 @@ typedef struct {
     pthread_mutex_t lock; /* guards this */
     ot_node_t *first;
     atomic_size_t taken;       /* unrecv lowers it, with in.lock held, too */
-    atomic_size_t bytes_taken; /* likewise */
+    atomic_size_t bytes_taken; /* unrecv lowers it, with in.lock held, too */
 } outbox_t;
 
 /* A descriptor for event loops, made when it is first asked for. Invariant (in.lock): it can be read from if `rung`. */
@@ -142,10 +142,14 @@ void ot_channel_wake_watchers_locked(ot_channel_t *ch);
 /* There may be a place: tells event loops, which are armed no more. */
 void ot_channel_tell_places_locked(ot_channel_t *ch);
 
-/* A new channel's: no descriptors and no watchers. In a forked child, after the queue was made anew: its own descriptors under
- * the same numbers. At the channel's end. */
+/* For a new channel, which has no descriptors and no watchers. */
 void ot_channel_init_watch(ot_channel_t *ch);
+
+/* For a channel in a forked child, after its queue was made anew: gives it descriptors of the child's own, under the same
+ * numbers. */
 void ot_channel_renew_watch(ot_channel_t *ch);
+
+/* For a channel that ends: closes its descriptors. */
 void ot_channel_end_watch(ot_channel_t *ch);
 
 void ot_channel_check_watch_locked(const ot_channel_t *ch);

@@ -19,7 +19,7 @@ typedef struct {
     ot_value_t *what; /* owned */
 } ot_code_t;
 
-/* Refs: a new one, and one less (NULL is fine). Runs: e, with the last. */
+/* Takes a reference, and drops one (NULL is fine). Dropping the last one runs e. */
 ot_code_t *ot_code_ref(ot_code_t *code);
 void ot_code_unref(ot_code_t *code);
 

@@ -48,7 +48,8 @@ void ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, ui
 /* Until all are done: OK, TIMEOUT, INTERRUPTED. Or until something is bound to the host (-1: none): BROKEN. */
 ot_sync_result_t ot_crew_wait(const ot_patience_t *patience, int host);
 
-/* Where it goes that has all of its cowns: its `ready`. member: -1, or the only one that it may run in. */
+/* Puts a behaviour that has all of its cowns into a member's queue: what its `ready` does. member: the only one that it may
+ * run in, or -1. */
 void ot_crew_put(ot_behaviour_t *b, int member);
 
 /* What was put and nobody has taken, when no member is left: NULL after the last one. */
@@ -56,9 +57,11 @@ ot_behaviour_t *ot_crew_take_back(void);
 
 /* ---- the members' own threads ------------------------------------------------------------------ */
 
-/* The calling thread is member `index` from now on, and no more. Left: what was bound to it is anybody's. The last one that
- * leaves stops the crew, if nobody else has: true, and it is to see to what is left. */
+/* The calling thread is member `index` from now on. */
 void ot_crew_join(size_t index);
+
+/* The calling thread is no member any more; what was bound to it may run anywhere. The last one that leaves stops the crew,
+ * if nobody else has: it gets true, and is to see to what is left. */
 bool ot_crew_leave(void);
 
 /* The calling thread's index, -1: it is no member. */
@@ -92,10 +95,10 @@ int ot_crew_host_of(int64_t interp);
  * another thread runs that, or the caller is a member of the crew. */
 int ot_crew_host_here(int64_t interp);
 
-/* The interpreter ends: what was bound to it is anybody's. */
+/* The interpreter ends; what was bound to it may run anywhere. */
 void ot_crew_host_end(int host);
 
-/* The calling thread is the host, and no more: around what it runs. */
+/* Around what a host runs: the calling thread stands for the host in between. */
 void ot_crew_host_enter(int host);
 void ot_crew_host_leave(void);
 
