@@ -5,7 +5,7 @@
  * Purpose: uses of globals and resources, and locks, that end with a scope.
  * Main invariant: an object that was constructed has its use until it is destroyed; a constructor that
  * throws has none.
- * Threading: `use` and `resource` are made and destroyed with an attached thread state of the same
+ * Threading: `global` and `resource` are made and destroyed with an attached thread state of the same
  * interpreter. Locks are static objects (constinit); std::lock_guard, std::unique_lock,
  * std::scoped_lock and std::shared_lock take them.
  */

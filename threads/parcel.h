@@ -1,8 +1,8 @@
 /* parcel.h: a message between two threads of one interpreter, on free-threaded builds.
  *
- *   sender                                         receiver
- *   ot_prove    whom only the tree refers to       ot_bias_take, for each of them: the receiver's own now
- *   ot_copy     the rest, where it can change      and the containers go back to the collector
+ *   sender                                              receiver
+ *   ot_prove           whom only the tree refers to     ot_bias_take, for each of them: the receiver's own now
+ *   ot_copy_outsiders  the rest, where it can change    and the containers go back to the collector
  *
  * Main invariant, from the proof to the receive: an object in `moved` has as many references as the tree has
  * edges to it, the collector does not see it, and so no thread can come by a reference to it.

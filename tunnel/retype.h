@@ -1,6 +1,6 @@
 /* retype.h: instances change from the sender's class to the receiver's.
  *
- *   sender    ot_tree_class     which class, as the walk finds instances
+ *   sender    ot_class_add_instance  an instance, as the walk finds it
  *             ot_classes_reserve, ot_classes_leave
  *   receiver  ot_classes_find   the same classes here (imports)
  *             ot_classes_plan   how attributes map; allocates

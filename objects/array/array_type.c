@@ -3,7 +3,7 @@
  * Main invariant: the view lies within the numbers; neither changes after the handle is made, so
  * that buffers given out need no counting: each keeps the handle, and so the memory.
  * Threading: the GIL of the handle's interpreter, which protects the handle only; the numbers
- * belong to all (numbers.h says what holds for them).
+ * belong to all (storage.h says what holds for them).
  */
 #include "objects/array/array_type.h"
 

@@ -34,7 +34,7 @@ typedef enum {
     OT_VALUE_OPAQUE, /* of anything: copied by taking it, under the value's lock */
 } ot_value_form_t;
 
-/* Invariant: nothing but `ref` and, at the end, `node` is written after ot_value_new; `form` says which of u is valid.
+/* Invariant: nothing but `ref` and, at the end, `piled` is written after ot_value_new; `form` says which of u is valid.
  * Private to value.c but for what the inline functions below read. */
 struct ot_value {
     ot_ref_t ref;

@@ -277,8 +277,8 @@ members(const PyGC_Head *head)
     return n;
 }
 
-/* A new container is linked at the end of the young generation, and counted. After a full collection nothing
- * that is long-lived waits for one. `counts`, `thresholds`: what gc.get_count() and get_threshold() say. */
+/* The thresholds are those that gc.get_threshold() tells. After a full collection nothing that is long-lived waits for one.
+ * A new container is linked at the end of the young generation, and counted. */
 static int
 look_at_collector(const proof_t *l)
 {

@@ -60,6 +60,16 @@ def test_the_drawing_has_nothing_that_is_gone():
     assert len(named) > 100 and sorted(named - there) == []
 
 
+def test_comments_in_c_name_what_is_there():
+    """Of what begins with ot_. X stands for any name; a name that ends in _ stands for several."""
+    texts = {p: p.read_text(encoding="utf-8") for p in SOURCES if p.suffix in {".c", ".h", ".cc", ".hpp"}}
+    comment = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+    there = {name for text in texts.values() for name in re.findall(r"\w+", comment.sub("", text))}
+    named = {(p.name, name) for p, text in texts.items() for found in comment.findall(text)
+             for name in re.findall(r"\b[Oo][Tt]_\w+\b(?!\.h)", found) if "_X_" not in name and name[-1] != "_"}
+    assert len(named) > 250 and sorted((file, name) for file, name in named if name not in there) == []
+
+
 def test_results_are_data_and_pages():
     """Pages in HTML and plots in SVG are built into build/results/; a soak's printed lines are data."""
     kinds = {p.suffix for p in (ROOT / "docs/results").iterdir() if p.suffix not in {".html", ".svg"}}
