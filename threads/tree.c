@@ -240,14 +240,6 @@ ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, o
 }
 
 ot_tree_t *
-ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
-                    ot_leftovers_t *leftovers)
-{
-    ot_receipt_t receipt;
-    return ot_tree_detach_root_counted(interp, root, rule, false, &receipt, leftovers);
-}
-
-ot_tree_t *
 ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
                             bool strict, ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {

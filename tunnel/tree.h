@@ -203,14 +203,19 @@ ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, boo
                                   ot_share_t share, ot_receipt_t *receipt,
                                   ot_leftovers_t *leftovers);
 
-/* As ot_tree_detach without `strict`; `rule` says what becomes of the root. */
-ot_tree_t *ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
-                               ot_leftovers_t *leftovers);
-
 /* As ot_tree_detach; `rule` says what becomes of the root. */
 ot_tree_t *ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root,
                                        ot_root_rule_t rule, bool strict, ot_receipt_t *receipt,
                                        ot_leftovers_t *leftovers);
+
+/* For who does not want to know what was moved and what copied, and takes both. */
+static inline ot_tree_t *
+ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,
+                    ot_leftovers_t *leftovers)
+{
+    ot_receipt_t receipt;
+    return ot_tree_detach_root_counted(interp, root, rule, false, &receipt, leftovers);
+}
 
 /* As ot_tree_detach_sharing; `rule` says what becomes of the root, and `gate` (NULL: nobody) is asked whether the message
  * may go. If it does not admit the message: NULL without an exception, and nothing has changed. It is not asked for an

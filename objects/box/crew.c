@@ -169,15 +169,16 @@ put(ot_member_t *member, ot_behaviour_t *b, bool wakes)
     unlock(member);
 }
 
-ot_behaviour_t *
-ot_crew_take_bound(void)
+/* The first in one of the member's lines, whose length is looked at without its lock. */
+static ot_behaviour_t *
+take(ot_member_t *member, line_t *line, atomic_size_t *length)
 {
     ot_behaviour_t *b = NULL;
-    if (atomic_load(&self->bound_length) > 0) {
-        pthread_mutex_lock(&self->lock);
-        b = pop(&self->bound);
-        atomic_fetch_sub(&self->bound_length, b != NULL);
-        unlock(self);
+    if (atomic_load(length) > 0) {
+        pthread_mutex_lock(&member->lock);
+        b = pop(line);
+        atomic_fetch_sub(length, b != NULL);
+        unlock(member);
     }
     if (b != NULL) {
         atomic_fetch_add_explicit(&((crew_t *)the_crew)->taken, 1, memory_order_relaxed);
@@ -185,20 +186,17 @@ ot_crew_take_bound(void)
     return b;
 }
 
+ot_behaviour_t *
+ot_crew_take_bound(void)
+{
+    return take(self, &self->bound, &self->bound_length);
+}
+
 static ot_behaviour_t *
 take_from(ot_member_t *member)
 {
     ot_behaviour_t *b = member == self ? ot_crew_take_bound() : NULL;
-    if (b == NULL && atomic_load(&member->length) > 0) {
-        pthread_mutex_lock(&member->lock);
-        b = pop(&member->open);
-        atomic_fetch_sub(&member->length, b != NULL);
-        unlock(member);
-        if (b != NULL) {
-            atomic_fetch_add_explicit(&((crew_t *)the_crew)->taken, 1, memory_order_relaxed);
-        }
-    }
-    return b;
+    return b != NULL ? b : take(member, &member->open, &member->length);
 }
 
 /* Own work first, then the others', beginning with the next member. */
