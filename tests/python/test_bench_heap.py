@@ -1,9 +1,10 @@
 """benchmarks/heap: its figures and its page, from a record that is made up; `make bench-heap-smoke` runs it."""
 
 import json
+import sys
 
 import pytest
-from bench_programs import BENCHMARKS, run_benchmark, skip_without_page_libraries
+from bench_programs import BENCHMARKS, PATHS, run_benchmark, skip_without_page_libraries
 
 FOLDER = BENCHMARKS / "heap"
 MACHINE = {"python": "3.13.0 (main)", "cpu": "a processor", "cores": 2, "commit": "abc", "load": [0.1, 0, 0]}
@@ -67,7 +68,7 @@ def test_goals_that_are_missed_are_shown_as_missed(tmp_path):
 
 def test_a_run_keeps_what_it_measured_and_says_how_it_stands(tmp_path, monkeypatch, capsys):
     """All of bench_heap.py but the processes that it times."""
-    for folder in (FOLDER, FOLDER.parent / "tunnel"):
+    for folder in (FOLDER, *PATHS):
         monkeypatch.syspath_prepend(folder)
     import bench_heap
     samples = record()

@@ -132,7 +132,7 @@ def test_what_a_library_prints_at_exit_is_no_result(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.noasan
 def test_libraries_that_are_not_there_are_left_out(tmp_path):
-    done = run(FOLDER / "one.py", "tiny", "bocpy", 2, "smoke")
+    done = run_benchmark("peers/one.py", "tiny", "bocpy", 2, "smoke")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[0]).keys() in ({"not"}, {"seconds", "answer", "memory"})
 
