@@ -9,7 +9,7 @@ import peer_tables
 from matplotlib.figure import Figure
 
 COLOURS = dict(zip(peer_tables.WAYS[1:], (looks.BLUE, looks.ORANGE, looks.GREEN, looks.GREY, looks.SKY, looks.RED,
-                                          looks.PURPLE)))
+                                          looks.PURPLE, looks.YELLOW, "tab:brown"), strict=True))
 
 
 def render(records):

@@ -14,7 +14,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "common"))
 from formats import number  # noqa: E402
 
-WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded", "bocpy", "extrainterpreters")
+WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded", "bocpy", "extrainterpreters",
+        "tunnels", "queues")
 
 
 def ratios(case, way):

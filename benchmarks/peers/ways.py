@@ -262,4 +262,96 @@ class Objtunnel(Way):
                                  range(self.workers), [n] * self.workers, [self.workers] * self.workers))
 
 
-WAYS = {"serial": Serial, "objtunnel": Objtunnel, "interpreters": Interpreters, "processes": Processes, "threads": Threads}
+# ---- two queues: jobs for all workers, and results -----------------------------------------------
+
+class Queued(Way):
+    """Invariant: `waiting` jobs of the current map are given and their results not taken."""
+
+    def map(self, function, items):
+        """Results in the order of the items, of which only so many are given out at once."""
+        most = 1000 if function is workloads.increment else 2 * self.workers
+        self.waiting, given, wanted, early = 0, 0, 0, {}
+        for item in items:
+            job = [function.__name__, given, item]
+            del item  # or the tunnel would have to copy it
+            self.give(job)
+            given += 1
+            self.waiting += 1
+            while self.waiting == most:
+                wanted = yield from self._in_order(early, wanted)
+        while self.waiting:
+            wanted = yield from self._in_order(early, wanted)
+
+    def _in_order(self, early, wanted):
+        number, result = self.take()
+        self.waiting -= 1
+        early[number] = result
+        del result
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1
+        return wanted
+
+
+def _serve_tunnel(jobs, results):
+    for name, number, item in jobs:
+        results.send([number, getattr(workloads, name)(item)])
+
+
+class Tunnels(Queued):
+    def __init__(self, workers, smoke):
+        super().__init__(workers, smoke)
+        import objtunnel
+        self.jobs, self.results = objtunnel.Tunnel(), objtunnel.Tunnel()
+        self.interpreters = [objtunnel.Interpreter() for _ in range(workers)]
+        for interpreter in self.interpreters:
+            interpreter.submit(_serve_tunnel, self.jobs, self.results)
+
+    def __exit__(self, *_):
+        self.jobs.close()
+        for interpreter in self.interpreters:
+            interpreter.close()
+
+    def give(self, job):
+        self.jobs.send(job)
+
+    def take(self):
+        return self.results.recv()
+
+
+def _serve_queue(jobs, results):
+    while (job := jobs.get()) is not None:
+        name, number, item = job
+        results.put((number, getattr(workloads, name)(item)))
+
+
+class Queues(Queued):
+    """3.14's own interpreters and queues."""
+
+    def __init__(self, workers, smoke):
+        super().__init__(workers, smoke)
+        try:
+            from concurrent import interpreters
+        except ImportError:
+            raise NotImplementedError("this Python has no concurrent.interpreters") from None
+        self.jobs, self.results = interpreters.create_queue(), interpreters.create_queue()
+        self.interpreters = [interpreters.create() for _ in range(workers)]
+        self.threads = [interpreter.call_in_thread(_serve_queue, self.jobs, self.results) for interpreter in self.interpreters]
+
+    def __exit__(self, *_):
+        for _ in self.threads:
+            self.jobs.put(None)
+        for thread in self.threads:
+            thread.join()
+        for interpreter in self.interpreters:
+            interpreter.close()
+
+    def give(self, job):
+        self.jobs.put(job)
+
+    def take(self):
+        return self.results.get()
+
+
+WAYS = {"serial": Serial, "objtunnel": Objtunnel, "tunnels": Tunnels, "interpreters": Interpreters, "queues": Queues,
+        "processes": Processes, "threads": Threads}

@@ -31,11 +31,29 @@ def test_all_of_it_small(tmp_path):
         assert {"serial", "objtunnel", "processes", "threads"} <= set(case["times"]), (name, case["left_out"])
         assert all(seconds > 0 for times in case["times"].values() for seconds in times)
         assert case["memory"]["processes"][0] > case["memory"]["serial"][0] > 10e6
+        shares = name in ("config", "counter", "cache")
+        assert ("tunnels" in case["times"]) == (not shares), case["left_out"]
+        assert ("queues" in case["times"]) == (sys.version_info >= (3, 14) and not shares), case["left_out"]
         assert ("interpreters" in case["left_out"]) == (sys.version_info < (3, 14) or name in ("counter", "cache"))
     skip_without_page_libraries()
     page = run_benchmark("peers/peer_tables.py", tmp_path / "out.json", "-o", tmp_path)
     assert page.returncode == 0, page.stderr
     assert "| json |" in (tmp_path / "out.md").read_text()
+
+
+@pytest.mark.noasan
+def test_jobs_through_two_tunnels_come_back_in_order_and_are_not_copied():
+    import ways
+    import workloads
+    with ways.Tunnels(2, True) as way:
+        answers = list(way.map(workloads.square, iter(range(50))))
+        receipts = []
+        send = way.jobs.send
+        way.give = lambda job: receipts.append(send(job))
+        lists = list(way.map(workloads.use_matrices, ([workloads.Matrix(3, i)] for i in range(5))))
+    assert answers == [workloads.square(i) for i in range(50)] and lists == [
+        workloads.use_matrices([workloads.Matrix(3, i)]) for i in range(5)]
+    assert all(receipt.moved > receipt.copied for receipt in receipts), receipts
 
 
 @pytest.mark.slow
