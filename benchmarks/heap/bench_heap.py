@@ -18,9 +18,10 @@ from pathlib import Path
 import command
 import heap_page
 
-import pyperformance_programs  # of benchmarks/common, by heap_page
-
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "common"))
+import pyperformance_programs  # noqa: E402
+
 WAYS = ("stock", "objtunnel")
 GOOD_CONTROL = 0.9  # of the ideal; below it no figure is kept
 TRIES = 3
