@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 
 import objtunnel
 from objtunnel import _core
+from workers import FREE_THREADED, Worker
 
 QUICK = "OT_TEST_QUICK" in os.environ  # make check
-FREE_THREADED = hasattr(_core, "rebias")
 settings.register_profile(
     "objtunnel", deadline=None,
     max_examples=5 if QUICK else 20 if hasattr(sys, "gettotalrefcount") else 60,  # debug, sanitizers
@@ -86,6 +86,16 @@ def open_worker():
 @pytest.fixture(scope="module")
 def worker(open_worker):
     yield from open_worker("test-worker")
+
+
+@pytest.fixture(scope="module")
+def beside(request):
+    """An interpreter to call, or on a free-threaded build a thread (helpers/workers.py)."""
+    if FREE_THREADED:
+        with Worker() as thread:
+            yield thread
+    else:
+        yield request.getfixturevalue("worker")
 
 
 @pytest.fixture(autouse=True)

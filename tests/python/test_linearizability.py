@@ -1,5 +1,5 @@
-"""Random concurrent histories of shared containers, recorded in interpreters of their own, are
-linearizable. How we know that a bad one would be noticed: the first tests here, and
+"""Random concurrent histories of shared containers, recorded in interpreters of their own (threads of free-threaded
+builds), are linearizable. How we know that a bad one would be noticed: the first tests here, and
 test_linearizability_checker.py."""
 
 import sys
@@ -9,7 +9,8 @@ import pytest
 from histories import record_and_check, timed
 from history_subjects import GUARDED, GuardedDict
 from linearizability import NotLinearizable, Operation, check_by_key
-from objtunnel import Event, Interpreter, SharedArray
+from objtunnel import Event, SharedArray
+from workers import Worker
 
 WAIT = 60  # seconds that no test should ever wait
 
@@ -28,7 +29,7 @@ def add_slowly(container, numbers, begun, go_on):
 def test_a_lost_update_is_noticed():
     container, numbers = GuardedDict(1), SharedArray("q", 1)
     begun, go_on = Event(), Event()
-    with Interpreter() as other:
+    with Worker() as other:
         job = other.submit(add_slowly, container, numbers, begun, go_on)
         assert begun.wait(WAIT)
         quick = timed(numbers, GUARDED, container, "add", (0, 1))

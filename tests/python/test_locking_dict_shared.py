@@ -1,4 +1,4 @@
-"""LockingDict, used by several interpreters."""
+"""LockingDict, used by several interpreters, or threads of a free-threaded build."""
 
 import gc
 import threading
@@ -19,6 +19,7 @@ from dict_users import (
     use_hard,
 )
 from objtunnel import Event, Interpreter, LockAbandonedError, LockingDict, SharedArray, _core
+from workers import Worker
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -39,9 +40,9 @@ WAYS_OUT = {
 
 
 @pytest.mark.parametrize("way", WAYS_OUT)
-def test_values_outlive_the_interpreter_that_put_them_in(way):
+def test_values_outlive_the_worker_that_put_them_in(way):
     d = LockingDict()
-    with Interpreter() as i:
+    with Worker() as i:
         i.call(put_all, d)
     gc.collect()
     expected = recipes()
@@ -56,9 +57,9 @@ def test_values_outlive_the_interpreter_that_put_them_in(way):
     d.clear()
 
 
-def test_popitem_moves_what_an_ended_interpreter_put_in():
+def test_popitem_moves_what_an_ended_worker_put_in():
     d = LockingDict()
-    with Interpreter() as i:
+    with Worker() as i:
         i.call(put_all, d)
     n = len(d)
     for _ in range(n):
@@ -69,11 +70,11 @@ def test_popitem_moves_what_an_ended_interpreter_put_in():
     assert not d
 
 
-def test_values_are_freed_in_other_interpreters():
+def test_values_are_freed_by_other_workers():
     d = LockingDict()
-    with Interpreter() as i:
+    with Worker() as i:
         i.call(put_all, d)
-    with Interpreter() as j:
+    with Worker() as j:
         j.call(read_and_replace, d)
     assert set(d.values()) == {0}
 
@@ -106,9 +107,9 @@ def test_a_long_chain_of_dicts_is_freed_without_recursion():
 
 
 @pytest.mark.parametrize("n", [300, pytest.param(3000, marks=pytest.mark.slow)])
-def test_counts_of_several_interpreters_add_up(n):
+def test_counts_of_several_workers_add_up(n):
     d = LockingDict(tree={"n": 0})
-    with Interpreter() as a, Interpreter() as b:
+    with Worker() as a, Worker() as b:
         jobs = [i.submit(count, d, n, seed) for seed, i in enumerate((a, b))]
         count(d, n, 2)
         for job in jobs:
@@ -119,14 +120,14 @@ def test_counts_of_several_interpreters_add_up(n):
 @pytest.mark.parametrize("n", [1000, pytest.param(20000, marks=pytest.mark.slow)])
 def test_what_came_and_did_not_go_is_there(n):
     d = LockingDict()
-    with Interpreter() as a, Interpreter() as b:
+    with Worker() as a, Worker() as b:
         jobs = [i.submit(churn, d, n, seed) for seed, i in enumerate((a, b))]
         worth = churn(d, n, 2) + sum(job.result() for job in jobs)
     assert len(d) == worth == len(d.keys())
 
 
-def test_setdefault_with_computes_once_in_all_interpreters():
-    with Interpreter() as a, Interpreter() as b:
+def test_setdefault_with_computes_once_in_all_workers():
+    with Worker() as a, Worker() as b:
         for _ in range(20):
             d = LockingDict()
             jobs = [i.submit(once, d, n) for n, i in enumerate((a, b))]
@@ -148,9 +149,9 @@ def test_a_holder_whose_interpreter_ends(holder):
 
 
 def test_pops_of_small_values_wait_for_no_reader():
-    """Two interpreters are in a guard nearly all the time: each pop of a str waited 5 ms for them."""
+    """Two workers are in a guard nearly all the time: each pop of a str waited 5 ms for them."""
     d, begun, stop = LockingDict({i: f"value {i}" for i in range(50_000)}), Event(), Event()
-    with Interpreter() as one, Interpreter() as two:
+    with Worker() as one, Worker() as two:
         jobs = [i.submit(look_at_all, d, begun, stop) for i in (one, two)]
         try:
             assert begun.wait(60)

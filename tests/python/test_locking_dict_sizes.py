@@ -7,7 +7,8 @@ import threading
 import time
 
 import pytest
-from objtunnel import Event, Interpreter, LockingDict
+from objtunnel import Event, LockingDict
+from workers import Worker
 
 WAIT = 60  # seconds that no test should ever wait
 
@@ -151,7 +152,7 @@ def test_a_computed_key_becomes_the_newest():
 def test_what_is_there_all_the_time_is_found_while_tables_grow_and_shrink():
     """A reader that knew an older table took the next entrance for the end of its keys."""
     d, begun, stop = LockingDict({("steady", i): i for i in range(200)}), Event(), Event()
-    with Interpreter() as one, Interpreter() as two:
+    with Worker() as one, Worker() as two:
         jobs = [i.submit(grow_and_shrink, d, n, begun, stop) for n, i in enumerate((one, two))]
         assert begun.wait(WAIT)
         try:
@@ -168,7 +169,7 @@ def test_what_is_there_all_the_time_is_found_while_tables_grow_and_shrink():
 
 
 def grow_and_shrink(d, n, begun, stop):
-    """Interpreter's side."""
+    """A worker's side."""
     rounds = 0
     while not stop.is_set():
         for i in range(4000):

@@ -35,6 +35,7 @@ from file_users import (
     write_under_lock,
 )
 from objtunnel import Interpreter, LockAbandonedError, SharedFile
+from workers import FREE_THREADED, Worker
 
 WAIT = 60
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -45,9 +46,9 @@ def path(tmp_path):
     return tmp_path / "file"
 
 
-def together(function, *args, interpreters=3):
-    """function(f, ..., who) in so many interpreters and here, at once; the results."""
-    workers = [Interpreter() for _ in range(interpreters)]
+def together(function, *args, workers=3):
+    """function(f, ..., who) in so many workers and here, at once; the results."""
+    workers = [Worker() for _ in range(workers)]
     try:
         jobs = [w.submit(function, *args, str(i)) for i, w in enumerate(workers)]
         return [function(*args, "here"), *(job.result() for job in jobs)]
@@ -73,7 +74,9 @@ def check_lines(text, n, whos=("here", "0", "1", "2")):
         assert lengths == [rng.randrange(300) for _ in range(n)]
 
 
-WRITERS = [write_lines, print_lines, print_to_stdout, print_with_method, write_under_lock, write_many]
+WRITERS = [write_lines, print_lines, print_with_method, write_under_lock, write_many]
+if not FREE_THREADED:
+    WRITERS.append(print_to_stdout)  # each interpreter has a sys.stdout of its own, threads have one in common
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -105,7 +108,7 @@ def test_through_a_pipe(path):
     thread = threading.Thread(target=lambda: parts.extend(iter(lambda: os.read(source, 1000), b"")))
     thread.start()
     with SharedFile(sink, "w", buffering=5000) as f:
-        together(print_lines, f, 500, interpreters=2)
+        together(print_lines, f, 500, workers=2)
     thread.join(WAIT)
     os.close(source)
     check_lines(b"".join(parts).decode(), 500, ("here", "0", "1"))
@@ -187,7 +190,7 @@ def test_at_offsets(path):
 
 def test_a_log_that_is_read_while_it_grows(path):
     f = SharedFile(path, "w+")
-    with Interpreter() as writer:
+    with Worker() as writer:
         job = writer.submit(write_lines, f, 300, "0")
         done = job.done
         seen = []
@@ -371,11 +374,11 @@ def test_an_error_while_writing():
 # ---- handles -------------------------------------------------------------------------------------
 
 
-def test_closed_for_all(path, worker):
+def test_closed_for_all(path, beside):
     f = SharedFile(path, "w+")
     f.write("text")
-    worker.call(keep, f)
-    worker.call(closing, f)
+    beside.call(keep, f)
+    beside.call(closing, f)
     assert f.closed and path.read_text() == "text" and "closed" in repr(f)
     f.close()
     for call in (f.read, f.readline, f.flush, f.tell, f.fileno, f.isatty, f.readable, f.writable,
@@ -385,20 +388,20 @@ def test_closed_for_all(path, worker):
         with pytest.raises(ValueError, match="closed file"):
             call()
     with pytest.raises(ValueError, match="closed file"):
-        worker.call(write_kept)
-    worker.call(keep, None)
+        beside.call(write_kept)
+    beside.call(keep, None)
 
 
-def test_the_last_handle_closes(path, worker):
+def test_the_last_handle_closes(path, beside):
     f = SharedFile(path, "w")
     fd = f.fileno()
     f.write("here\n")
-    worker.call(keep, f)
-    worker.call(write_and_leave, f)
+    beside.call(keep, f)
+    beside.call(write_and_leave, f)
     del f
     os.fstat(fd)
-    worker.call(write_kept)
-    worker.call(keep, None)
+    beside.call(write_kept)
+    beside.call(keep, None)
     assert path.read_text() == "here\nfrom therelater\n"
     with pytest.raises(OSError):
         os.fstat(fd)

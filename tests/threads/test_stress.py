@@ -64,7 +64,7 @@ def storm(end):
     for _ in until(end):
         gc.collect(n % 3)
         # On a debug build CPython aborts where gc.get_objects() finds a list that a comprehension of another thread is
-        # filling (an assertion in listobject.c, without objtunnel too).
+        # filling (docs/upstream.md).
         if n % 4 == 0 and not hasattr(sys, "gettotalrefcount"):
             some = gc.get_objects()[-200:]
             del some

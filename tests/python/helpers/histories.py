@@ -1,8 +1,9 @@
-"""Records short random histories of containers that several interpreters use at the same time.
+"""Records short random histories of containers that several interpreters use at the same time, or
+threads of a free-threaded build.
 
     python tests/python/helpers/histories.py --subject guarded --processes 3 --rounds 10000 --seed 1
 
-A round is one history: the interpreters meet, then each does a few random operations as fast as it
+A round is one history: the workers meet, then each does a few random operations as fast as it
 can. Main invariant: what a round's operations concern, no other round touches.
 
 The clock is a number that each look at it increments, atomically. Not the monotonic clock: a store may
@@ -18,7 +19,8 @@ import time
 
 from history_subjects import SUBJECTS
 from linearizability import Operation, perform
-from objtunnel import Interpreter, SharedArray
+from objtunnel import SharedArray
+from workers import Worker
 
 CLOCK, ARRIVED, FAILED = 0, 16, 32  # elements, each in a pair of cache lines of its own
 
@@ -26,7 +28,7 @@ CLOCK, ARRIVED, FAILED = 0, 16, 32  # elements, each in a pair of cache lines of
 # ---- recording -----------------------------------------------------------------------------------
 
 def record(processes, process, subject_name, containers, numbers, rounds, length, seed):
-    """In each interpreter: [[(name, args, outcome, invoked, returned)] of each round]."""
+    """In each worker: [[(name, args, outcome, invoked, returned)] of each round]."""
     subject = SUBJECTS[subject_name]
     recorded = []
     looks = 20_000 if processes <= len(os.sched_getaffinity(0)) else 200
@@ -68,15 +70,15 @@ def record_all(subject_name, processes, rounds, length, seed):
     """Record; a list of histories."""
     containers = SUBJECTS[subject_name].make(rounds)
     numbers = SharedArray("q", 48)
-    interpreters = [Interpreter() for _ in range(processes)]
+    workers = [Worker() for _ in range(processes)]
     try:
-        jobs = [interpreter.submit(record, processes, n, subject_name, containers, numbers, rounds,
-                                   length, seed)
-                for n, interpreter in enumerate(interpreters)]
+        jobs = [worker.submit(record, processes, n, subject_name, containers, numbers, rounds,
+                              length, seed)
+                for n, worker in enumerate(workers)]
         results = [job.result() for job in jobs]
     finally:
-        for interpreter in interpreters:
-            interpreter.close()
+        for worker in workers:
+            worker.close()
     return [[Operation(n, *op) for n, result in enumerate(results) for op in result[number]]
             for number in range(rounds)]
 
@@ -89,7 +91,7 @@ def record_and_check(subject_name, processes, rounds, length=8, seed=None):
         try:
             SUBJECTS[subject_name].check(history)
         except AssertionError as error:
-            error.add_note(f"{subject_name}, {processes} interpreters, round {number}, seed {seed}")
+            error.add_note(f"{subject_name}, {processes} workers, round {number}, seed {seed}")
             raise
     return recorded
 
@@ -105,7 +107,7 @@ def main():
     parser.add_argument("--subject", choices=SUBJECTS, default="guarded")
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=10_000)
-    parser.add_argument("--length", type=int, default=8, help="operations of each interpreter")
+    parser.add_argument("--length", type=int, default=8, help="operations of each worker")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
     print(f"seed {options.seed}")
