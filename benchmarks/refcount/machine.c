@@ -48,7 +48,7 @@ cpuinfo(const char *name, char *value, size_t size)
 }
 
 /* Its name, and by what its vendor tells it from others of that name: "AMD EPYC" is more than one. As in
- * benchmarks/tunnel/machine.py: pages compare the two. */
+ * benchmarks/common/machine.py: pages compare the two. */
 static void
 processor(char *text, size_t size, const char *unknown)
 {
