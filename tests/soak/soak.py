@@ -20,7 +20,7 @@ parts, and each part has its least memory. The Theil-Sen slope over these ten, t
   would be in it. The growth may be 0.5 MB and 1 % of the median, and for each interpreter that came and went what
   an idle one leaves live and 4 kB;
 - on objtunnel's heap resident memory, with the holes that a heap keeps: 8 MB and 5 % of the median, and for each
-  interpreter what an idle one costs and 64 kB (a block that stays behind keeps its page and its segment's header).
+  interpreter what an idle one costs and 16 kB (the blocks of some kB that stay behind lie between others).
 
 An idle interpreter imports the same modules and does nothing; a process of its own is asked. 3.13 frees an interpreter's
 memory in part only.
@@ -63,7 +63,7 @@ PARTS = 10  # of the time after the warm-up
 EXACT = os.environ.get("PYTHONMALLOC") == "malloc"
 MEASURE = "live" if EXACT else "resident"
 GROWTH = (0.5, 0.01) if EXACT else (8.0, 0.05)  # MB, and a share of the median
-MORE = 4e3 if EXACT else 64e3  # bytes that an interpreter may leave beside what an idle one does
+MORE = 4e3 if EXACT else 16e3  # bytes that an interpreter may leave beside what an idle one does
 
 
 def memory():
@@ -90,23 +90,36 @@ def come_and_go():
     interpreter = Interpreter()
     interpreter.call(exec, code)
     interpreter.close()
+def least_of(n):
+    found = []
+    for _ in range(n):
+        come_and_go()
+        gc.collect()
+        found.append(measure())
+    return min(found)
 for _ in range(15): come_and_go()
-before = measure()
-for _ in range(60): come_and_go()
-gc.collect()
-print((measure() - before) / 60)
+print(*[least_of(int(sys.argv[3])) for _ in range(6)])
 """
+
+
+OF_IDLE = 15  # interpreters in each of the parts, of which each has its least memory
+
+
+def slope_of(lows):
+    """Theil and Sen's: by how much each of them is more than the one before. One that is off does not count."""
+    return median((lows[j] - lows[i]) / (j - i) for i in range(len(lows)) for j in range(i + 1, len(lows)))
 
 
 def left_by_idle(modules):
     """Bytes by which memory grows for each interpreter that imports the same modules and does nothing else.
 
+    Resident memory goes up and down by the memory of a whole interpreter, so one difference would tell little.
     That objtunnel adds nothing to what stock Python leaves is counted by tests/python/test_interpreter_leaves.py.
     """
     folders = os.pathsep.join(folder for folder in sys.path if folder)
-    done = subprocess.run([sys.executable, "-c", LEFT_BY_IDLE, ",".join(modules), MEASURE],
+    done = subprocess.run([sys.executable, "-c", LEFT_BY_IDLE, ",".join(modules), MEASURE, str(OF_IDLE)],
                           env={**os.environ, "PYTHONPATH": folders}, stdout=subprocess.PIPE, text=True, check=True)
-    return max(0.0, float(done.stdout))
+    return max(0.0, slope_of([float(low) for low in done.stdout.split()]) / OF_IDLE)
 
 
 # ---- memory --------------------------------------------------------------------------------------------
@@ -130,7 +143,7 @@ class Memory:
         if seconds - warm < 60 or sum(map(bool, parts)) < PARTS:
             return True, f"memory: the run is too short to tell (rounds after {warm:.0f} s: {len(late)})"
         lows = [min(mb for _, mb, _ in part) for part in parts]
-        slope = median((lows[j] - lows[i]) / (j - i) for i in range(PARTS) for j in range(i + 1, PARTS))
+        slope = slope_of(lows)
         growth = slope * (PARTS - 1)
         made = late[-1][2] - late[0][2]
         allowed = GROWTH[0] + GROWTH[1] * median(lows)
