@@ -16,6 +16,8 @@ typedef struct ot_waiter {
     struct ot_waiter *next, *prev;
     ot_parker_t parker;
     int outcome; /* what it was woken with */
+    bool
+        forked; /* a signal handler forked during the wait, and this is the child: its owner emptied the line */
 } ot_waiter_t;
 
 typedef struct {
@@ -35,6 +37,8 @@ typedef enum {
     OT_WAIT_GAVE_UP = -1, /* maybe woken as well: if outcome is set, pass it on */
     OT_WAIT_TIMEOUT = 0,  /* not woken */
     OT_WAIT_WOKEN = 1,
+    OT_WAIT_FORKED =
+        2, /* not woken, and what was waited for may be otherwise in this child: look, and wait again */
 } ot_wait_result_t;
 
 /* Enters a new waiter, at the front if it has waited before. ot_waiter_wait_locked must follow. */

@@ -102,8 +102,13 @@ wait_for_the_rest_locked(ot_barrier_t *barrier, const ot_patience_t *patience)
 {
     ot_waiter_t w;
     ot_wait_result_t why = ot_wait_locked(&barrier->waiters, &w, false, &barrier->guard, patience);
+    while (why == OT_WAIT_FORKED) {
+        barrier->count++; /* a child begins with nobody there */
+        why = ot_wait_locked(&barrier->waiters, &w, false, &barrier->guard, patience);
+    }
     if (why == OT_WAIT_GAVE_UP) {
-        barrier->count -= w.outcome == 0; /* otherwise the round is over */
+        barrier->count -=
+            w.outcome == 0 && !w.forked; /* otherwise the round is over, or it was not counted */
         return OT_SYNC_INTERRUPTED;
     }
     if (why == OT_WAIT_TIMEOUT) {

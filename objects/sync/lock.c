@@ -117,7 +117,7 @@ acquire_locked(ot_lock_t *lock, int64_t interp, uint64_t depth, const ot_patienc
             return OT_SYNC_INTERRUPTED;
         }
         waited = true;
-        patient = why == OT_WAIT_WOKEN; /* otherwise it is the last look */
+        patient = why != OT_WAIT_TIMEOUT; /* then it is the last look */
     }
 }
 

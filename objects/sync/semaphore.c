@@ -80,7 +80,7 @@ acquire_locked(ot_semaphore_t *semaphore, const ot_patience_t *patience)
             return OT_SYNC_INTERRUPTED;
         }
         waited = true;
-        patient = why == OT_WAIT_WOKEN;
+        patient = why != OT_WAIT_TIMEOUT;
     }
 }
 
@@ -196,12 +196,14 @@ ot_event_wait(ot_event_t *event, const ot_patience_t *patience)
     pthread_mutex_lock(&event->guard);
     if (!event->is_set) {
         ot_waiter_t w;
-        result = OT_SYNC_TIMEOUT;
+        ot_wait_result_t why = OT_WAIT_TIMEOUT;
         if (patience->deadline != OT_DONT_WAIT) {
-            /* GAVE_UP, TIMEOUT, WOKEN are INTERRUPTED, TIMEOUT, OK here. */
-            result = (ot_sync_result_t)ot_wait_locked(&event->waiters, &w, false, &event->guard,
-                                                      patience);
+            do {
+                why = ot_wait_locked(&event->waiters, &w, false, &event->guard, patience);
+            } while (why == OT_WAIT_FORKED);
         }
+        /* GAVE_UP, TIMEOUT, WOKEN are INTERRUPTED, TIMEOUT, OK here. */
+        result = (ot_sync_result_t)why;
     }
     unlock_event(event);
     return result;

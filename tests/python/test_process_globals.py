@@ -425,13 +425,51 @@ def test_a_signal_handler_forks_while_its_thread_waits_for_a_lock(run_script):
     signal.signal(signal.SIGALRM, fork_now)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
-        lock.acquire(timeout=60)
+        lock.acquire()
     except KeyboardInterrupt:
         assert os.waitpid(pids[0], 0)[1] == 0
         end()
     except LockAbandonedError:  # the child
         is_free()
         os._exit(0)
+    """)
+
+
+@pytest.mark.parametrize("make, wait, wake", [
+    ("Semaphore(0)", "it.acquire()", "it.release()"),
+    ("Event()", "it.wait()", "it.set()"),
+    ("Condition()", "with it: it.wait()", "with it: it.notify()"),
+    ("Barrier(2)", "it.wait()", "it.wait()"),
+    ("Lock(); it.acquire()", "it.acquire()", "it.release()"),
+    ("RLock(); end = elsewhere(it.acquire)", "it.acquire()", "pass")])
+def test_a_child_of_a_waiting_thread_is_woken(run_script, make, wait, wake):
+    """A signal handler forks during the wait and returns in the child, where another thread does what is waited for."""
+    run_script(FORK + f"""
+    import objtunnel, time
+    it = objtunnel.{make}
+    pids = []
+
+    def wake():
+        time.sleep(0.1)
+        {wake}
+
+    def fork_now(*_):
+        pids.append(os.fork())
+        if pids[-1]:
+            raise KeyboardInterrupt
+        threading.Thread(target=wake, daemon=True).start()
+
+    signal.signal(signal.SIGALRM, fork_now)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        {wait}
+    except KeyboardInterrupt:
+        assert os.waitpid(pids[0], 0)[1] == 0
+        if "end" in globals(): end()
+    except RuntimeError:  # an RLock that a thread had which the child has not
+        os._exit(0 if "end" in globals() else 1)
+    else:
+        os._exit(1 if "end" in globals() else 0)  # only the child gets here
     """)
 
 
