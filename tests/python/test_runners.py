@@ -37,7 +37,8 @@ def checkout(tmp_path, monkeypatch):
 
         def run(self, tool, *arguments, **variables):
             environment = {k: v for k, v in os.environ.items()
-                           if k not in ("MODULE", "PYTEST_ARGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHONPATH")}
+                           if k not in ("MODULE", "PYTEST_ARGS", "OT_TEST_SHARE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL",
+                                        "PYTHONPATH")}
             environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # hypothesis would take most of the time
             return subprocess.run([TOOLS / tool, *arguments], cwd=tmp_path, env={**environment, **variables}, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
