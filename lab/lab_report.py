@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[1:1] = [str(HERE), str(HERE.parent / "benchmarks" / "common")]
 import claims  # noqa: E402
 import counts_page  # noqa: E402
+import files  # noqa: E402
 import lab_page  # noqa: E402
 import lab_plots  # noqa: E402
 import pages  # noqa: E402
@@ -101,12 +102,7 @@ def write_counts(counts, name, folder, pages_folder):
 
 
 def insert(text, excerpts):
-    """The text with the excerpts, and nothing else, between the two marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"report: docs/lock-inc.md lacks the lines\n{BEGIN}\n{END}")
-    return before + "\n".join([BEGIN, "", *excerpts, END]) + after
+    return files.insert(text, "docs/lock-inc.md", BEGIN, END, "\n".join(["", "", *excerpts, ""]))
 
 
 def parse_options(arguments):

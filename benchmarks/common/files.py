@@ -1,10 +1,19 @@
-"""Results files, which are JSON."""
+"""Results files, which are JSON, and pages of which a part is made from them."""
 
 import json
 
 
 class BadResults(Exception):
     """The file is not a results file that this page understands."""
+
+
+def insert(text, name, begin, end, new):
+    """The text of the page `name` with `new`, and nothing else, between the two marks. SystemExit if they are not there."""
+    before, _, rest = text.partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise SystemExit(f"report: {name} lacks the lines\n{begin.strip()}\n{end.strip()}")
+    return before + begin + new + end + after
 
 
 class FromFile:

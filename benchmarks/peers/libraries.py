@@ -3,7 +3,6 @@
 `make bench-peers` gets them; what it does not get is left out. memhive's release does not compile on 3.14.
 """
 
-import itertools
 import queue
 import threading
 
@@ -31,22 +30,20 @@ class Bocpy(ways.Way):
         return self.bocpy.receive("done")[1]
 
     def map(self, function, items):
-        """Each answer when it and those before it are there. Some items are under way at once, not all."""
-        answers, wanted, items = {}, 0, enumerate(items)
+        return ways.in_order(self._results(function, items))
+
+    def _results(self, function, items):
+        """Some items are under way at once, not all."""
         under_way = 0
-        for index, item in itertools.islice(items, 4 * self.workers):
+        for index, item in enumerate(items):
+            answer = self._answer() if under_way == 4 * self.workers else None
             self.jobs.schedule(function, item, index)
-            under_way += 1
-        while under_way:
-            index, answer = self._answer()
-            answers[index] = answer
-            under_way -= 1
-            for index, item in itertools.islice(items, 1):
-                self.jobs.schedule(function, item, index)
+            if answer is None:
                 under_way += 1
-            while wanted in answers:
-                yield answers.pop(wanted)
-                wanted += 1
+            else:
+                yield answer
+        for _ in range(under_way):
+            yield self._answer()
 
     def with_config(self, function, starts):
         starts = list(starts)
@@ -88,12 +85,7 @@ class ExtraInterpreters(ways.Way):
             thread.start()
 
     def __exit__(self, *_):
-        for _ in self.threads:
-            self.jobs.put(None)
-        for thread in self.threads:
-            thread.join()
-        for interpreter in self.interpreters:
-            interpreter.close()
+        ways.end(self.jobs, self.threads, self.interpreters)
 
     def _work(self, interpreter):
         while (job := self.jobs.get()) is not None:
@@ -104,7 +96,10 @@ class ExtraInterpreters(ways.Way):
                 self.answers.put((index, None, error))
 
     def map(self, function, items):
-        answers, wanted, n = {}, 0, 0
+        return ways.in_order(self._results(function, items))
+
+    def _results(self, function, items):
+        n = 0
         for item in items:
             self.jobs.put((n, function, item))
             n += 1
@@ -112,10 +107,7 @@ class ExtraInterpreters(ways.Way):
             index, answer, error = self.answers.get()
             if error is not None:
                 raise error
-            answers[index] = answer
-            while wanted in answers:
-                yield answers.pop(wanted)
-                wanted += 1
+            yield index, answer
 
 
 WAYS = {"bocpy": Bocpy, "extrainterpreters": ExtraInterpreters}

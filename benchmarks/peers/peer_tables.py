@@ -12,6 +12,7 @@ from objtunnel.demo.table import format_table, format_time
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "common"))
+import files  # noqa: E402
 from formats import number  # noqa: E402
 
 WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded", "bocpy", "extrainterpreters",
@@ -101,12 +102,7 @@ def readme_table(record):
 
 
 def insert(text, table):
-    """The README's text with the table between its two marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"report-peers: README.md lacks the lines\n{BEGIN}{END}")
-    return before + begin + table + end + after
+    return files.insert(text, "README.md", BEGIN, END, table)
 
 
 def main(arguments=None):

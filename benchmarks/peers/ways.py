@@ -264,33 +264,47 @@ class Objtunnel(Way):
 
 # ---- two queues: jobs for all workers, and results -----------------------------------------------
 
+def in_order(numbered):
+    """Results by their numbers, 0, 1, ..., each when it and those before it are there."""
+    early, wanted = {}, 0
+    for number, result in numbered:
+        early[number] = result
+        del result  # whoever gets it has the only reference
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1
+
+
+def end(jobs, threads, interpreters):
+    """For threads that each end at a None in the queue of jobs."""
+    for _ in threads:
+        jobs.put(None)
+    for thread in threads:
+        thread.join()
+    for interpreter in interpreters:
+        interpreter.close()
+
+
 class Queued(Way):
-    """Invariant: `waiting` jobs of the current map are given and their results not taken."""
 
     def map(self, function, items):
-        """Results in the order of the items, of which only so many are given out at once."""
+        return in_order(self._results(function, items))
+
+    def _results(self, function, items):
+        """Only so many items are given out at once."""
         most = 1000 if function is workloads.increment else 2 * self.workers
-        self.waiting, given, wanted, early = 0, 0, 0, {}
+        waiting, given = 0, 0
         for item in items:
             job = [function.__name__, given, item]
             del item  # or the tunnel would have to copy it
             self.give(job)
             given += 1
-            self.waiting += 1
-            while self.waiting == most:
-                wanted = yield from self._in_order(early, wanted)
-        while self.waiting:
-            wanted = yield from self._in_order(early, wanted)
-
-    def _in_order(self, early, wanted):
-        number, result = self.take()
-        self.waiting -= 1
-        early[number] = result
-        del result
-        while wanted in early:
-            yield early.pop(wanted)
-            wanted += 1
-        return wanted
+            waiting += 1
+            if waiting == most:
+                yield self.take()
+                waiting -= 1
+        for _ in range(waiting):
+            yield self.take()
 
 
 def _serve_tunnel(jobs, results):
@@ -339,12 +353,7 @@ class Queues(Queued):
         self.threads = [interpreter.call_in_thread(_serve_queue, self.jobs, self.results) for interpreter in self.interpreters]
 
     def __exit__(self, *_):
-        for _ in self.threads:
-            self.jobs.put(None)
-        for thread in self.threads:
-            thread.join()
-        for interpreter in self.interpreters:
-            interpreter.close()
+        end(self.jobs, self.threads, self.interpreters)
 
     def give(self, job):
         self.jobs.put(job)
