@@ -6,6 +6,7 @@ A way that cannot do a workload says so by NotImplementedError: it is left out t
 import concurrent.futures
 import multiprocessing
 import threading
+import time
 from multiprocessing import shared_memory
 
 import workloads
@@ -25,15 +26,28 @@ class Way:
         self.smoke = smoke
 
     def __enter__(self):
-        list(self.map(workloads.increment, range(4 * self.workers)))
+        self.wake(self.map)
         return self
+
+    def wake(self, run):
+        """Until each worker has done a job. A pool may start a worker only when a job finds no idle one."""
+        seen, deadline = set(), time.monotonic() + 60
+        while len(seen) < self.workers:
+            seen.update(run(workloads.who, range(4 * self.workers)))
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"of {self.workers} workers only {len(seen)} work")
 
     def __exit__(self, *_):
         if self.pool is not None:
             self.pool.shutdown()
 
     def map(self, function, items):
-        return self.pool.map(function, items)
+        return self.pool.map(function, items, chunksize=self.chunk(function))
+
+    def chunk(self, function):
+        """Items in one job: a hundred where an item is too small for a job of its own. Pools of threads, and 3.14's of
+        interpreters, ignore it."""
+        return 100 if function is workloads.increment else 1
 
     def prepare(self, workload):
         """Before the time is taken: pools that this workload needs, with all of their workers at hand."""
@@ -52,6 +66,9 @@ class Way:
 
 
 class Serial(Way):
+    def __init__(self, workers, smoke):
+        super().__init__(1, smoke)
+
     def map(self, function, items):
         return map(function, items)
 
@@ -167,7 +184,7 @@ class Processes(Way):
         else:
             return
         self.sharing = self._make(counter=self.counter, cache=self.cache)
-        list(self.sharing.map(workloads.increment, range(4 * self.workers)))
+        self.wake(self.sharing.map)
 
     def __exit__(self, *error):
         super().__exit__(*error)
@@ -179,10 +196,6 @@ class Processes(Way):
     def _make(self, config=None, counter=None, cache=None):
         return concurrent.futures.ProcessPoolExecutor(
             self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_take, initargs=(config, counter, cache))
-
-    def map(self, function, items):
-        chunk = 100 if function is workloads.increment else 1
-        return self.pool.map(function, items, chunksize=chunk)
 
     def frames(self, size, n):
         for first in range(0, n, 4 * self.workers):  # so many blocks at once

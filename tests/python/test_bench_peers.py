@@ -56,6 +56,27 @@ def test_jobs_through_two_tunnels_come_back_in_order_and_are_not_copied():
     assert all(receipt.moved > receipt.copied for receipt in receipts), receipts
 
 
+@pytest.mark.noasan
+@pytest.mark.parametrize("name", ["objtunnel", "processes", "threads", "tunnels"])
+def test_all_workers_have_worked_before_the_time_is_taken(name):
+    import ways
+    import workloads
+    with ways.WAYS[name](2, True) as way:
+        if name == "processes":
+            assert len(way.pool._processes) == 2
+        seen = set()
+        way.wake(lambda function, items: seen.update(way.map(function, items)) or seen)
+        assert len(seen) == 2
+        assert list(way.map(workloads.increment, range(250))) == list(range(1, 251))
+
+
+def test_a_way_whose_second_worker_never_works_says_so(monkeypatch):
+    import ways
+    monkeypatch.setattr(ways.time, "monotonic", itertools.count(0, 20).__next__)
+    with pytest.raises(RuntimeError, match="of 2 workers only 1 work"):
+        ways.Way(2, True).wake(lambda function, items: [7 for _ in items])
+
+
 @pytest.mark.slow
 @pytest.mark.noasan
 def test_a_way_that_does_not_run_is_left_out_with_the_reason(tmp_path):
