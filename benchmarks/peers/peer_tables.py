@@ -4,6 +4,7 @@
     make report-peers REPORT_ARGS="a.json b.json -o /tmp"
 """
 
+import itertools
 import sys
 from pathlib import Path
 from statistics import median
@@ -14,9 +15,30 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "common"))
 import files  # noqa: E402
 from formats import number  # noqa: E402
+from intervals import ENOUGH_CORES  # noqa: E402
 
-WAYS = ("serial", "objtunnel", "interpreters", "processes", "threads", "free-threaded", "bocpy", "extrainterpreters",
-        "tunnels", "queues")
+WAYS = ("serial", "objtunnel", "tunnels", "interpreters", "queues", "processes", "threads", "free-threaded", "bocpy",
+        "extrainterpreters")
+
+
+def beside_a_good_control(record):
+    """The record without the repetitions whose control got less than it should: something else ran beside them. A
+    workload that has lost half of them has no figures."""
+    return {**record, "workloads": {name: _kept(case, record["workers"]) for name, case in record["workloads"].items()}}
+
+
+def _kept(case, workers):
+    good = [control >= ENOUGH_CORES * workers for control in case["control"]]
+    lost = good.count(False)
+    if not lost:
+        return case
+    if 2 * lost >= len(good):
+        return {"times": {}, "memory": {}, "control": case["control"],
+                "left_out": {"all": f"{lost} of {len(good)} repetitions ran beside a bad control"}}
+    kept = {field: {way: list(itertools.compress(values, good)) for way, values in case[field].items()}
+            for field in ("times", "memory")}
+    return {**kept, "control": list(itertools.compress(case["control"], good)),
+            "left_out": {**case["left_out"], "all": f"{lost} of {len(good)} repetitions, whose control was bad"}}
 
 
 def ratios(case, way):
@@ -71,11 +93,13 @@ def left_out(record):
 
 
 def as_text(record):
+    record = beside_a_good_control(record)
     parts = [f"{title}:\n{format_table(tuple(header), [tuple(row) for row in rows])}" for title, header, rows in tables(record)]
     return "\n\n".join(["", *parts, "\n".join(["left out:", *left_out(record)])])
 
 
 def context(records):
+    records = [beside_a_good_control(record) for record in records]
     return {"parts": [{"record": record, "tables": list(tables(record)), "left_out": list(left_out(record))}
                       for record in records]}
 
@@ -87,13 +111,14 @@ BEGIN, END = "<!-- by make report-peers -->\n", "<!-- end -->\n"
 
 def readme_cell(case, way):
     if way not in case["times"]:
-        return "cannot"
+        return "cannot" if case["times"] else "-"
     found = ratios(case, way)
     return f"**{spread(found)}**" if median(found) < 1 else spread(found)
 
 
 def readme_table(record):
     """How many times faster than serial; what is slower is bold."""
+    record = beside_a_good_control(record)
     used = [way for way in WAYS[1:] if any(way in case["times"] for case in record["workloads"].values())]
     lines = [["", *used, "control"], ["---"] * (len(used) + 2)]
     for name, case in record["workloads"].items():

@@ -106,6 +106,21 @@ def test_losses_are_losses():
     assert part["left_out"] == ["json, interpreters: this Python has none"]
 
 
+def test_what_ran_beside_a_bad_control_is_left_out():
+    import peer_tables
+    spoilt = record()
+    case = spoilt["workloads"]["json"]
+    case["times"] = {way: [*times, times[0] * 9] for way, times in case["times"].items()}
+    case["memory"] = {way: values * 3 for way, values in case["memory"].items()}
+    case["control"] = [2.0, 2.0, 1.79]
+    text = peer_tables.as_text(spoilt)
+    assert "1.50 s, 2.00 (2.00 to 2.00)" in text and "json, all: 1 of 3 repetitions, whose control was bad" in text
+    case["control"] = [2.0, 1.2, 1.79]
+    text = peer_tables.as_text(spoilt)
+    assert "2.00 (2.00" not in text and "json, all: 2 of 3 repetitions ran beside a bad control" in text
+    assert "json" in peer_tables.readme_table(spoilt)
+
+
 def test_answers_that_differ_end_the_run(monkeypatch):
     import bench_peers
     answers = itertools.chain([1, 2], itertools.repeat(1))
