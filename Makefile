@@ -397,12 +397,14 @@ export PYTEST_ARGS MODULE
 # each commit. MUTANT=NAME: one.
 .PHONY: check-mutants mutants-base
 MUTANTS := $(BUILD)/mutants
+CHOSEN_MUTANTS = $(if $(SAMPLE),--sample $(SAMPLE)) $(MUTANT:%=--only %)
 check-mutants: all
+	@$(VENV_PYTHON) tools/check_mutants $(BUILD) $(CHOSEN_MUTANTS) --list >/dev/null
 	@$(MAKE) mutants-base OBJ=$(MUTANTS)/obj LIB=$(MUTANTS)/lib/objtunnel OPTIMISE=-O1
-	@$(VENV_PYTHON) tools/check_mutants $(BUILD) $(if $(SAMPLE),--sample $(SAMPLE)) $(MUTANT:%=--only %)
+	@$(VENV_PYTHON) tools/check_mutants $(BUILD) $(CHOSEN_MUTANTS)
 # The commands for more of it, a name and a tab before each.
 mutants-base: all $(C_TESTS:$(BUILD)/tests/%=$(OBJ)/tests/c/%.o) $(C_TEST_SUPPORT)
-	@printf '%s\t%s\n' version '$(PY_VERSION)' core '$(notdir $(CORE))' objects '$(OBJECTS)' \
+	@printf '%s\t%s\n' core '$(notdir $(CORE))' objects '$(OBJECTS)' \
 		mimalloc '$(MIMALLOC_OBJECT)' compile '$(subst ','\'',$(COMPILE))' \
 		test_defines '$(subst ','\'',$(TEST_DEFINES))' test_libs '$(TEST_LIBS)' \
 		link '$(CC) $(SANITIZE_FLAGS) $(LDFLAGS)' > $(OBJ)/commands

@@ -391,6 +391,9 @@ def main(arguments=None):
     counts = thread_counts(options.threads, len(lab.cpus))
     rows = plan(variants, counts, groups, options.filter, lab.pairs if options.pairs else (),
                 programs.all if programs else ())
+    if not rows:
+        print(f"lab-bench: no workload of the groups {options.groups} has {options.filter!r} in its name", file=sys.stderr)
+        return 2
     about = describe_machine()
     if why := unfit(options, about["commit"]):
         print(f"lab-bench: {why}", file=sys.stderr)

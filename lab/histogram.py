@@ -130,6 +130,10 @@ def main(arguments=None):
     parser.add_argument("--filter", default="", help="only workloads whose name has this in it")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args(arguments)
+    chosen = {name: make for name, make in workloads.ALL.items() if options.filter in name}
+    if not chosen:
+        print(f"histogram: no workload has {options.filter!r} in its name; there are {', '.join(workloads.ALL)}", file=sys.stderr)
+        return 2
     variant = sysconfig.get_config_var("OT_LAB_VARIANT")
     if not hasattr(ctypes.pythonapi, "ot_lab_record"):
         print("histogram: this Python does not record; make lab-counts runs one that does", file=sys.stderr)
@@ -140,10 +144,9 @@ def main(arguments=None):
               file=sys.stderr)
         return 2
     counted = {}
-    for name, make in workloads.ALL.items():
-        if options.filter in name:
-            counted[name] = measure(make, options.runs)
-            show(name, counted[name], sys.stdout)
+    for name, make in chosen.items():
+        counted[name] = measure(make, options.runs)
+        show(name, counted[name], sys.stdout)
     if options.json:
         whole = {"schema": SCHEMA, "kind": "counts", "variant": variant, "lab_tree": tree,
                  "version": sys.version.split()[0], "runs": options.runs,

@@ -1,7 +1,15 @@
 # Helpers shared by the scripts in tools/. Sourced, not run.
+#
+# A script that sources it and is asked for --help (or -h) first prints the comment that it opens with, and does nothing else.
 # shellcheck shell=bash
 
 TOOL=${0##*/}
+
+# Without arguments of its own, `source` leaves the script's in "$@".
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    sed -n '2,${/^#/!q; s/^# \{0,1\}//; p}' "$0"
+    exit 0
+fi
 
 say() { printf '%s: %s\n' "$TOOL" "$*"; }
 

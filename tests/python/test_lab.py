@@ -233,6 +233,21 @@ def with_programs(record, **costs):
     return record
 
 
+def test_a_filter_that_leaves_no_workload_is_refused(monkeypatch, capsys):
+    class Lab:
+        cpus = [0]
+
+        def __init__(self, *_):
+            pass
+
+        def built(self):
+            return ["stock"]
+
+    monkeypatch.setattr(bench, "Lab", Lab)
+    assert bench.main(["--groups", "single", "--filter", "nonsense"]) == 2
+    assert "no workload of the groups single has 'nonsense' in its name" in capsys.readouterr().err
+
+
 def test_workloads_of_pyperformance_have_figures_of_their_own():
     record = with_programs(make_record(noise=0), stock=1, lock=1.25)
     page = page_of(record)

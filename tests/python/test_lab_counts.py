@@ -84,6 +84,12 @@ def test_an_ordinary_python_does_not_record():
     assert done.returncode == 2 and "make lab-counts" in done.stderr
 
 
+def test_a_filter_that_leaves_no_workload_is_refused():
+    done = subprocess.run([sys.executable, ROOT / "lab" / "histogram.py", "--filter", "nonsense"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 2 and "no workload has 'nonsense' in its name; there are " in done.stderr
+
+
 # ---- the committed counts -----------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")

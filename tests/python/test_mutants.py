@@ -67,3 +67,21 @@ def test_what_has_no_place_is_told(tool, tmp_path, function, was, said):
     root = source(tmp_path, "int\ng(void)\n{\n    return a + a;\n}\n")
     mutant = tool.Mutant("m", function, was, "b", "t", "why")
     assert [said in line for line in tool.locate_all([mutant], root)] == [True]
+
+
+@pytest.mark.parametrize("names, sample, said", [
+    (["the_oldest"], None, "no mutant is called the_oldest; near: the_oldest_goes_first"),
+    (["qqqq"], None, "--list names them"),
+    (["late"], None, "late shows from Python 3.14 on; this is 3.13.0"),
+    ([], 4, "a sample of 4: there are 3 mutants"),  # one does not suit this Python
+    ([], 0, "a sample of 0"),
+    (["early"], 2, "a sample of 2: there are 1 mutants"),
+])
+def test_a_choice_that_cannot_be_had_is_refused(tool, names, sample, said):
+    mutants = [tool.Mutant(name, "f", "a", "b", "t", "why") for name in ("the_oldest_goes_first", "early", "other")]
+    mutants.append(tool.Mutant("late", "f", "a", "b", "t", "why", python="3.14"))
+    with pytest.raises(tool.Mistake) as mistake:
+        tool.chosen_of(mutants, names, sample, "3.13.0")
+    assert said in str(mistake.value)
+    assert [m.name for m in tool.chosen_of(mutants, ["early"], None, "3.13.0")] == ["early"]
+    assert len(tool.chosen_of(mutants, [], None, "3.13.0")) == 3 and len(tool.chosen_of(mutants, [], 2, "3.14.1")) == 2

@@ -1,5 +1,8 @@
-"""tools/run_tests and tools/run_queue: what runs the tests says which failed, and why, at its end."""
+"""The scripts of tools/: each tells its usage. tools/run_tests and tools/run_queue say at their end which tests failed, and why; a
+choice that leaves no test has failed."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import subprocess
@@ -8,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / "tools"
+SCRIPTS = sorted(path for path in [*TOOLS.iterdir(), *(ROOT / "lab").iterdir(), ROOT / ".ci/run"]
+                 if path.is_file() and path.suffix == "" and os.access(path, os.X_OK))
 PASSES = "echo '[====] Synthesis: Tested: 5 | Passing: 5 | Failing: 0 | Crashing: 0 '"
 FAILS = """echo '[----] tests/c/test_wrong.c:12: Assertion Failed'
 echo '[----]   The expression (one) == (other) is false.'
@@ -52,6 +58,14 @@ def checkout(tmp_path, monkeypatch):
     write(tmp_path / "pytest.ini", "[pytest]\nmarkers = slow\n")
     write(tmp_path / "build/venv/bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n').chmod(0o755)
     return Checkout()
+
+
+def load(tool):
+    """The module that one of our scripts is."""
+    loader = importlib.machinery.SourceFileLoader(tool, str(TOOLS / tool))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(tool, loader))
+    loader.exec_module(module)
+    return module
 
 
 def counts_of(result):
@@ -137,7 +151,7 @@ def test_pytest_args_are_options_and_modules(checkout):
     assert counts_of(result) == ["C: 5 of 5 tests passed"]
 
 
-def test_a_share_is_another_one_for_each_commit(checkout):
+def test_a_share_is_another_one_for_each_commit(checkout, monkeypatch):
     """OT_TEST_SHARE; C programs and modules that are named all run."""
     folder = checkout.build.parent
     commit = ["git", "-c", "user.name=a", "-c", "user.email=b", "commit", "-q", "--allow-empty", "-m", "next"]
@@ -145,14 +159,19 @@ def test_a_share_is_another_one_for_each_commit(checkout):
     checkout.c("box", PASSES)
     for name in "abcdef":
         checkout.python(name, "def test_one(): pass\n")
-    shares = set()
-    for _ in range(4):
+    queue = load("run_queue")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("OT_TEST_SHARE", "3")
+    modules, shares = sorted(Path("tests/python").glob("test_*.py")), set()
+    for _ in range(6):
         subprocess.run(commit, cwd=folder, check=True)
-        result = checkout.run("run_tests", "build", "c", "python", OT_TEST_SHARE="3")
-        assert counts_of(result) == ["C: 5 of 5 tests passed", "Python: 2 passed, 0 failed, 0 skipped"]
-        shares.add(tuple(sorted(line.split()[1] for line in result.stdout.splitlines() if " passed in " in line)))
-    again = checkout.run("run_tests", "build", "python", OT_TEST_SHARE="3").stdout
-    assert sum(all(name in again for name in share) for share in shares) == 1 < len(shares)
+        share = queue.share_of(modules)
+        assert len(share) == 2 and share == queue.share_of(modules)
+        shares.add(tuple(module.stem for module in share))
+    assert len(shares) > 1
+    result = checkout.run("run_tests", "build", "c", "python", OT_TEST_SHARE="3")
+    assert counts_of(result) == ["C: 5 of 5 tests passed", "Python: 2 passed, 0 failed, 0 skipped"]
+    assert all(f"] {name}: " in result.stdout for name in [module.stem for module in share])
     named = checkout.run("run_tests", "build", "python", OT_TEST_SHARE="3", PYTEST_ARGS="tests/python/test_a.py tests/python/test_b.py")
     assert counts_of(named) == ["Python: 2 passed, 0 failed, 0 skipped"]
 
@@ -171,3 +190,55 @@ def test_those_that_took_longest_begin_first(checkout):
     result = checkout.run("run_tests", "build", "c")
     assert result.returncode == 0, result.stdout
     assert (checkout.build.parent / "begun").read_text().split() == names[::-1]
+
+
+# ---- a choice of nothing ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variables, said", [
+    ({"PYTEST_ARGS": "-k nothing_is_called_so"}, "none of their tests is chosen by: -k nothing_is_called_so"),
+    ({"PYTEST_ARGS": "tests/python/test_boxx.py"}, "there is no tests/python/test_boxx.py"),
+    ({"OT_TEST_SHARE": "0"}, "OT_TEST_SHARE=0: must be 1 or more"),
+    ({"OT_TEST_SHARE": "half"}, "OT_TEST_SHARE=half: must be 1 or more"),
+], ids=["-k", "file", "share", "share-of-words"])
+def test_a_choice_of_nothing_fails(checkout, variables, said):
+    checkout.python("box", "def test_a(): pass\n")
+    result = checkout.run("run_tests", "build", "python", **variables)
+    assert result.returncode == 1 and said in result.stdout, result.stdout
+
+
+def test_a_choice_of_nothing_in_one_of_two_modules_is_none_of_nothing(checkout):
+    checkout.python("box", "def test_a(): pass\n")
+    checkout.python("boxes", "def test_only_here(): pass\n")
+    result = checkout.run("run_tests", "build", "python", PYTEST_ARGS="-k only_here")
+    assert result.returncode == 0 and counts_of(result) == ["Python: 1 passed, 0 failed, 0 skipped"]
+
+
+@pytest.mark.parametrize("tool, variables, said", [
+    ("matrix", {"VERSIONS": "3.14 3.12"}, "no 3.12: there are 3.13 3.14 3.15"),
+    ("matrix", {"VERSIONS": " "}, "choose nothing"),
+    ("matrix", {"TARGETS": " "}, "choose nothing"),
+    ("check_arm64", {"ARM64_TESTS": "test_map test_mapp"}, "no tests/c/test_mapp.c or tests/python/test_mapp.py"),
+    ("check_arm64", {"ARM64_TESTS": " "}, "chooses no test"),
+])
+def test_other_runners_refuse_before_they_begin(tmp_path, tool, variables, said):
+    result = subprocess.run([TOOLS / tool, *([tmp_path / "build"] if tool == "check_arm64" else [])], timeout=60, text=True,
+                            env={"PATH": os.environ["PATH"], **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 1 and said in result.stdout, result.stdout
+    assert "done, " not in result.stdout
+
+
+# ---- usage -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_each_script_tells_its_usage_and_does_nothing(tmp_path, script):
+    option = "-h" if script.name in ("bootstrap", "run_queue") else "--help"
+    done = subprocess.run([script, option], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and "usage: " in done.stdout
+    assert script.name in done.stdout and "set -" not in done.stdout and not list(tmp_path.iterdir())
+
+
+def test_the_scripts_are_all_there():
+    assert {path.name for path in SCRIPTS} >= {"matrix", "run_queue", "run_targets", "lint", "bootstrap", "check_mutants", "build", "run"}
+    assert len(SCRIPTS) > 30
