@@ -81,6 +81,67 @@ def test_figures_of_a_changed_tree_are_named(check, tmp_path):
     assert check.unclean_results(tmp_path) == ["a.json"]
 
 
+MAKEFILE = """\
+report: ; @cp docs/results/lab-x.json docs/results/lab-x.md; cp docs/results/lab-x.json docs/lock-inc.md
+report-tunnel: ; @touch docs/results/tunnel-x.md
+report-objects report-pool report-heap report-peers report-stream: ; @true
+"""
+
+
+@pytest.fixture
+def repository(check, tmp_path, monkeypatch):
+    """Has a commit, in which each page is what its target makes. A function commits more: path -> text."""
+    monkeypatch.setattr(check, "ROOT", tmp_path)
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+
+    def commit(files):
+        for path, text in files.items():
+            (tmp_path / path).write_text(text)
+        for command in (["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "a"]):
+            subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    commit({"Makefile": MAKEFILE, "docs/results/README.md": "by hand", "docs/results/mimalloc-x.md": "measured",
+            "docs/results/tunnel-x.md": "made", "docs/lock-inc.md": "figures",
+            **{f"docs/results/lab-x.{suffix}": "figures" for suffix in ("json", "md")}})
+    return commit
+
+
+def stale(check):
+    return check.stale_pages(check.ROOT / "docs" / "results")
+
+
+def test_pages_that_are_what_their_targets_make(check, repository):
+    assert stale(check) == []
+
+
+def test_a_page_that_differs_is_stale(check, repository):
+    repository({"docs/results/lab-x.json": "others"})
+    assert stale(check) == [f"{page} is not what its report target makes" for page in ("docs/lock-inc.md", "docs/results/lab-x.md")]
+
+
+def test_a_page_that_is_not_committed_is_stale(check, repository):
+    (check.ROOT / "docs/results/lab-x.md").unlink()
+    subprocess.run(["git", "rm", "-q", "--cached", "docs/results/lab-x.md"], cwd=check.ROOT, check=True)
+    repository({".gitignore": ""})
+    assert stale(check) == ["docs/results/lab-x.md is not what its report target makes"]
+
+
+def test_a_page_whose_results_are_gone_is_told(check, repository):
+    repository({"docs/results/lab-y.md": "of lab-y.json", "docs/results/lab-y-cost.png": "too"})
+    assert stale(check) == [f"no report target makes docs/results/{name}" for name in ("lab-y-cost.png", "lab-y.md")]
+
+
+def test_a_target_that_fails_is_told(check, repository):
+    repository({"Makefile": MAKEFILE.replace("@true", "@echo 'no schema' >&2; false")})
+    faults = stale(check)
+    assert [fault.split(":")[0] for fault in faults] == [f"make {target} fails" for target in check.REPORTS[2:]]
+
+
+def test_each_report_target_of_the_makefile_is_looked_at(check):
+    targets = re.findall(r"^(report[\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(targets) == sorted(check.REPORTS)
+
+
 def test_wrong_usage(check):
     with pytest.raises(SystemExit, match="usage: make release-check"):
         check.main(["--nonsense"])
