@@ -7,6 +7,7 @@ import pytest
 
 import async_users
 from objtunnel import Interpreter, Tunnel, TunnelClosed, select
+from workers import FREE_THREADED
 
 
 def test_the_ready_ones_in_their_order(worker):
@@ -34,7 +35,8 @@ def test_a_closed_one_is_ready():
     assert select(a) == [a] and a.recv() == 1 and select(a) == [a]
 
 
-@pytest.mark.parametrize("do", ["send", "close", "put back"])
+# Between threads of a free-threaded build no receive fails, so none puts its message back.
+@pytest.mark.parametrize("do", ["send", "close", *(() if FREE_THREADED else ("put back",))])
 def test_it_waits(do):
     a, b = Tunnel(), Tunnel()
     if do == "put back":
