@@ -22,6 +22,10 @@
 #if PY_VERSION_HEX < 0x030d0000
 #error "objtunnel needs CPython 3.13 or newer"
 #endif
+/* bias.h names what must be read again before a newer version is let in. The collector's state differs as well. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030e0000
+#error "objtunnel knows CPython 3.13 only of those without a GIL: docs/free-threading.md"
+#endif
 #if defined(Py_GIL_DISABLED) != defined(OT_FREE_THREADED)
 #error                                                                                             \
     "sources.mk lists the sources for free-threaded builds, and those for builds with a GIL: these are the others"
