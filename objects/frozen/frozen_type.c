@@ -133,8 +133,9 @@ static bool
 is_array_or_constant(PyObject *o)
 {
     static const char *const names[] = {
-        "array.array",        "datetime.date",   "datetime.time", "datetime.datetime",
-        "datetime.timedelta", "decimal.Decimal", "Fraction",      "UUID",
+        "array.array",       "datetime.date",      "datetime.time",
+        "datetime.datetime", "datetime.timedelta", "datetime.timezone",
+        "decimal.Decimal",   "Fraction",           "UUID",
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
         if (strcmp(Py_TYPE(o)->tp_name, names[i]) == 0) {

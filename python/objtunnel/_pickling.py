@@ -10,6 +10,7 @@ those of __main__ that have no name elsewhere go by value.
 import copyreg
 import importlib
 import io
+import operator
 import pickle
 import sys
 import types
@@ -120,6 +121,8 @@ class _ByValue(pickle.Pickler):
             if not self._has_name(o):
                 return self._byvalue().reduce_function(o, self._namespaces)
         elif issubclass(kind, type):
+            if kind.__module__ == "_ctypes" and (made := _made_by_ctypes(o)):
+                return made
             if not self._has_name(o):
                 return self._byvalue().reduce_class(o)
         elif kind in self._reducers:
@@ -138,6 +141,17 @@ class _ByValue(pickle.Pickler):
         from objtunnel import _byvalue  # seldom needed, slow to import
         self._reducers = _byvalue.reducers
         return _byvalue
+
+
+def _made_by_ctypes(cls):
+    """How to make `ctypes.c_int * 3` or POINTER(c_int) again: ctypes keeps such a class, which has no name. None for any
+    other class."""
+    import ctypes
+    if cls.__bases__ == (ctypes.Array,):
+        return operator.mul, (cls._type_, cls._length_)
+    if cls.__bases__ == (ctypes._Pointer,):
+        return ctypes.POINTER, (cls._type_,)
+    return None
 
 
 _HEAPTYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or for each interpreter anew

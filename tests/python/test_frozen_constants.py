@@ -17,7 +17,7 @@ ZONE = datetime.timezone(datetime.timedelta(hours=-3), "west")
 CONSTANTS = [
     Decimal("1.50"), Decimal(10) ** 300, Fraction(1, 3), datetime.date(2024, 2, 29), datetime.time(1, 2, 3, tzinfo=ZONE),
     datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC), datetime.datetime(2024, 1, 1, fold=1), datetime.timedelta(1, 2, 3),
-    uuid.UUID(int=7),
+    uuid.UUID(int=7), ZONE, datetime.UTC,
 ]
 
 
@@ -56,6 +56,35 @@ def test_sharing_and_cycles_stay():
 def test_what_is_moved_in_comes_back_if_it_cannot_be_frozen():
     with pytest.raises(TypeError, match=r"\$\[1\].*object"):
         freeze([datetime.date(2024, 1, 1), object()])
+
+
+class Dates(list):
+    pass
+
+
+class Lesson:
+    """Its pickle has a date in it; whoever rebuilds it wants a date."""
+
+    rebuilt = []
+
+    def __init__(self, day):
+        self.day = day
+
+    def __reduce__(self):
+        return Lesson.rebuild, (self.day,)
+
+    @staticmethod
+    def rebuild(day):
+        Lesson.rebuilt.append(day)
+        return Lesson(day + datetime.timedelta(0))
+
+
+@pytest.mark.parametrize("o", [Lesson(datetime.date(2024, 1, 1)), OrderedDict(a=object()),
+                               Dates([datetime.date(2024, 1, 1)])], ids=lambda o: type(o).__name__)
+def test_an_object_that_cannot_be_frozen_is_not_rebuilt_with_constants_in_it(o):
+    with pytest.raises(TypeError, match=r"^\$\['lessons'\]\[0\].*cannot be frozen: only"):
+        freeze({"lessons": [o], "day": datetime.date(2024, 1, 1)})
+    assert all(type(day) is datetime.date for day in Lesson.rebuilt)
 
 
 def test_a_list_that_is_no_constant_is_left_alone():

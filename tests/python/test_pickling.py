@@ -31,6 +31,37 @@ def test_by_name(o):
     assert got[0] is o and got[1]["again"] is o
 
 
+def test_classes_that_ctypes_makes_have_no_name_of_their_own(run_script):
+    """ctypes gives `c_int * 3` the name of the module that asks for it, where nothing of that name is."""
+    run_script("""
+        import ctypes
+        from objtunnel import Interpreter, Tunnel
+
+        class Point(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_int * 2)]
+
+        def same(o):
+            return o
+
+        if __name__ == "__main__":
+            buffer = ctypes.create_string_buffer(b"text", 10)
+            t = Tunnel()
+            with Interpreter() as worker:
+                for o in [(ctypes.c_int * 3)(1, 2, 3), (Point * 2)(Point((1, 2))), buffer, (ctypes.c_int * 2 * 2)()]:
+                    t.send([o])
+                    for got in [t.recv()[0], worker.call(same, o)]:
+                        assert type(got) is type(o) and bytes(got) == bytes(o)
+                pointer = ctypes.POINTER(ctypes.c_int)
+                assert worker.call(same, [pointer, ctypes.c_int * 3]) == [pointer, ctypes.c_int * 3]
+                try:
+                    t.send([pointer()])
+                except TypeError as error:
+                    assert "$[0]" in str(error) and "pointer" in str(error)
+                else:
+                    raise AssertionError
+        """)
+
+
 def test_modules_to_a_worker(worker):
     t = Tunnel()
     t.send([types, sys.modules["os.path"]])
