@@ -49,6 +49,14 @@ PyObject *ot_tunnel_receive_object(PyObject *tunnel, ot_tunnel_patience_t patien
  * Runs: e, signal handlers. */
 int ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_interp);
 
+/* Waits until all threads of the process have waited for each other for a second: true. Or until `over`, to which nobody
+ * sends, is closed: false. For a thread that does nothing else, which counts as waiting. Runs: -. */
+bool ot_tunnel_wait_until_stuck(ot_channel_t *over, int64_t own_interp);
+
+/* As ot_tunnel_receive_object, for a thread that looks after others between two waits: although it has a timeout it counts as
+ * waiting (tunnel/stuck.h). Runs: e. */
+PyObject *ot_tunnel_receive_aside(PyObject *tunnel, ot_tunnel_patience_t patience);
+
 /* The arguments of a call, by the parameters' names (NULL at the end), into values; those that are not
  * given stay as they are. -1 with TypeError set. */
 int ot_tunnel_queue_arguments(const char *function, const char *const *parameters,

@@ -211,6 +211,65 @@ wait_for_end(ot_channel_t *status, int64_t interp)
     }
 }
 
+/* Until all threads of the process have waited for each other for a second: OT_CHANNEL_STOPPED. Or until `over` is closed.
+ * Without a GIL. */
+static ot_channel_result_t
+wait_until_stuck(ot_channel_t *over, int64_t interp)
+{
+    enum {
+        FIRST = 100000000,
+        LAST = 1000000000,
+        LOOKS = 10
+    }; /* nanoseconds; seldom, where it lasts */
+    uint64_t stuck = 0;
+    int64_t slice = FIRST;
+    for (int same = 0; same < LOOKS;) {
+        ot_node_t *node;
+        ot_channel_result_t result = ot_channel_recv(over, ot_clock_now() + slice, &node);
+        if (result != OT_CHANNEL_TIMEOUT) {
+            return result;
+        }
+        uint64_t since = ot_stuck_since(interp);
+        same = since != 0 && since == stuck ? same + 1 : 0;
+        slice = since != 0 ? FIRST : slice < LAST ? slice + FIRST : LAST;
+        stuck = since;
+    }
+    return OT_CHANNEL_STOPPED;
+}
+
+bool
+ot_tunnel_wait_until_stuck(ot_channel_t *over, int64_t own_interp)
+{
+    ot_stop_t stop;
+    ot_wait_t wait = {.ch = over, .stop = &stop, .interp = own_interp};
+    ot_channel_result_t result;
+    ot_stop_init(&stop);
+    atomic_store(&stop.asleep, true); /* nobody waits for what this thread does */
+    Py_BEGIN_ALLOW_THREADS
+    ot_wait_begin(&wait);
+    do {
+        result = wait_until_stuck(over, own_interp);
+    } while (result == OT_CHANNEL_INTERRUPTED);
+    ot_wait_end(&wait);
+    Py_END_ALLOW_THREADS
+    return result == OT_CHANNEL_STOPPED;
+}
+
+PyObject *
+ot_tunnel_receive_aside(PyObject *tunnel, ot_tunnel_patience_t patience)
+{
+    ot_stop_t stop;
+    ot_wait_t wait = {.ch = ot_tunnel_channel(tunnel),
+                      .stop = &stop,
+                      .interp = ot_tunnel_state(tunnel)->objects.interp_id};
+    ot_stop_init(&stop);
+    atomic_store(&stop.asleep, true); /* as far as others are concerned */
+    ot_wait_begin(&wait);
+    PyObject *o = ot_tunnel_receive_object(tunnel, patience, NULL);
+    (o == NULL ? ot_wait_end_in_vain : ot_wait_end)(&wait);
+    return o;
+}
+
 int
 ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_interp)
 {

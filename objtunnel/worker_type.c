@@ -368,12 +368,43 @@ is_main_interpreter(PyObject *module, PyObject *unused)
     return PyBool_FromLong(PyInterpreterState_Get() == PyInterpreterState_Main());
 }
 
+static PyObject *
+wait_until_stuck(PyObject *module, PyObject *over)
+{
+    ot_state_t *state = PyModule_GetState(module);
+    if (!Py_IS_TYPE(over, state->tunnel_type)) {
+        return PyErr_Format(PyExc_TypeError, "_wait_until_stuck() takes a Tunnel");
+    }
+    return PyBool_FromLong(
+        ot_tunnel_wait_until_stuck(ot_tunnel_channel(over), state->objects.interp_id));
+}
+
+static PyObject *
+recv_aside(PyObject *module, PyObject *args)
+{
+    ot_state_t *state = PyModule_GetState(module);
+    PyObject *tunnel, *timeout;
+    ot_tunnel_patience_t patience;
+    if (!PyArg_ParseTuple(args, "O!O:_recv_aside", state->tunnel_type, &tunnel, &timeout) ||
+        ot_tunnel_patience_from(timeout, &patience) < 0) {
+        return NULL;
+    }
+    return ot_tunnel_receive_aside(tunnel, patience);
+}
+
 static PyMethodDef functions[] = {
     {"_end_by_sigint", end_by_sigint, METH_O,
      "Whether the process ends by SIGINT, as after a KeyboardInterrupt that nobody caught."},
     {"_is_main_interpreter", is_main_interpreter, METH_NOARGS,
      "_is_main_interpreter($module)\n--\n\n"
      "Whether the caller's interpreter is the one that the process began with."},
+    {"_recv_aside", recv_aside, METH_VARARGS,
+     "_recv_aside($module, tunnel, timeout, /)\n--\n\n"
+     "tunnel.recv(timeout), for a thread that looks after others between two waits and counts as waiting."},
+    {"_wait_until_stuck", wait_until_stuck, METH_O,
+     "_wait_until_stuck($module, over, /)\n--\n\n"
+     "True when all threads of the process have waited for each other for a second; False when the\n"
+     "Tunnel `over` is closed, to which nobody sends."},
     {"start_worker", start_worker, METH_VARARGS,
      "start_worker(name, path, inbox, status): start an interpreter; return its Worker at once."},
     {NULL, NULL, 0, NULL},

@@ -67,8 +67,8 @@ ot_wait_begin(ot_wait_t *wait)
     pthread_mutex_unlock(&lock);
 }
 
-void
-ot_wait_end(ot_wait_t *wait)
+static void
+leave(ot_wait_t *wait, bool has_waited_for_something)
 {
     pthread_mutex_lock(&lock);
     *(wait->prev ? &wait->prev->next : &waits) = wait->next;
@@ -76,8 +76,20 @@ ot_wait_end(ot_wait_t *wait)
         wait->next->prev = wait->prev;
     }
     n_waits--;
-    left++;
+    left += has_waited_for_something;
     pthread_mutex_unlock(&lock);
+}
+
+void
+ot_wait_end(ot_wait_t *wait)
+{
+    leave(wait, true);
+}
+
+void
+ot_wait_end_in_vain(ot_wait_t *wait)
+{
+    leave(wait, false);
 }
 
 static bool

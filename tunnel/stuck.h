@@ -29,6 +29,10 @@ typedef struct ot_wait {
 void ot_wait_begin(ot_wait_t *wait);
 void ot_wait_end(ot_wait_t *wait);
 
+/* Instead of ot_wait_end, for a thread that looks after others from time to time, with a timeout: nothing has come, and it
+ * will wait again. As if it had waited all the time. */
+void ot_wait_end_in_vain(ot_wait_t *wait);
+
 /* Not 0 if all threads wait, and one of this interpreter's waits in a channel. Two calls return the same number only if
  * no thread has stopped waiting in between. A thread that a signal or a poke has just woken may be taken for one that
  * waits: so call twice, with a pause. */

@@ -24,7 +24,7 @@ import types
 import weakref
 from collections import deque
 
-from objtunnel import _exit, _functions, _main, _setup
+from objtunnel import _core, _exit, _functions, _main, _setup
 from objtunnel._core import LockingDict, SharedArray, Tunnel, start_worker
 from objtunnel._errors import TunnelClosed, TunnelEmpty
 from objtunnel._future import SETTLED, PoolFuture
@@ -228,6 +228,7 @@ class _Pool:
 
     def __init__(self, max_workers, prefix, initializer, initargs, max_tasks, strict):
         self.jobs, self.answers = Tunnel(), Tunnel()
+        self._recv_aside = functools.partial(_core._recv_aside, self.answers)
         self.functions = LockingDict()  # number -> packed function, of those that go by name
         self.pages = LockingDict()  # number >> SHIFT -> SharedArray of words, one a job
         self.page_words = {}  # the same handles, for us
@@ -246,7 +247,7 @@ class _Pool:
         self._limit = 0  # below this number pages exist
         self._max_workers = max_workers
         self._started = 0
-        self._prefix = prefix
+        self.prefix = prefix
         self._strict = strict
         self._max_tasks = max_tasks
         self._path = list(sys.path)
@@ -385,7 +386,7 @@ class _Pool:
             if self.manager is None:
                 _register_fork()
                 _pools.add(self)
-                self.manager = threading.Thread(target=self._serve, name=f"{self._prefix}-manager")
+                self.manager = threading.Thread(target=self._serve, name=f"{self.prefix}-manager")
                 self.manager.start()
         self._wake()
 
@@ -399,7 +400,7 @@ class _Pool:
         payload.send(first)
         inbox.send([_setup.describe(), index, self.jobs, self.answers, self.functions, self.pages,
                     payload, self._max_tasks, self._strict])
-        name = f"{self._prefix}_{self._started - 1}"
+        name = f"{self.prefix}_{self._started - 1}"
         worker = start_worker(name, self._path, inbox, status)
         self.members[index] = _Member(worker, status)
 
@@ -423,13 +424,15 @@ class _Pool:
 
     def _take(self, timeout=None):
         """The answers that are there; waits for the first one."""
+        recv = self.answers.recv
         if timeout is None and self.killing:
             timeout = _AGAIN
         elif timeout is None and not self.watched and (self.futures or self.closed or not all(
                 m.up for m in list(self.members.values()))):
             timeout = _LOOK
+            recv = self._recv_aside
         try:
-            batch = [self.answers.recv(timeout)]
+            batch = [recv(timeout)]
         except TunnelEmpty:
             self._look_for_dead()
             if self.killing:

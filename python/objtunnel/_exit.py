@@ -48,12 +48,20 @@ def at_end(function):
 
 
 _left = []  # what at_end() was given, as far as it has not begun
+_last_of_all = []  # what at_very_end() was given
+
+
+def at_very_end(function):
+    """Have function() run when the interpreter's threads have ended, too."""
+    _last_of_all.append(function)
 
 
 def _last():
     while _left:
         note_ctrl_c()
         _left.pop()()
+    for function in _last_of_all:
+        function()
     settle_flag()
 
 

@@ -14,9 +14,10 @@ waits for another condition's.
 import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures.thread import BrokenThreadPool
 from typing import NamedTuple
 
-from objtunnel import _failures
+from objtunnel import _failures, _untold
 from objtunnel._core import Receipt, Tunnel
 from objtunnel._worker import rename_where
 
@@ -49,7 +50,7 @@ class PoolReceipt(NamedTuple):
     result: Receipt | None
 
 
-class PoolFuture(Future):
+class PoolFuture(_untold.AskedFuture, Future):
     """The future of a job in a pool. `receipt` says how its arguments and its result travelled."""
 
     if _LEAN:
@@ -136,6 +137,8 @@ class PoolFuture(Future):
 
     def _settle_error(self, error):
         """A callback may raise SystemExit, say. It is reported, and the caller goes on with the next future."""
+        if not isinstance(error, BrokenThreadPool):
+            _untold.note(self, error, f"pool {self._pool.prefix}", False)
         try:
             self.set_exception(error)
         except InvalidStateError:

@@ -15,9 +15,10 @@ import time
 import warnings
 import weakref
 
-from objtunnel import _exit, _failures, _functions, _main, _setup
+from objtunnel import _exit, _failures, _functions, _main, _setup, _untold
 from objtunnel._core import Tunnel, start_worker
 from objtunnel._errors import InterpreterClosed, TunnelClosed, TunnelEmpty
+from objtunnel._threads import start_thread
 from objtunnel._worker import drop_jobs, rename_path, rename_where
 
 _GRACE = 2.0  # seconds that interrupted jobs have before who waits for them goes on without
@@ -150,7 +151,7 @@ def _abandon(remote, name):
                   ResourceWarning, stacklevel=2)
 
 
-class _Future(concurrent.futures.Future):
+class _Future(_untold.AskedFuture, concurrent.futures.Future):
     """A future whose job is cancelled by taking its work back (see _worker.py)."""
 
     def __init__(self, remote, reply):
@@ -180,12 +181,21 @@ class _Future(concurrent.futures.Future):
         try:
             value, error = self._remote.open_answer(self._reply.recv_nowait)
         except BaseException as e:
-            self._finish(self.set_exception, e)
+            self._fail(e)
             return
         if error is None:
             self._finish(self.set_result, value)
         else:  # never raised here: its traceback would hold this frame, and so the future that holds it
-            self._finish(self.set_exception, error)
+            self._fail(error)
+
+    def _fail(self, error):
+        if not (self._remote.inbox.closed and isinstance(error, TunnelClosed)):  # a loop that ends with its interpreter
+            _untold.note(self, error, f"interpreter {self._remote.worker.id}", True)
+        self._finish(self.set_exception, error)
+
+    def __del__(self):
+        if self._failure is not None:
+            _untold.tell_of(self)
 
     def _finish(self, set_outcome, outcome):
         with contextlib.suppress(concurrent.futures.InvalidStateError):  # cancelled in time
@@ -368,7 +378,7 @@ class _Mailbox:
         self.tunnel = Tunnel()
         self.futures = {}  # number -> future, of jobs not answered yet; who takes one out settles it
         self._in_hand = self._thread = None  # the serving thread's future and number
-        self._join = _start_thread(self._serve, "objtunnel-mailbox")
+        self._join = start_thread(self._serve, "objtunnel-mailbox")
 
     def _serve(self):
         self._thread = threading.get_ident()
@@ -400,20 +410,6 @@ class _Mailbox:
         for future in self.futures.values():
             future._finish(future.set_exception,
                            InterpreterClosed("dropped: the calling interpreter is exiting"))
-
-
-def _start_thread(target, name):
-    """A thread of the operating system that runs target(); returns what waits for its end.
-
-    gevent's monkey patches make threading.Thread start greenlets. One that waits in a tunnel
-    would block all others."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
-        start = monkey.get_original("_thread", "start_joinable_thread")
-        return start(target, daemon=False).join
-    thread = threading.Thread(target=target, name=name)
-    thread.start()
-    return thread.join
 
 
 # ---- per calling interpreter --------------------------------------------------------------------
