@@ -193,6 +193,10 @@ wait_locked(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience, comp
     while (result == OT_SYNC_BROKEN) {
         ot_waiter_t w;
         ot_wait_result_t why = ot_wait_locked(&r.sleeper, &w, false, &cown->lock.guard, patience);
+        if (w.forked) { /* ot_cown_fork has emptied the queue */
+            r = (ot_request_t){.cown = cown};
+            append_locked(&r);
+        }
         if (why == OT_WAIT_GAVE_UP) {
             result = OT_SYNC_INTERRUPTED;
         } else if (cown->lock.depth == 0 && cown->first == &r) {

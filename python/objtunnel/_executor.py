@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import types
+import warnings
 import weakref
 from collections import deque
 
@@ -654,6 +655,12 @@ def _finish():
                   f"the process ends without it")
 
 
+def _before_fork():
+    if any(pool.members or pool.leaving for pool in list(_pools)):
+        warnings.warn("os.fork() while an InterpreterPoolExecutor has workers crashes the child in CPython itself: shut it "
+                      "down first, or use the spawn start method", RuntimeWarning, stacklevel=2)
+
+
 def _after_fork():
     """In the child: no manager runs there, and its interpreters are gone."""
     _pools.clear()
@@ -663,7 +670,7 @@ def _after_fork():
 def _register_fork():
     """At the first pool, not at the import: what an interpreter has registered to be called at a fork stays behind
     when it ends."""
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 _exit.at_end(_finish)

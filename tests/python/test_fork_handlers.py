@@ -52,7 +52,8 @@ def test_python_callables_are_registered_once_and_only_by_who_needs_them(run_scr
         """)
     assert out.stdout.strip() == (
         "('after_in_child', 'objtunnel._behaviours') ('after_in_child', 'objtunnel._executor') "
-        "('after_in_child', 'objtunnel._interpreter') ('before', 'objtunnel._behaviours') ('before', 'objtunnel._interpreter')")
+        "('after_in_child', 'objtunnel._interpreter') ('before', 'objtunnel._behaviours') "
+        "('before', 'objtunnel._executor') ('before', 'objtunnel._interpreter')")
 
 
 @pytest.mark.noasan  # its build of CPython has no allocator but malloc, which needs no range

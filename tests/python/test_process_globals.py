@@ -441,7 +441,11 @@ def test_a_signal_handler_forks_while_its_thread_waits_for_a_lock(run_script):
     ("Condition()", "with it: it.wait()", "with it: it.notify()"),
     ("Barrier(2)", "it.wait()", "it.wait()"),
     ("Lock(); it.acquire()", "it.acquire()", "it.release()"),
-    ("RLock(); end = elsewhere(it.acquire)", "it.acquire()", "pass")])
+    ("RLock(); end = elsewhere(it.acquire)", "it.acquire()", "pass"),
+    ("Box([1]); end = elsewhere(it.acquire)", "it.acquire()", "pass"),
+    ("LockingDict(k=[1]); end = elsewhere(it.checkout('k').__enter__)", "it['k']", "pass"),
+    ("LockingDict(k=[1]); end = elsewhere(it.checkout('k').__enter__)", "it.checkout('k').__enter__()", "pass"),
+    ("LockingList([1]); end = elsewhere(it.locked().acquire)", "it[0]", "pass")])
 def test_a_child_of_a_waiting_thread_is_woken(run_script, make, wait, wake):
     """A signal handler forks during the wait and returns in the child, where another thread does what is waited for."""
     run_script(FORK + f"""
@@ -470,6 +474,88 @@ def test_a_child_of_a_waiting_thread_is_woken(run_script, make, wait, wake):
         os._exit(0 if "end" in globals() else 1)
     else:
         os._exit(1 if "end" in globals() else 0)  # only the child gets here
+    """)
+
+
+@pytest.mark.parametrize("what", ["Box", "LockingDict", "LockingList"])
+@pytest.mark.parametrize("leaves", [False, True], ids=["goes on", "raises"])
+def test_a_line_of_waiting_threads_is_whole_in_a_child_that_one_of_them_forks(run_script, what, leaves):
+    """Others wait before and behind the thread whose signal handler forks; in the child none of them exists."""
+    run_script(FORK + f"""
+    import objtunnel, time
+    from objtunnel import Box, Event, LockingDict, LockingList
+    if "{what}" == "Box":
+        it = Box([1])
+        acquire, release, recover = it.acquire, it.release, lambda: it.recover([2])
+    elif "{what}" == "LockingDict":
+        it = LockingDict(k=[1])
+        held = {{}}
+        def acquire():
+            checkout = it.checkout("k")
+            checkout.__enter__()
+            held["k"] = checkout                    # not before: who waits must not drop another one's
+        release = lambda: held["k"].release()
+        recover = lambda: it.update(k=[2])
+    else:
+        it = LockingList([1])
+        acquire, release, recover = it.locked().acquire, it.locked().release, it.locked().recover
+    has, done = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: (acquire(), has.set(), done.wait(60), release()), daemon=True).start()
+    has.wait(60)
+    pids, main = [], os.getpid()
+
+    def wait_beside():
+        try:
+            acquire(); release()
+        except RuntimeError:
+            pass
+
+    def start():
+        thread = threading.Thread(target=wait_beside, daemon=True)
+        thread.start()
+        time.sleep(0.1)
+        return thread
+
+    class Left(Exception):
+        pass
+
+    def fork_now(*_):
+        start()                                     # behind
+        pids.append(os.fork())
+        if not pids[-1]:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)                        # ends a child that hangs
+        if pids[-1] or {leaves}:
+            raise Left
+
+    others = [start()]                              # before
+    signal.signal(signal.SIGALRM, fork_now)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        acquire()
+    except Left:
+        pass
+    except LockAbandonedError:
+        assert os.getpid() != main
+    if os.getpid() == main:
+        assert os.waitpid(pids[0], 0)[1] == 0
+        done.set()
+        others[0].join()
+    else:
+        try:
+            acquire()
+        except LockAbandonedError:
+            recover()
+        if "{what}" != "LockingList":
+            acquire()
+        waiting = [start() for _ in range(2)]
+        assert all(thread.is_alive() for thread in waiting)
+        release()
+        if "{what}" == "LockingDict":
+            assert it["k"] == [2]
+        for thread in waiting:
+            thread.join()
+        os._exit(0)
     """)
 
 

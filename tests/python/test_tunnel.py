@@ -510,18 +510,31 @@ def test_after_fork_the_child_has_empty_tunnels(run_script):
         """)
 
 
-def test_forking_beside_open_interpreters_warns(run_script):
-    result = run_script("""
-        import os, sys
-        from objtunnel import Interpreter
-        i = Interpreter()
+@pytest.mark.parametrize("begin, end", [
+    ("it = objtunnel.Interpreter()", "it.close()"),
+    ("it = objtunnel.InterpreterPoolExecutor(1); it.submit(abs, 1).result()", "it.shutdown()"),
+    ("objtunnel.start(workers=1)", "pass")])
+def test_forking_beside_open_interpreters_warns(run_script, begin, end):
+    result = run_script(f"""
+        import objtunnel, os, sys
+        {begin}
         pid = os.fork()
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
-        i.close()
+        {end}
         """)
-    assert "crashes the child in CPython itself" in result.stderr
+    assert result.stderr.count("crashes the child in CPython itself") == 1
+    if "shutdown" in end:
+        result = run_script(f"""
+            import objtunnel, os
+            {begin}
+            {end}
+            if os.fork() == 0:
+                os._exit(0)
+            os.wait()
+            """)
+        assert "crashes" not in result.stderr
 
 
 @pytest.mark.parametrize("wait", ["Tunnel().recv()", "lock.acquire()"])
