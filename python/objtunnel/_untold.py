@@ -53,6 +53,13 @@ class AskedFuture:
             if self._failure is not None:
                 _is_told(self)
 
+    def _get_snapshot(self):
+        """What asyncio asks from 3.15 on."""
+        snapshot = super()._get_snapshot()
+        if self._failure is not None and snapshot[0]:
+            _is_told(self)
+        return snapshot
+
 
 def note(future, error, whose, loud):
     """The future is about to be done with this error. loud: it is told at the end at the latest."""
