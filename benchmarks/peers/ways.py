@@ -239,6 +239,10 @@ class Interpreters(Way):
             return list(pool.map(_with_config, [function] * len(starts), starts))
 
 
+def _who(item):
+    return workloads.who(item)
+
+
 def _add_to(counter, times):
     for _ in range(times):
         counter.add("n")
@@ -258,6 +262,10 @@ class Objtunnel(Way):
         import objtunnel
         self.objtunnel = objtunnel
         self.pool = objtunnel.InterpreterPoolExecutor(workers)
+
+    def prepare(self, workload):
+        """The workers import this module, as those of Processes have, when the first job from it comes."""
+        self.wake(lambda _, items: self.pool.map(_who, items))
 
     def with_config(self, function, starts):
         config = self.objtunnel.freeze(workloads.make_config())
