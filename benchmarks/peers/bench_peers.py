@@ -2,6 +2,7 @@
 
     make bench-peers BENCH_ARGS="--filter 'json|words' --json docs/results/peers-NAME-cp314.json"
 
+What FILE holds of other workloads, of the same kind of run on the same CPU, is kept, and which commit it is of.
 FREE_THREADED=PROGRAM: a free-threaded Python, whose threads are one way more.
 """
 
@@ -34,16 +35,32 @@ class Run(command.Run):
 
     def __init__(self, options):
         super().__init__(options)
+        self.json = options.json
         self.programs = dict.fromkeys([*ways.WAYS, *libraries.WAYS], sys.executable)
         if os.environ.get("FREE_THREADED"):
             self.programs["free-threaded"] = os.environ["FREE_THREADED"]
 
     def run(self, names):
-        record = {**self.begin(), "workloads": {}}
-        for name in progress(names, "measuring"):
-            record["workloads"][name] = self.measure(name)
+        record = self.begin()
+        earlier = self.earlier(record)
+        measured = {name: {**self.measure(name), "commit": record["machine"]["commit"]} for name in progress(names, "measuring")}
+        known = earlier | measured
+        record["workloads"] = {name: known[name] for name in workloads.WORKLOADS if name in known}
         print(peer_tables.as_text(record))
         return record
+
+    def earlier(self, record):
+        """{workload: case} of FILE. It ends the program if they are of another kind of run than record."""
+        text = Path(self.json).read_text(encoding="utf-8") if self.json is not None else ""
+        if not text.strip():
+            return {}
+        found = json.loads(text)
+        for known, now in ((found, record), (found["machine"], record["machine"])):
+            for field in ("format", "repeat", "workers", "smoke", "cpu", "python"):
+                if known.get(field) != now.get(field):
+                    raise SystemExit(f"bench_peers: {self.json} has the {field} {known.get(field)!r}, not {now.get(field)!r};"
+                                     " choose another file")
+        return {name: {"commit": found["machine"]["commit"], **case} for name, case in found["workloads"].items()}
 
     def measure(self, name):
         """{"times": {way: [seconds]}, "memory": {way: [bytes]}, "left_out": {way: reason}, "control": [...]}."""

@@ -71,6 +71,16 @@ def share(case, way):
     return f"{100 * median(ratios(case, way)) / median(case['control']):.0f} %" if way in case["times"] else "-"
 
 
+def commits(record):
+    """The commits that it was measured on, each with its workloads if there are several."""
+    by_commit = {}
+    for name, case in record["workloads"].items():
+        by_commit.setdefault(case.get("commit", record["machine"]["commit"]), []).append(name)
+    if len(by_commit) == 1:
+        return f"commit {next(iter(by_commit))}"
+    return "; ".join(f"commit {commit}: {', '.join(names)}" for commit, names in by_commit.items())
+
+
 def tables(record):
     """(title, header, rows) of each."""
     cases = record["workloads"]
@@ -100,7 +110,8 @@ def as_text(record):
 
 def context(records):
     records = [beside_a_good_control(record) for record in records]
-    return {"parts": [{"record": record, "tables": list(tables(record)), "left_out": list(left_out(record))}
+    return {"parts": [{"record": record, "tables": list(tables(record)), "left_out": list(left_out(record)),
+                       "commits": commits(record)}
                       for record in records]}
 
 

@@ -121,6 +121,26 @@ def test_what_ran_beside_a_bad_control_is_left_out():
     assert "json" in peer_tables.readme_table(spoilt)
 
 
+@pytest.mark.slow
+@pytest.mark.noasan
+def test_a_second_run_into_a_file_keeps_its_other_workloads(tmp_path):
+    out = tmp_path / "out.json"
+    for choice in ("counter", "tiny"):
+        done = run_benchmark("peers/bench_peers.py", "--smoke", "--filter", f"^{choice}$", "--json", out)
+        assert done.returncode == 0, done.stderr
+        record = json.loads(out.read_text())
+        record["machine"]["commit"] = choice[0] * 4
+        for case in record["workloads"].values():
+            case["commit"] = case["commit"] if len(case["commit"]) == 4 else choice[0] * 4
+        out.write_text(json.dumps(record))
+    import peer_tables
+    assert list(record["workloads"]) == ["tiny", "counter"]
+    assert peer_tables.commits(record) == "commit tttt: tiny; commit cccc: counter"
+    done = run_benchmark("peers/bench_peers.py", "--smoke", "--repeat", "2", "--filter", "^tiny$", "--json", out)
+    assert done.returncode != 0 and "has the repeat 1, not 2; choose another file" in done.stderr
+    assert json.loads(out.read_text()) == record
+
+
 def test_answers_that_differ_end_the_run(monkeypatch):
     import bench_peers
     answers = itertools.chain([1, 2], itertools.repeat(1))
@@ -130,7 +150,7 @@ def test_answers_that_differ_end_the_run(monkeypatch):
         return subprocess.CompletedProcess(command, 0, json.dumps(result), "")
 
     class Options:
-        smoke, quick, repeat = True, False, None
+        smoke, quick, repeat, json = True, False, None, None
 
     run = bench_peers.Run(Options)
     monkeypatch.setattr(bench_peers.subprocess, "run", pretend)
@@ -159,7 +179,7 @@ def pretended(monkeypatch, outcome):
     import bench_peers
 
     class Options:
-        smoke, quick, repeat = True, False, None
+        smoke, quick, repeat, json = True, False, None, None
 
     run = bench_peers.Run(Options)
     run.programs = {"serial": sys.executable}
