@@ -608,7 +608,7 @@ help:
 	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one; PGO=1"
 	@echo "  make lab-test         some of CPython's own tests on them, stale pointers; VARIANT=..."
 	@echo "  make lab-bench        what refcounts cost in CPython, 15 minutes; VARIANT=... BENCH_ARGS=... (--quick); PGO=1;"
-	@echo "                        PYPERFORMANCE=1: by its workloads, an hour or two"
+	@echo "                        PYPERFORMANCE=1: by its workloads, an hour or two; BENCH_ARGS='--workloads nbody,...'"
 	@echo "  make lab-counts       who is counted, by workload; RECORDER=histogram-2006 BENCH_ARGS=..."
 	@echo "  make lab-report-from-here  measures this machine, pages and plots into $(HERE); HERE=FOLDER"
 	@echo "Documentation:"

@@ -95,9 +95,9 @@ class Failed(Exception):
 
 # ---- the plan -----------------------------------------------------------------------------------
 
-def plan(variants, counts, groups, workload_filter="", places=(), programs=()):
-    """The cases, in groups that are sampled in turns: [[Case, ...], ...]. places: kinds of pairs; programs: the names
-    of pyperformance's workloads."""
+def plan(variants, counts, groups, wanted=lambda workload: True, places=(), programs=()):
+    """The cases, in groups that are sampled in turns: [[Case, ...], ...]. wanted: says it of a workload's name; places:
+    kinds of pairs; programs: the names of pyperformance's workloads."""
     rows = []
     if "single" in groups:
         rows += [[Case("single", make.__name__, v, "alone", 1) for v in variants]
@@ -114,7 +114,19 @@ def plan(variants, counts, groups, workload_filter="", places=(), programs=()):
         rows += heap_rows(counts)
     if "pyperformance" in groups:
         rows += [[Case("pyperformance", name, v, "alone", 1) for v in variants] for name in programs]
-    return [row for row in rows if row and workload_filter in row[0].workload]
+    return [row for row in rows if row and wanted(row[0].workload)]
+
+
+def wanted_by(options):
+    """plan()'s `wanted`, by the options --filter and --workloads."""
+    names = options.workloads and set(options.workloads.split(","))
+    return lambda workload: options.filter in workload and (not names or workload in names)
+
+
+def unknown_workloads(options, programs):
+    """What --workloads names and no group has, a sorted list."""
+    known = {*workloads.ALL, "hand_over", *programs}
+    return sorted(set(options.workloads.split(",")) - known) if options.workloads else []
 
 
 def way_of(variant):
@@ -294,7 +306,8 @@ def record(lab, variants, rows, control, options, about):
         "options": {"repeat": options.repeat, "seconds": options.seconds, "quick": options.quick},
         "variants": {v: lab.describe(v) for v in variants},
         "workloads": {name: texts[name] for name in texts},
-        "pyperformance": lab.programs and lab.programs.versions,
+        "pyperformance": lab.programs and {**lab.programs.versions, "left_out": [
+            name for name in lab.programs.all if not wanted_by(options)(name)]},
         "control": control, "cases": cases,
     }
 
@@ -335,6 +348,7 @@ def parse_options(arguments=None):
     parser.add_argument("--variants", help="some of: " + ",".join(VARIANTS))
     parser.add_argument("--groups", default="single,parallel,heap", help="some of: " + ",".join(GROUPS))
     parser.add_argument("--filter", default="", help="only workloads whose name has this in it")
+    parser.add_argument("--workloads", help="only these, by their whole names, such as fib,nbody")
     parser.add_argument("--cpus", help="which CPUs, such as 0-3,8 (all that we may use)")
     parser.add_argument("--pairs", action="store_true", help="two interpreters on each kind of pair of CPUs")
     parser.add_argument("--threads", help="how many at once, such as 1,2,4 (1,2,4 .. all CPUs)")
@@ -388,11 +402,15 @@ def main(arguments=None):
     if "heap" in groups and options.package is None:
         print("lab-bench: --groups heap wants --package", file=sys.stderr)
         return 2
+    if unknown := unknown_workloads(options, programs.all if programs else ()):
+        print(f"lab-bench: --workloads {','.join(unknown)}: there are no such workloads", file=sys.stderr)
+        return 2
     counts = thread_counts(options.threads, len(lab.cpus))
-    rows = plan(variants, counts, groups, options.filter, lab.pairs if options.pairs else (),
+    rows = plan(variants, counts, groups, wanted_by(options), lab.pairs if options.pairs else (),
                 programs.all if programs else ())
     if not rows:
-        print(f"lab-bench: no workload of the groups {options.groups} has {options.filter!r} in its name", file=sys.stderr)
+        among = f" of {options.workloads}" if options.workloads else ""
+        print(f"lab-bench: no workload{among} of the groups {options.groups} has {options.filter!r} in its name", file=sys.stderr)
         return 2
     about = describe_machine()
     if why := unfit(options, about["commit"]):

@@ -1,5 +1,5 @@
-"""What the laboratory says in short: a row for each claim, a column for each machine; what the variants of 2006
-say in sentences; and why machines differ, by `make bench-refcount`."""
+"""What the laboratory says in short: a row for each claim with the command that measures it, a column for each machine;
+what the variants of 2006 say in sentences; and why machines differ, by `make bench-refcount`."""
 
 import sys
 from pathlib import Path
@@ -23,10 +23,13 @@ def context(runs, counts, in_c=None):
     """runs: {name: Results}; counts as in lab_page.context; in_c: {name: a run of make bench-refcount}."""
     in_c = in_c or {}
     claimed = CLAIMS + tuple(
-        (f"*predicted* by one measurement in C: `{variant}` relative to `{over}`", predicted_in_c(variant, in_c))
+        (f"*predicted* by one measurement in C: `{variant}` relative to `{over}`", "`make bench-refcount`, then `make report`",
+         predicted_in_c(variant, in_c))
         for variant, over, _, _ in model.FITS if variant in model.LOCK_ALONE)
-    rows = [[claim, *(cell(results, counts) for results in runs.values())] for claim, cell in claimed]
-    return {"machines": [link(name) for name in runs], "rows": [row for row in rows if set(row[1:]) != {"-"}],
+    # A claim on builds by PGO and LTO is of their runs, all others are of the plain ones.
+    rows = [[claim, command, *(cell(results, counts) if results.optimised == ("PGO=1" in command) else "-"
+                               for results in runs.values())] for claim, command, cell in claimed]
+    return {"machines": [link(name) for name in runs], "rows": [row for row in rows if set(row[2:]) != {"-"}],
             "worlds": [world(name, results, counts) for name, results in runs.items()
                        if results.mean_cost(THEN, PLAIN) and results.mean_cost(PLAIN)],
             "in_c": [link(name) for name in in_c],
@@ -156,27 +159,55 @@ def predicted(workload, variant):
     return cell
 
 
+def alone(variant, over=BASE):
+    return f"`make lab-bench VARIANT={variant},{over} BENCH_ARGS='--groups single'`"
+
+
+def at_once(variant):
+    return f"`make lab-bench VARIANT={variant} BENCH_ARGS='--groups parallel'`"
+
+
+def programs(variant, over=BASE):
+    return f"`make lab-bench PYPERFORMANCE=1 VARIANT={variant},{over}`"
+
+
+def optimised(variant, over=BASE):
+    return f"`make lab-bench PGO=1 VARIANT={variant},{over} BENCH_ARGS='--groups single'`"
+
+
+BY_THE_MODEL = "`make lab-bench`, then `make report`"
+
+# (what is claimed, what measures it, its cell for one run)
 CLAIMS = (
-    ("`LOCK INC`, `LOCK DEC` for plain counts, one interpreter: time relative to stock (`lock`)", mean("lock")),
-    ("the same without the workload it depends on most", without("lock")),
-    ("`lock` relative to stock on pyperformance", mean("lock", group="pyperformance")),
-    ("biased counting, one thread: time relative to stock (`free-threaded`)", mean(THREADED)),
+    ("`LOCK INC`, `LOCK DEC` for plain counts, one interpreter: time relative to stock (`lock`)", alone("lock"), mean("lock")),
+    ("the same without the workload it depends on most", alone("lock"), without("lock")),
+    ("the same by builds with PGO and LTO", optimised("lock"), mean("lock")),
+    ("`lock` relative to stock on pyperformance", programs("lock"), mean("lock", group="pyperformance")),
+    ("biased counting, one thread: time relative to stock (`free-threaded`)", alone(THREADED), mean(THREADED)),
     ("biased counting, one thread: time relative to a stock without the specialising interpreter, which it lacks on 3.13",
-     mean(THREADED, "stock-unspecialised")),
-    ("immortal objects counted on 3.13, too: time relative to `lock` (`lock-all`)", mean("lock-all", "lock")),
-    ("all that 2.5 counted, without LOCK: time relative to stock (`plain-all`)", mean(PLAIN)),
-    ("LOCK in that world: time relative to `plain-all` (`lock-2006`)", mean(THEN, PLAIN)),
-    ("`plain-all` relative to stock on pyperformance", mean(PLAIN, group="pyperformance")),
-    ("`lock-2006` relative to `plain-all` on pyperformance", mean(THEN, PLAIN, "pyperformance")),
-    ("two interpreters on None today, times the runs of one (`stock`)", two("none_heavy", BASE)),
-    ("two interpreters on None, immortal objects counted on 3.13 (`lock-all`)", two("none_heavy", "lock-all")),
-    ("two interpreters on a recursive fib, immortal objects counted on 3.13 (`lock-all`)", two("fib", "lock-all")),
-    ("two interpreters on None, all that 2.5 counted (`lock-2006`)", two("none_heavy", THEN)),
-    ("two interpreters on None, all that 2.5 counted, without LOCK (`plain-all`)", two("none_heavy", PLAIN)),
-    ("two interpreters on a recursive fib, all that 2.5 counted (`lock-2006`)", two("fib", THEN)),
-    ("price of one count with LOCK: cost = count × price (`lock` less `stock`)", price("lock")),
-    ("price of LOCK for one count of 2006 (`lock-2006` less `plain-all`)", price(THEN)),
-    ("*extrapolated*: N interpreters on None in `lock-all`, times the runs of one",
+     alone(THREADED, "stock-unspecialised"), mean(THREADED, "stock-unspecialised")),
+    ("no specialising interpreter: time relative to stock (`stock-unspecialised`)", alone("stock-unspecialised"),
+     mean("stock-unspecialised")),
+    ("immortal objects counted on 3.13, too: time relative to `lock` (`lock-all`)", alone("lock-all", "lock"),
+     mean("lock-all", "lock")),
+    ("all that 2.5 counted, without LOCK: time relative to stock (`plain-all`)", alone(PLAIN), mean(PLAIN)),
+    ("LOCK in that world: time relative to `plain-all` (`lock-2006`)", alone(THEN, PLAIN), mean(THEN, PLAIN)),
+    ("all that 2.5 counted, with LOCK: time relative to stock (`lock-2006`)", alone(THEN), mean(THEN)),
+    ("`plain-all` relative to stock on pyperformance", programs(PLAIN), mean(PLAIN, group="pyperformance")),
+    ("`lock-2006` relative to `plain-all` on pyperformance", programs(THEN, PLAIN), mean(THEN, PLAIN, "pyperformance")),
+    ("`lock-2006` relative to stock on pyperformance", programs(THEN), mean(THEN, group="pyperformance")),
+    ("two interpreters on None today, times the runs of one (`stock`)", at_once(BASE), two("none_heavy", BASE)),
+    ("two interpreters on None, immortal objects counted on 3.13 (`lock-all`)", at_once("lock-all"),
+     two("none_heavy", "lock-all")),
+    ("two interpreters on a recursive fib, immortal objects counted on 3.13 (`lock-all`)", at_once("lock-all"),
+     two("fib", "lock-all")),
+    ("two interpreters on None, all that 2.5 counted (`lock-2006`)", at_once(THEN), two("none_heavy", THEN)),
+    ("two interpreters on None, all that 2.5 counted, without LOCK (`plain-all`)", at_once(PLAIN), two("none_heavy", PLAIN)),
+    ("two interpreters on a recursive fib, all that 2.5 counted (`lock-2006`)", at_once(THEN), two("fib", THEN)),
+    ("price of one count with LOCK: cost = count × price (`lock` less `stock`)", BY_THE_MODEL, price("lock")),
+    ("price of one count of an immortal object (`lock-all` less `lock`)", BY_THE_MODEL, price("lock-all")),
+    ("price of LOCK for one count of 2006 (`lock-2006` less `plain-all`)", BY_THE_MODEL, price(THEN)),
+    ("*extrapolated*: N interpreters on None in `lock-all`, times the runs of one", BY_THE_MODEL,
      predicted("none_heavy", "lock-all")),
-    ("*extrapolated*: N interpreters on None in `lock-2006`", predicted("none_heavy", THEN)),
+    ("*extrapolated*: N interpreters on None in `lock-2006`", BY_THE_MODEL, predicted("none_heavy", THEN)),
 )

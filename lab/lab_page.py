@@ -32,6 +32,7 @@ def context(results, name, counts=None, in_c=None):
         "alone": means(results), "alike": alike(results), "costs": costs(results),
         "variants_alone": [f"`{v}`" for v in beside_stock(results, "single")],
         "programs": len(results.names("pyperformance", "workload")),
+        "left_out": [f"`{name}`" for name in (results.pyperformance or {}).get("left_out", [])],
         "pyperformance": means(results, "pyperformance"),
         "pyperformance_costs": costs(results, "pyperformance"),
         "pyperformance_titles": [f"`{v}`" for v in beside_stock(results, "pyperformance")],
@@ -93,8 +94,9 @@ def topology_facts(machine, results):
     def some(n, what):
         return f"{'?' if n is None else n} {what}{'' if n == 1 else 's'}"
 
-    stolen = machine.get("stolen_ticks")
-    return [("topology", f"{some(found['sockets'], 'socket')}, {some(found['cores'], 'core')}, "
+    stolen, caches = machine.get("stolen_ticks"), found.get("caches") or {}
+    rows = [("caches", ", ".join(f"{name} {size:,} KiB" for name, size in caches.items()))] if caches else []
+    return [*rows, ("topology", f"{some(found['sockets'], 'socket')}, {some(found['cores'], 'core')}, "
                          f"{'' if found['smt'] else 'no '}hyperthreads, "
                          f"{some(found['numa_nodes'], 'NUMA node')}; governor "
                          f"{', '.join(found['governors'] or ['not said'])}"),

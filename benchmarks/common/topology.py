@@ -33,7 +33,7 @@ def cpu_list(text):
 
 
 def describe(cpus, root=SYS):
-    """{"sockets", "cores", "numa_nodes", "smt", "governors", "cpus": [{"cpu", "socket", "core", "numa",
+    """{"sockets", "cores", "numa_nodes", "smt", "governors", "caches", "cpus": [{"cpu", "socket", "core", "numa",
     "siblings"}]} of these CPUs."""
     nodes = {cpu: int(node.name[4:]) for node in sorted((root / "node").glob("node[0-9]*"))
              for cpu in cpu_list(_read(node / "cpulist"))}
@@ -48,7 +48,17 @@ def describe(cpus, root=SYS):
             "cores": _count((row["socket"], row["core"]) for row in rows),
             "numa_nodes": _count(row["numa"] for row in rows),
             "smt": any(len(row["siblings"]) > 1 for row in rows),
-            "governors": sorted(governors - {None}) or None, "cpus": rows}
+            "governors": sorted(governors - {None}) or None, "caches": _caches(min(cpus), root), "cpus": rows}
+
+
+def _caches(cpu, root):
+    """{"L1d": KiB, ...} that this CPU has or shares: they tell apart processors of one name. None if not said."""
+    found = {}
+    for folder in sorted((root / "cpu" / f"cpu{cpu}" / "cache").glob("index[0-9]*")):
+        level, kind, size = (_read(folder / name) for name in ("level", "type", "size"))
+        if level and size and size.endswith("K"):
+            found[f"L{level}" + {"Data": "d", "Instruction": "i"}.get(kind, "")] = int(size[:-1])
+    return found or None
 
 
 def _count(values):

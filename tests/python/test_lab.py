@@ -153,7 +153,7 @@ def test_free_threaded_stands_beside_a_stock_that_does_not_specialise_either():
     page = page_of(record)
     assert row_of(page["alone"], "free-threaded", "stock-unspecialised")[2] == "1.12 (1.12 to 1.12)"
     assert row_of(page["alone"], "free-threaded", "lock")[2].startswith("0.93 (")
-    said = {row[0]: row[1] for row in claims.context({"lab-x": lab_results.Results(record)}, {})["rows"]}
+    said = {row[0]: row[2] for row in claims.context({"lab-x": lab_results.Results(record)}, {})["rows"]}
     assert any(claim.startswith("biased counting, one thread: time relative to a stock without") and cell.startswith("1.12 (")
                for claim, cell in said.items())
 
@@ -257,10 +257,20 @@ def test_workloads_of_pyperformance_have_figures_of_their_own():
     assert len(page["costs"]) == len(workloads.SINGLE)
     assert any(what == "pyperformance" and text.startswith("1.11, timed by pyperf 2.8") for what, text in page["facts"])
     rows = claims.context({"lab-x": lab_results.Results(record)}, {})["rows"]
-    said = {row[0]: row[1] for row in rows}
+    said = {row[0]: row[2] for row in rows}
     assert said["`lock` relative to stock on pyperformance"].startswith("1.25 (")
     assert "-" not in said.values()  # a claim that nobody has measured is not made
     assert page_of(make_record())["pyperformance"] == []
+
+
+def test_builds_by_pgo_have_claims_of_their_own():
+    plain, optimised = make_record(noise=0), make_record(noise=0)
+    for variant in optimised["variants"].values():
+        variant["configure"] = "'--enable-optimizations' '--with-lto'"
+    rows = claims.context({"lab-x": lab_results.Results(plain), "lab-y": lab_results.Results(optimised)}, {})["rows"]
+    cells = {row[0]: row[2:] for row in rows}
+    assert cells.pop("the same by builds with PGO and LTO") == ["-", "1.50 (1.50 to 1.50); over workloads 1.50 to 1.50"]
+    assert all(y == "-" != x for x, y in cells.values())
 
 
 @pytest.fixture
@@ -355,6 +365,10 @@ def test_every_case_is_sampled_once_a_repetition_in_turns():
     assert all(set(order) == set(orders[0]) for order in orders) and len(set(orders)) > 1
 
 
+def only(*arguments):
+    return bench.wanted_by(bench.parse_options(arguments))
+
+
 def test_the_plan():
     rows = bench.plan(bench.VARIANTS, [1, 2], ["single", "parallel", "heap"])
     for row in rows:
@@ -366,7 +380,9 @@ def test_the_plan():
     assert "pymalloc" not in {case.heap for case in hand_over}
     assert bench.plan(["lock"], [1], ["heap"]) == []
     assert all(row[0].workload == "fib"
-               for row in bench.plan(bench.VARIANTS, [1], ["single"], "fib"))
+               for row in bench.plan(bench.VARIANTS, [1], ["single"], only("--filter", "fib")))
+    rows = bench.plan(["stock"], [1], ["single", "heap"], only("--workloads", "nbody,allocation"))
+    assert [row[0].workload for row in rows] == ["nbody", "allocation"]
 
 
 class AnsweringLab(bench.Lab):
@@ -394,7 +410,7 @@ def test_who_waits_on_purpose_is_not_disturbed():
 
 def test_pairs_of_cpus_are_cases_of_their_own():
     lab = AnsweringLab([])
-    rows = bench.plan(["stock"], [1, 2], ["parallel"], "fib", ["same socket"])
+    rows = bench.plan(["stock"], [1, 2], ["parallel"], only("--filter", "fib"), ["same socket"])
     assert [(c.threads, c.place) for row in rows for c in row] == [(1, None), (2, None), (2, "same socket")]
     assert lab.pairs.keys() <= set(bench.topology.KINDS)
     record = make_record(noise=0)
@@ -409,7 +425,7 @@ def test_pairs_of_cpus_are_cases_of_their_own():
 
 
 def test_a_variant_that_computes_something_else_is_not_measured():
-    rows = bench.plan(["stock", "lock"], [1], ["single"], "fib")
+    rows = bench.plan(["stock", "lock"], [1], ["single"], only("--filter", "fib"))
     lab = FakeLab(lambda case: 610 if case.variant == "stock" else 611)
     with pytest.raises(bench.Failed, match="computed"):
         bench.run(lab, rows, None, [1], 1, 0.1, lambda _: None)
@@ -434,7 +450,7 @@ def test_workloads_of_pyperformance_are_cases_where_they_are_asked_for(monkeypat
     options = bench.parse_options(["--groups", "pyperformance"])
     made = bench.record(lab, ["stock", "lock"], rows, [], options, {
         "cpu": "x", "load": [0, 0, 0], "stolen_ticks": None, "commit": "abc1234"})
-    assert made["pyperformance"] == FakePrograms.versions
+    assert made["pyperformance"] == {**FakePrograms.versions, "left_out": []}
     results = lab_results.Results(json.loads(json.dumps(made)))
     assert results.mean_cost("lock", group="pyperformance").mid == 1
 
@@ -487,9 +503,29 @@ def test_a_program_of_pyperformance_that_fails_stops_the_run(monkeypatch):
         programs.rate(sys.executable, "x", 0)
 
 
+def test_workloads_of_pyperformance_that_were_left_out_are_said(monkeypatch, lab_report):
+    options = bench.parse_options(["--groups", "pyperformance", "--workloads", "nqueens", "--repeat", "5"])
+    lab = bench.Lab("lab", None, {0, 1}, FakePrograms())
+    rows = bench.plan(["stock", "lock"], [1], ["pyperformance"], bench.wanted_by(options), programs=FakePrograms.all)
+    bench.run(lab, rows, lambda n: 2.0, [1, 2], 5, 0.1, lambda _: None)
+    monkeypatch.setattr(lab, "describe", lambda v: {"version": "3.13.5", "cflags": "", "configure": "", "refcount": None})
+    made = bench.record(lab, ["stock", "lock"], rows, [], options, {
+        "cpu": "x", "load": [0, 0, 0], "stolen_ticks": None, "commit": "abc1234"})
+    lab_report.CHECK(json.loads(json.dumps(made)))
+    text = lab_report.to_markdown(lab_results.Results(made), "lab-x", {})
+    assert "1 workloads of pyperformance" in text and "Left out of this run, for the time that it took: `json_loads`." in text
+
+
 def test_unknown_groups_are_refused(capsys):
     assert bench.main(["--groups", "single,pyperfomance"]) == 2
     assert "pyperfomance" in capsys.readouterr().err
+
+
+def test_unknown_workloads_are_refused(tmp_path, capsys):
+    (tmp_path / "stock").mkdir()
+    (tmp_path / "stock" / ".recipe").touch()
+    assert bench.main(["--lab", str(tmp_path), "--groups", "single", "--workloads", "fib,fibb"]) == 2
+    assert "--workloads fibb: there are no such workloads" in capsys.readouterr().err
 
 
 def test_results_come_from_a_clean_tree_only():

@@ -235,8 +235,8 @@ def test_the_claims_have_a_cell_for_each_machine(committed):
     runs = {path.stem: Results.load(path) for path in sorted(RESULTS.glob("lab-*.json"))}
     found = claims.context(runs, committed, claims.runs_in_c(RESULTS))
     assert len(found["machines"]) == len(runs) >= 2
-    assert all(len(row) == 1 + len(runs) and all(isinstance(cell, str) for cell in row) for row in found["rows"])
-    by_claim = {row[0]: row[1:] for row in found["rows"]}
+    assert all(len(row) == 2 + len(runs) and "`make " in row[1] and all(isinstance(cell, str) for cell in row) for row in found["rows"])
+    by_claim = {row[0]: row[2:] for row in found["rows"]}
     price = next(cells for claim, cells in by_claim.items() if claim.startswith("price"))
     assert all("R² 0." in cell or cell == "-" for cell in price)  # a dash: a run without lock
     xeon = price[list(runs).index("lab-xeon-2cores")]

@@ -23,6 +23,10 @@ def machine(tmp_path):
                             ("thread_siblings_list", f"{cpu % 4},{cpu % 4 + 4}")):
             (folder / "topology" / name).write_text(f"{value}\n")
         (folder / "cpufreq" / "scaling_governor").write_text("performance\n")
+        for index, row in enumerate((("1", "Data", "48K"), ("1", "Instruction", "32K"), ("2", "Unified", "2048K"))):
+            (folder / "cache" / f"index{index}").mkdir(parents=True)
+            for name, value in zip(("level", "type", "size"), row):
+                (folder / "cache" / f"index{index}" / name).write_text(f"{value}\n")
     for node in (0, 1):
         (tmp_path / "node" / f"node{node}").mkdir(parents=True)
         (tmp_path / "node" / f"node{node}" / "cpulist").write_text(f"{2 * node}-{2 * node + 1},{2 * node + 4}-{2 * node + 5}\n")
@@ -32,7 +36,7 @@ def machine(tmp_path):
 def test_sockets_cores_siblings_and_nodes(machine):
     found = topology.describe(range(8), machine)
     assert (found["sockets"], found["cores"], found["numa_nodes"], found["smt"]) == (2, 4, 2, True)
-    assert found["governors"] == ["performance"]
+    assert found["governors"] == ["performance"] and found["caches"] == {"L1d": 48, "L1i": 32, "L2": 2048}
     assert found["cpus"][6] == {"cpu": 6, "socket": 1, "core": 0, "numa": 1, "siblings": [2, 6]}
 
 
@@ -51,6 +55,7 @@ def test_pairs_of_each_kind(machine):
 def test_a_machine_that_says_nothing(tmp_path):
     found = topology.describe([0, 1], tmp_path)
     assert (found["sockets"], found["cores"], found["smt"], found["governors"]) == (None, None, False, None)
+    assert found["caches"] is None
     assert topology.in_order(found) == [0, 1] and topology.pairs(found) == {"same socket": (0, 1)}
     assert topology.stolen(tmp_path / "stat") is None
 
