@@ -346,22 +346,43 @@ ot_check_array_attributes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject **m
 
 /* ---- what cannot be received ----------------------------------------------------------------- */
 
-/* The one place of the only pickled object; NULL if there are several. */
-static PyObject **
-only_pickled(const ot_tree_t *tree)
+/* Which of several pickled objects failed. -1, never with an exception, if there is no saying. */
+static Py_ssize_t
+failed_item(const ot_tree_t *tree)
 {
-    PyObject **slot = NULL;
+    PyObject *module = PyImport_ImportModule("objtunnel._pickling");
+    PyObject *found = module == NULL
+                          ? NULL
+                          : PyObject_CallMethod(module, "failed_item", "y#", tree->pickle,
+                                                (Py_ssize_t)tree->pickle_len);
+    Py_ssize_t item = found == NULL || found == Py_None ? -1 : PyLong_AsSsize_t(found);
+    PyErr_Clear();
+    Py_XDECREF(found);
+    Py_XDECREF(module);
+    return item;
+}
+
+/* The place of the pickled object that could not be rebuilt; NULL if there is no saying. */
+static PyObject **
+failed_place(const ot_tree_t *tree)
+{
+    PyObject **first = NULL;
+    bool several = false;
     for (size_t i = 0; i < tree->fixes.len; i++) {
         const ot_fix_t *fix = &tree->fixes.items[i];
-        bool pickled = fix->source == OT_FROM_PICKLE;
-        if (pickled && fix->index != 0) {
-            return NULL;
-        }
-        if (pickled && slot == NULL) {
-            slot = fix->slot;
+        if (fix->source == OT_FROM_PICKLE) {
+            several |= fix->index != 0;
+            first = first == NULL ? fix->slot : first;
         }
     }
-    return slot;
+    Py_ssize_t item = several ? failed_item(tree) : 0;
+    for (size_t i = 0; several && i < tree->fixes.len; i++) {
+        const ot_fix_t *fix = &tree->fixes.items[i];
+        if (fix->source == OT_FROM_PICKLE && (Py_ssize_t)fix->index == item) {
+            return fix->slot;
+        }
+    }
+    return several ? NULL : first;
 }
 
 /* The path to a place that a visit passes by, since it holds a placeholder. NULL if it is not found. */
@@ -395,7 +416,7 @@ find_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *fa
     const ot_tree_class_t *unburied;
     ot_arrivals_t *arrivals = NULL;
     PyObject *target = failed == NULL ? NULL : ot_class_first_instance(failed), *path = NULL;
-    PyObject **slot = failed == NULL ? only_pickled(tree) : NULL;
+    PyObject **slot = failed == NULL ? failed_place(tree) : NULL;
     if (target == NULL && slot == NULL) {
         return NULL;
     }
@@ -423,6 +444,38 @@ find_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *fa
     return path;
 }
 
+/* Whether the text is one of objtunnel's own: it gets the path as its beginning, as those of send have. */
+static bool
+is_refusal(PyObject *error)
+{
+    PyObject *args = Py_IS_TYPE(error, (PyTypeObject *)PyExc_TypeError)
+                         ? ((PyBaseExceptionObject *)error)->args
+                         : NULL;
+    PyObject *text = args != NULL && PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : NULL;
+    const char *begin = text != NULL && PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : NULL;
+    PyErr_Clear(); /* lone surrogates */
+    return begin != NULL && strncmp(begin, "cannot receive ", strlen("cannot receive ")) == 0;
+}
+
+/* 0, or -1 with an exception. */
+static int
+put_before(PyObject *error, PyObject *where)
+{
+    PyObject *args = Py_BuildValue("(N)", PyUnicode_FromFormat("%U: %S", where, error));
+    int rc = args == NULL ? -1 : PyObject_SetAttrString(error, "args", args);
+    Py_XDECREF(args);
+    return rc;
+}
+
+/* 0, or -1 with an exception. */
+static int
+add_note(PyObject *error, PyObject *text)
+{
+    PyObject *none = PyObject_CallMethod(error, "add_note", "O", text);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
 /* 0, or -1 with an exception. */
 static int
 note(PyObject *error, PyObject *where, PyObject *type_name)
@@ -430,13 +483,12 @@ note(PyObject *error, PyObject *where, PyObject *type_name)
     PyObject *text = type_name == Py_None ? PyUnicode_FromFormat("in the message: %U", where)
                                           : PyUnicode_FromFormat("in the message: %U, of class %U",
                                                                  where, type_name);
-    PyObject *none = text == NULL ? NULL : PyObject_CallMethod(error, "add_note", "O", text);
-    int rc = none == NULL || PyObject_SetAttrString(error, "where", where) < 0
-                 ? -1
-                 : PyObject_SetAttrString(error, "type_name", type_name);
+    bool told =
+        text != NULL && (is_refusal(error) ? put_before(error, where) : add_note(error, text)) == 0;
     Py_XDECREF(text);
-    Py_XDECREF(none);
-    return rc;
+    return !told || PyObject_SetAttrString(error, "where", where) < 0
+               ? -1
+               : PyObject_SetAttrString(error, "type_name", type_name);
 }
 
 void

@@ -16,8 +16,9 @@ int ot_raise_misfit(ot_tree_t *tree, ot_arrivals_t *arrivals, const ot_fix_t *fi
 int ot_check_array_attributes(ot_tree_t *tree, ot_arrivals_t *arrivals, PyObject **made);
 
 /* Gives the current exception the attributes `where`, the path to the first object that cannot be had
- * here, and `type_name`, its class, and a note that says both. failed: that class; NULL: what was
- * pickled, and only where a single object was. Not to MemoryError, Ctrl-C and their like. The tree is
+ * here, and `type_name`, its class, and a note that says both; a TypeError of ours has the path as its text's
+ * beginning instead. failed: that class; NULL: what was pickled, and where several objects were, they are rebuilt
+ * again up to the one that fails. Not to MemoryError, Ctrl-C and their like. The tree is
  * in transit and stays as it is. Runs: e. */
 void ot_say_where(const ot_interp_t *interp, ot_tree_t *tree, const ot_tree_class_t *failed);
 

@@ -8,6 +8,7 @@ those of __main__ that have no name elsewhere go by value.
 """
 
 import copyreg
+import functools
 import importlib
 import io
 import operator
@@ -78,16 +79,33 @@ class _WithoutNumPy(pickle.Unpickler):
     """Says what is missing, instead of starting an import that can only fail."""
 
     def find_class(self, module, name):
-        if module.partition(".")[0] == "numpy":
-            raise TypeError(f"{_NEEDS_NUMPY} ({module}.{name})")
-        try:
-            return super().find_class(module, name)
-        except ImportError as error:
-            raise TypeError(f"{_NEEDS_NUMPY} ({module}.{name}: {error})") from error
+        return _find_without_numpy(super().find_class, module, name)
 
 
-_NEEDS_NUMPY = ("this object holds NumPy's objects and can only be received where NumPy is imported: send the arrays "
-                "themselves, which arrive as memoryviews, or what tolist() gives")
+def _find_without_numpy(find_class, module, name):
+    if module.partition(".")[0] == "numpy":
+        raise TypeError(_needs_numpy(f"{module}.{name}"))
+    try:
+        return find_class(module, name)
+    except ImportError as error:
+        raise TypeError(_needs_numpy(f"{module}.{name} ({error})")) from error
+
+
+def _needs_numpy(name):
+    """The C side puts the path before a text that begins so."""
+    if name.startswith("numpy.random."):
+        remedy = "send a seed, and make a random.Random(seed) of it"
+    else:
+        remedy = "send the arrays themselves, which arrive as memoryviews, or what tolist() gives"
+    return f"cannot receive this object: it needs {name}, and NumPy is not imported in this interpreter; {remedy}"
+
+
+def failed_item(data):
+    """The index of the object that loads(data) could not rebuild, of the list that data is a pickle of, or None."""
+    from objtunnel import _failed_item
+    if "numpy" in sys.modules or _is_main_interpreter():
+        return _failed_item.failed_item(data, lambda find: find)
+    return _failed_item.failed_item(data, lambda find: functools.partial(_find_without_numpy, find))
 
 
 def ndarray(layout, shape):

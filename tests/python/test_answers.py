@@ -279,7 +279,9 @@ def test_a_message_that_cannot_be_received_can_be_discarded(worker, pickled):
     ("Record(a=Record(b=P(1)))", "$.a.b", None),
     ("[{1.5, P(1)}]", "$[0].<element>", None),
     ("P([1])", "$", None),
-    ("[[P([1])], 2.5, P(3)]", "$...", None),  # in one pickle: no saying which it is
+    ("[[P([1])], 2.5, P(3)]", "$[0][0]", None),  # in one pickle
+    ("[len, {'x': [len, P(3)]}, sorted, P(4)]", "$[1]['x'][1]", None),
+    ("[[partial(len, (i, [i])) for i in range(1500)], [P(3)], len]", "$[1][0]", None),
     ("[[C(i)] for i in range(1000)]", "$[0][0]", "C"),
 ])
 def test_where_in_a_message_it_cannot_be_received(worker, shape, where, name):

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import gc
 import os
+import re
 import sys
 import sysconfig
 import threading
@@ -376,7 +377,7 @@ def test_inside_of_pickled_objects(worker):
     assert receipt.pickled == 1
     assert type(got[0].args[0]) is np.ndarray and got[0].args[0].tolist() == [[0, 1, 2]]
     t.send([call])
-    with pytest.raises(TypeError, match="can only be received where NumPy is imported"):
+    with pytest.raises(TypeError, match=re.escape("$[0]: cannot receive this object: it needs numpy.")):
         worker.call(stdlib_kinds.receive, t)
     assert t.recv()[0].args[0].tolist() == [[0, 1, 2]]
 
@@ -400,9 +401,20 @@ def test_data_frames(worker):
     assert got[0].assign(z=got[0].x * 2).z.tolist() == [0, 2, 4, 6, 8]
     t = Tunnel()
     t.send([frame])
-    with pytest.raises(TypeError, match="can only be received where NumPy is imported"):
+    with pytest.raises(TypeError, match="NumPy is not imported in this interpreter; send the arrays themselves"):
         worker.call(stdlib_kinds.receive, t)
     pandas.testing.assert_frame_equal(t.recv()[0], frame)
+
+
+def test_random_generators_are_refused_by_path(worker):
+    generator = np.random.default_rng(7)
+    got, _ = sent([generator])
+    assert got[0].random() == np.random.default_rng(7).random()
+    for arguments, path in (({"a": [1, generator]},), "args[0]['a'][1]"), ((len, [generator, generator.bit_generator]), "args[1][0]"):
+        error = worker.submit(list, *arguments).exception(30)
+        assert type(error) is TypeError and error.where == path
+        assert str(error) == (f"{path}: cannot receive this object: it needs numpy.random._pickle.__generator_ctor, and NumPy is not imported "
+                              "in this interpreter; send a seed, and make a random.Random(seed) of it")
 
 
 @pytest.mark.parametrize("malloc", ["debug", "malloc", "malloc_debug", pytest.param(

@@ -1,5 +1,6 @@
 """Exceptions and jobs that make it hard to answer."""
 
+import functools
 import sys
 import threading
 import time
@@ -183,7 +184,7 @@ def send_of_a_module_that_exists_there_only(t, pickled):
 
 def send_inside(t, shape):
     """An instance whose class exists there only, somewhere in a message."""
-    t.send(eval(shape, {**make_only_in_a_worker(), "Record": Record, "range": range}))
+    t.send(eval(shape, {**make_only_in_a_worker(), "Record": Record, "range": range, "partial": functools.partial}))
 
 
 def make_only_in_a_worker():
