@@ -57,8 +57,20 @@ def main(argv):
     if command and command[0] == "-m" and len(command) > 1:
         return _run_program(command, len(argv))
     if command and not command[0].startswith("-") and (command is not argv or argv[0] not in _COMMANDS):
+        if not os.path.exists(command[0]):
+            return _no_such_program(command[0], command is argv)
         return _run_program(command, len(argv))
-    return _run_command(_make_parser().parse_args(argv), argv)
+    parser = _make_parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.error("-m wants the name of a module" if argv else f"there is nothing to do: {', '.join(_COMMANDS)} or a program")
+    return _run_command(options, argv)
+
+
+def _no_such_program(name, may_be_command):
+    commands = f", and no command of that name: {', '.join(_COMMANDS)}" if may_be_command else ""
+    print(f"python -m objtunnel: there is no file {name!r}{commands}", file=sys.stderr)
+    return 2
 
 
 def _make_parser():
@@ -66,7 +78,9 @@ def _make_parser():
         prog="python -m objtunnel", usage=_USAGE, description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action=_Version, nargs=0, help="objtunnel's and Python's version")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|bench|info|check|explain|run|SCRIPT|-m")
+    # prog: or each command's errors would begin with the usage of all.
+    commands = parser.add_subparsers(dest="command", prog=parser.prog, metavar="demo|bench|info|check|explain|run|SCRIPT|-m")
+    parser.add_argument("-m", action="store_true", help=argparse.SUPPRESS)  # main() has taken those that name a module
     demo = commands.add_parser("demo", help="run the demo",
                                usage="python -m objtunnel demo [--quick] [--repeat N] "
                                      "[--json FILE] [PATH...]")
@@ -110,10 +124,9 @@ class _Version(argparse.Action):
 
 
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, not {text!r}")
+    return int(text)
 
 
 def _run_command(options, argv):
@@ -199,14 +212,22 @@ def _explain(options):
         return 1
     try:
         explanation = _explain.evaluate(_explain.load(path), expression, options.limit)
-    except (Exception, SystemExit):
-        import traceback
-        traceback.print_exc()
+    except (Exception, SystemExit) as error:
+        _print_traceback(error)
         print(f"python -m objtunnel explain: no value for {expression}", file=sys.stderr)
         return 1
     print(json.dumps(explanation.to_dict(), indent=1) if options.json else explanation)
     held = explanation.receipt.copied or explanation.receipt.pickled
     return 1 if explanation.refused or (options.strict and held) else 0
+
+
+def _print_traceback(error):
+    """From the user's file on: ours and the import system's lines say nothing about it."""
+    import traceback
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+    report = traceback.TracebackException.from_exception(error)
+    report.stack[:] = [frame for frame in report.stack if not frame.filename.startswith((folder, __file__, "<frozen "))]
+    print("".join(report.format()), end="", file=sys.stderr)
 
 
 # ---- programs -----------------------------------------------------------------------------------

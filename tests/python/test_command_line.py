@@ -70,10 +70,42 @@ def test_explain_of_what_is_refused(program):
 @pytest.mark.parametrize(("value", "status", "text"), [
     ("main.py", 2, "is not FILE.py:EXPRESSION"), ("main.py: ", 2, "is not FILE.py"),
     ("missing.py:x", 1, "there is no file missing.py"), ("main.py:unknown", 1, "NameError"),
-    ("main.py:1 +", 1, "SyntaxError"), ("main.py:x = 1", 1, "SyntaxError"), ("main.py:exit(7)", 1, "SystemExit")])
+    ("main.py:1 +", 1, "SyntaxError"), ("main.py:x = 1", 1, "SyntaxError"), ("main.py:exit(7)", 1, "SystemExit"),
+    ("main.py:echo()", 1, "TypeError"), ("broken.py:1", 1, 'broken.py", line 2, in <module>')])
 def test_explain_without_a_value(program, value, status, text):
+    (program.parent / "broken.py").write_text("x = 1\nx.y\n")
     done = command("explain", value, cwd=program.parent)
     assert (done.returncode, done.stdout) == (status, "") and text in done.stderr
+    assert os.path.dirname(objtunnel.__file__) not in done.stderr and "<frozen" not in done.stderr  # lines that are not the user's
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["explain"], "python -m objtunnel explain: error: the following arguments are required: FILE.py:EXPRESSION"),
+    (["explain", "--limit", "many", "x.py:1"], "python -m objtunnel explain: error: argument --limit: must be a whole number, 1 or more, not 'many'"),
+    (["demo", "--repeat", "0"], "python -m objtunnel demo: error: argument --repeat: must be a whole number, 1 or more, not '0'"),
+    (["check"], "python -m objtunnel check: error: the following arguments are required: PACKAGE"),
+    (["run"], "python -m objtunnel run: error: the following arguments are required: SCRIPT"),
+    (["info", "more"], "python -m objtunnel: error: unrecognized arguments: more"),
+    (["--nonsense"], "python -m objtunnel: error: unrecognized arguments: --nonsense"),
+    (["-m"], "python -m objtunnel: error: -m wants the name of a module"),
+    (["run", "-m"], "python -m objtunnel run: error: the following arguments are required: SCRIPT"),
+    ([], "python -m objtunnel: error: there is nothing to do: demo, bench, info, check, explain, run or a program"),
+    (["dmeo"], "python -m objtunnel: there is no file 'dmeo', and no command of that name: demo, bench, info, check, explain, run"),
+    (["run", "demo"], "python -m objtunnel: there is no file 'demo'"),
+])
+def test_a_wrong_command_line_is_answered_in_its_last_line(tmp_path, arguments, said):
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    *usage, last = done.stderr.splitlines()
+    assert last == said
+    if " demo: " in said or " explain: " in said:
+        assert len(usage) <= 2  # that command's own
+
+
+def test_the_demo_looks_for_its_files_first(tmp_path):
+    done = command("demo", "missing.json", "--json", "out.json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "objtunnel demo: no such file or folder: missing.json\n")
+    assert "n-body" not in done.stdout and not (tmp_path / "out.json").exists()
 
 
 def test_version():

@@ -249,7 +249,8 @@ def test_module_runs_on_a_process_wide_allocator(tmp_path):
 
 
 def test_ignored_environment_is_refused(tmp_path):
-    done = run_python("-E", "-m", "objtunnel", "script.py", PYTHONMALLOC="pymalloc")
+    (tmp_path / "script.py").write_text("")
+    done = run_python("-E", "-m", "objtunnel", tmp_path / "script.py", PYTHONMALLOC="pymalloc")
     if "No module named" in done.stderr:
         pytest.skip("objtunnel is found by PYTHONPATH, which -E ignores")
     assert done.returncode == 2 and "PYTHONMALLOC" in done.stderr

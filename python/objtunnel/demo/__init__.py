@@ -29,8 +29,10 @@ def run(paths=(), repeat=None, quick=False, json_file=None):
     print(f"objtunnel {objtunnel.__version__}, Python {platform.python_version()}, {cores} "
           f"core{'s' if cores > 1 else ''}, objects from {heap.allocator}\n")
     try:
+        if paths:
+            parsing.find_files(list(paths))  # better now than after a minute
         if json_file is not None:
-            open(json_file, "a").close()  # better now than after a minute
+            open(json_file, "a").close()
         with Pool(cores) as pool:
             parts = {
                 "numbers": numeric.run(pool, cores, repeats[0], quick),
