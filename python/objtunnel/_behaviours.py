@@ -464,7 +464,8 @@ def _finish():
         return
     _core._crew_stop()
     try:
-        if not (not _exit.by_ctrl_c() and _wait_for_ends(_exit.GRACE)) and not _interrupt_all(_exit.GRACE):
+        hurry = _exit.by_ctrl_c()
+        if not (not hurry and _wait_for_ends(_exit.GRACE)) and not _interrupt_all(_exit.grace() if hurry else _exit.GRACE):
             _exit.die(f"a behaviour did not end within {_exit.GRACE:.0f} s (it is inside C code); the process ends "
                       f"without it")
     except KeyboardInterrupt:

@@ -7,11 +7,11 @@ __all__ = ["InterpreterClosed", "LockAbandonedError", "RemoteError", "SharedRefe
 
 
 class TunnelEmpty(queue.Empty):
-    """No message came in time."""
+    """No message is there, or none came in time."""
 
 
 class TunnelFull(queue.Full):
-    """No place became free in time."""
+    """No place is free, or none became free in time."""
 
 
 class TunnelTimeout(TunnelEmpty, TimeoutError):

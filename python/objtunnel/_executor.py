@@ -140,6 +140,7 @@ class InterpreterPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
     def __exit__(self, exc_type, exc_value, traceback):
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
+            _exit.note_unwinding(exc_value)
             self._pool.abort()
         else:
             self.shutdown(wait=True)
@@ -566,7 +567,7 @@ class _Pool:
             manager.join()
             self._wait_for_interpreters(None)
         except KeyboardInterrupt:
-            self.abort()
+            self.abort(_exit.grace() if _exiting else _exit.GRACE)
             raise
 
     def _wait_for_workers(self):
@@ -592,13 +593,13 @@ class _Pool:
             except TunnelClosed:
                 self.leaving = [m for m in self.leaving if m is not member]
 
-    def abort(self):
+    def abort(self, seconds=_exit.GRACE):
         """Ctrl-C: drop what is queued, interrupt what runs; wait a little. Whether all has ended."""
         self.close(cancel_futures=True)
         self.watched = False
         self._wake()
         self._interrupt()
-        end = time.monotonic() + _exit.GRACE
+        end = time.monotonic() + seconds
         manager = self.manager
         while manager is not None and manager.is_alive():
             manager.join(0.2)
@@ -649,7 +650,7 @@ def _finish():
             except KeyboardInterrupt:
                 interrupted = True
                 _exit.note_ctrl_c()
-        stuck |= not pool.abort()
+        stuck |= not pool.abort(_exit.grace())
     if stuck:
         _exit.die(f"a job did not end within {_exit.GRACE:.0f} s after Ctrl-C (it is inside C code); "
                   f"the process ends without it")

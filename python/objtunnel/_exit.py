@@ -15,11 +15,16 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from objtunnel import _core
 
 GRACE = 5.0  # seconds that an interrupted job has to end before the process ends without it
+_LEAST = 0.25  # seconds that it has in any case
 
+_unwinding = None  # the id of the last exception that a with block was left by, and the time when the first one was
+_grace_end = None  # of the process: it waits once, however many pools, interpreters and behaviours it has
+_told = False  # that it ends without some job
 _interrupted = False  # Ctrl-C came while the end waited for jobs
 
 
@@ -33,6 +38,22 @@ def note_ctrl_c():
     """Ctrl-C came while the end of the program waits for jobs."""
     global _interrupted
     _interrupted = True
+
+
+def note_unwinding(error):
+    """A with block is left by this exception, and interrupts what runs: if nobody catches it, the end has begun."""
+    global _unwinding
+    if error is not None and (_unwinding is None or _unwinding[0] != id(error)):
+        _unwinding = id(error), time.monotonic()
+
+
+def grace():
+    """How long the program's end, which Ctrl-C has begun, still waits for jobs that it interrupts."""
+    global _grace_end
+    if _grace_end is None:
+        same = _unwinding is not None and _unwinding[0] == id(getattr(sys, "last_exc", None))
+        _grace_end = (_unwinding[1] if same else time.monotonic()) + GRACE
+    return max(_LEAST, _grace_end - time.monotonic())
 
 
 def at_end(function):
@@ -74,10 +95,13 @@ def settle_flag():
 def die(why):
     """End the process although a job runs that nothing can interrupt: what Python does last, done now.
 
-    why: a line for stderr. Returns if only the main thread could do it, and this is another one."""
+    why: a line for stderr, unless there was one. Returns if only the main thread could do it, and this is another one."""
+    global _told
     if threading.current_thread() is not threading.main_thread() or not _core._is_main_interpreter():
         return
-    say(why)
+    if not _told:
+        _told = True
+        say(why)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -127,11 +127,13 @@ class Interpreter:
     def __exit__(self, error_type, error, tb):
         self._finalizer.detach()
         if error_type is not None:
+            _exit.note_unwinding(error)
             self._remote.leave()
             return
         try:
             self._remote.close(None)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            _exit.note_unwinding(interrupt)
             self._remote.leave()
             raise
 
@@ -295,7 +297,8 @@ class _Remote:
                     del mailbox.futures[number]
                 payload.close(immediate=True)
                 if isinstance(error, TunnelClosed):
-                    raise InterpreterClosed(f"the interpreter is {self.state()}") from None
+                    ended = self.state() == "ended"
+                    raise InterpreterClosed(f"the interpreter {'has ended' if ended else 'is closing'}") from None
                 raise
         return number, payload
 
@@ -461,9 +464,9 @@ def _shut_down():
         _exiting = True
         remotes = list(_open)
     try:
-        end = time.monotonic() + _exit.GRACE if _exit.by_ctrl_c() else None
+        hurry = _exit.by_ctrl_c()
         for remote in remotes:
-            if not remote.abort(None if end is None else max(_AGAIN, end - time.monotonic())):
+            if not remote.abort(_exit.grace() if hurry else None):
                 _exit.die(f"a job did not end within {_exit.GRACE:.0f} s after Ctrl-C (it is inside C "
                           f"code); the process ends without it")
                 remote.abort(None)

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 import zipapp
 
 import pytest
 
 import objtunnel
+from objtunnel import _exit
 
 ROOT = os.path.dirname(os.path.dirname(objtunnel.__file__))
 ENV = {**os.environ, "PYTHONPATH": ROOT}
@@ -468,6 +470,63 @@ def test_ctrl_c_without_a_with_block(tmp_path, wait, job):
     assert err.count("Traceback") == 1 and ("\nKeyboardInterrupt\n" in err), err
     assert ("a job did not end within 5 s" in err) == (job == "sleep")
     assert time.monotonic() - begin < 30
+
+
+def test_a_job_has_its_time_once_although_several_wait_for_it(tmp_path):
+    """The with block of a pool that Ctrl-C leaves, the end of that pool, the end of an Interpreter."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent("""
+        import sys
+        import time
+        import objtunnel
+        from objtunnel import _executor, _interpreter
+        def sleep(t):
+            t.send(1)
+            time.sleep(60)
+        def noted(cls):
+            abort = cls.abort
+            def noted_abort(self, *seconds):
+                print(cls.__name__, *("long" if s > 1 else "short" for s in seconds), file=sys.stderr)
+                return abort(self, *seconds)
+            cls.abort = noted_abort
+        if __name__ == "__main__":
+            noted(_executor._Pool)
+            noted(_interpreter._Remote)
+            t = objtunnel.Tunnel()
+            worker = objtunnel.Interpreter()
+            worker.submit(sleep, t)
+            with objtunnel.InterpreterPoolExecutor(1) as pool:
+                future = pool.submit(sleep, t)
+                t.recv()
+                t.recv()
+                print("ready", flush=True)
+                future.result()
+        """))
+    code, err = interrupt_when_ready(script)
+    assert code == -signal.SIGINT and err.count("a job did not end within 5 s") == 1
+    waits = [line for line in err.splitlines() if line.startswith(("_Pool", "_Remote"))]
+    assert waits[0] == "_Pool" and sorted(waits[1:]) == ["_Pool short", "_Remote short"], err
+
+
+def test_the_end_waits_as_long_as_is_left(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(_exit, "time", types.SimpleNamespace(monotonic=lambda: now))
+    for name in ("_grace_end", "_unwinding"):
+        monkeypatch.setattr(_exit, name, None)
+    caught, last = KeyboardInterrupt(), KeyboardInterrupt()
+    monkeypatch.setattr(sys, "last_exc", last, raising=False)
+    _exit.note_unwinding(caught)  # and the program goes on
+    now += 1
+    assert _exit.grace() == _exit.GRACE == 5.0
+    now += 2
+    assert _exit.grace() == 3
+    monkeypatch.setattr(_exit, "_grace_end", None)
+    _exit.note_unwinding(last)
+    now += 1
+    _exit.note_unwinding(last)  # a block around that one
+    assert _exit.grace() == 4
+    now += 60
+    assert _exit.grace() == 0.25
 
 
 def test_a_second_ctrl_c_ends_the_process_at_once(tmp_path):
