@@ -185,6 +185,17 @@ def test_ordinary_calls_move():
         assert moves(send, tunnel.recv) is EXACT, send.__name__
 
 
+@pytest.mark.parametrize("make", [
+    lambda: int(N * 10**9), lambda: N * 3, lambda: complex(N, 1), lambda: f"text {N}", lambda: bytes(10**6), lambda: memoryview(bytes(10**6)),
+    lambda: memoryview(bytearray(10**6))])
+def test_a_root_that_refers_to_nothing_is_copied(make):
+    """docs/kinds.md and docs/tunnel.md: in a list it moves."""
+    tunnel = objtunnel.Tunnel()
+    assert tuple(tunnel.send(make())) == (0, 1, 0) and tunnel.recv() == make()
+    moved, copied, pickled = tunnel.send([make()])
+    assert moved >= 2 and (copied, pickled) == (0, 0) and tunnel.recv() == [make()]
+
+
 def test_what_is_stored_moves():
     """A mutable temporary moves on 3.13, too."""
     shared, box, table = objtunnel.LockingList(), None, objtunnel.LockingDict()
