@@ -4,25 +4,29 @@
  * are; it lives as long as the last handle or message that has it. A handle holds the lock if its ticket is
  * the lock's and nobody has abandoned that. So a thread may release what another one has acquired by the same
  * handle, and a handle that goes gives back what it holds.
- * Threading: a handle is its interpreter's; its `ticket` is read and written with its GIL.
+ * Threading: a handle is its interpreter's. Threads of a free-threaded build may use one at once: each change of its
+ * `ticket` is one atomic step, and whoever takes a hold's number out of it gives that hold back, nobody else.
  *
  * fork(): the child keeps what the forking thread held. What another thread held is abandoned there
  * (ot_lock_fork): the first that acquires it gets LockAbandonedError, and it is free.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "objects/sync/sync_type.h"
 #include "runtime/timeout.h"
 
-/* ticket, last_ticket: written by who has acquired the lock. */
+/* ticket, last_ticket: written by who has acquired the lock. No number comes twice. */
 typedef struct {
-    ot_lock_t lock;               /* first; a shared object with a name */
-    uint64_t ticket, last_ticket; /* of the hold, counted from 1; ticket 0: none */
+    ot_lock_t lock;              /* first; a shared object with a name */
+    atomic_uint_fast64_t ticket; /* of the hold, counted from 1; 0: none */
+    uint64_t last_ticket;
 } ot_global_lock_t;
 
 typedef struct {
     ot_handle_t handle; /* first */
-    uint64_t ticket; /* of this handle's hold; 0: it has none. Void once the lock was abandoned */
+    /* Of this handle's hold; 0: it has none. Void once the lock was abandoned. */
+    atomic_uint_fast64_t ticket;
 } global_lock_t;
 
 static global_lock_t *
@@ -90,32 +94,69 @@ global_lock_name(PyObject *self, void *unused)
     return PyUnicode_FromString(ot_shared_name(ot_as_handle(self)->shared));
 }
 
-/* Whether this handle holds the lock. If another one does, which may be giving it back at this moment, the tickets
- * differ. */
+/* Whether a handle with this ticket holds the lock. If another one does, which may be giving it back at this moment,
+ * the tickets differ. */
 static bool
-holds(PyObject *self)
+is_the_hold(ot_global_lock_t *lock, uint64_t ticket)
 {
-    ot_global_lock_t *lock = lock_of(self);
-    return as_global(self)->ticket != 0 &&
-           as_global(self)->ticket == __atomic_load_n(&lock->ticket, __ATOMIC_RELAXED) &&
+    return ticket != 0 && ticket == atomic_load_explicit(&lock->ticket, memory_order_relaxed) &&
            !ot_lock_state(&lock->lock).abandoned;
 }
 
-/* The caller holds it. */
-static void
+static bool
+holds(PyObject *self)
+{
+    return is_the_hold(lock_of(self),
+                       atomic_load_explicit(&as_global(self)->ticket, memory_order_acquire));
+}
+
+typedef enum {
+    VOID_HOLD = -1, /* it was abandoned */
+    NO_HOLD,
+    GIVEN_BACK,
+} end_of_hold_t;
+
+/* Several threads may release by one handle: one of them gives the hold back, the others find none. */
+static end_of_hold_t
 give_back(PyObject *self)
 {
     ot_global_lock_t *lock = lock_of(self);
-    as_global(self)->ticket = 0;
-    __atomic_store_n(&lock->ticket, 0, __ATOMIC_RELAXED);
+    atomic_uint_fast64_t *ours = &as_global(self)->ticket;
+    uint_fast64_t ticket = atomic_load_explicit(ours, memory_order_acquire);
+    bool good;
+    do {
+        if (ticket == 0) {
+            return NO_HOLD;
+        }
+        good = is_the_hold(lock, ticket);
+        /* It fails if the hold has ended since. Acquire, as the load: both pair with keep_hold. */
+    } while (!atomic_compare_exchange_weak_explicit(ours, &ticket, 0, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    if (!good) {
+        return VOID_HOLD;
+    }
+    atomic_store_explicit(&lock->ticket, 0, memory_order_relaxed);
     (void)ot_lock_release(&lock->lock);
+    return GIVEN_BACK;
+}
+
+/* The caller has acquired the lock. */
+static void
+keep_hold(PyObject *self)
+{
+    ot_global_lock_t *lock = lock_of(self);
+    uint64_t ticket = ++lock->last_ticket;
+    atomic_store_explicit(&lock->ticket, ticket, memory_order_relaxed);
+    /* Last, and release: whoever finds the ticket in the handle finds it in the lock as well, unless the hold has
+     * ended. Else it would look abandoned. */
+    atomic_store_explicit(&as_global(self)->ticket, ticket, memory_order_release);
 }
 
 static void
 global_lock_dealloc(PyObject *self)
 {
     if (ot_as_handle(self)->shared != NULL && holds(self)) {
-        give_back(self);
+        (void)give_back(self);
     }
     ot_handle_dealloc(self);
 }
@@ -140,15 +181,14 @@ acquire_until(PyObject *self, int64_t deadline)
     for (;;) {
         ot_sync_result_t result = ot_acquire_waiting(&lock->lock, interp_of(self), deadline);
         if (result == OT_SYNC_OK) {
-            as_global(self)->ticket = ++lock->last_ticket;
-            __atomic_store_n(&lock->ticket, as_global(self)->ticket, __ATOMIC_RELAXED);
+            keep_hold(self);
             return 1;
         }
         if (result != OT_SYNC_ABANDONED) {
             return result == OT_SYNC_INTERRUPTED ? -1 : 0;
         }
         if (ot_lock_recover(&lock->lock, interp_of(self))) {
-            __atomic_store_n(&lock->ticket, 0, __ATOMIC_RELAXED);
+            atomic_store_explicit(&lock->ticket, 0, memory_order_relaxed);
             (void)ot_lock_release(&lock->lock);
             return raise_abandoned(self);
         }
@@ -174,19 +214,18 @@ static PyObject *
 global_lock_release(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    if (holds(self)) {
-        give_back(self);
+    end_of_hold_t end = give_back(self);
+    if (end == GIVEN_BACK) {
         Py_RETURN_NONE;
     }
-    if (as_global(self)->ticket != 0) {
-        as_global(self)->ticket = 0;
+    if (end == VOID_HOLD) {
         raise_abandoned(self);
-    } else {
-        PyObject *name = global_lock_name(self, NULL);
-        if (name != NULL) {
-            PyErr_Format(PyExc_RuntimeError, "%R is not held by this GlobalLock object", name);
-            Py_DECREF(name);
-        }
+        return NULL;
+    }
+    PyObject *name = global_lock_name(self, NULL);
+    if (name != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "%R is not held by this GlobalLock object", name);
+        Py_DECREF(name);
     }
     return NULL;
 }
