@@ -33,11 +33,11 @@ def _kept(case, workers):
     if not lost:
         return case
     if 2 * lost >= len(good):
-        return {"times": {}, "memory": {}, "control": case["control"],
+        return {**case, "times": {}, "memory": {},
                 "left_out": {"all": f"{lost} of {len(good)} repetitions ran beside a bad control"}}
     kept = {field: {way: list(itertools.compress(values, good)) for way, values in case[field].items()}
             for field in ("times", "memory")}
-    return {**kept, "control": list(itertools.compress(case["control"], good)),
+    return {**case, **kept, "control": list(itertools.compress(case["control"], good)),
             "left_out": {**case["left_out"], "all": f"{lost} of {len(good)} repetitions, whose control was bad"}}
 
 

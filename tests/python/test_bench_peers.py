@@ -115,6 +115,8 @@ def test_what_ran_beside_a_bad_control_is_left_out():
     case["control"] = [2.0, 2.0, 1.79]
     text = peer_tables.as_text(spoilt)
     assert "1.50 s, 2.00 (2.00 to 2.00)" in text and "json, all: 1 of 3 repetitions, whose control was bad" in text
+    case["commit"] = "4567"
+    assert peer_tables.commits(peer_tables.beside_a_good_control(spoilt)) == "commit 4567"
     case["control"] = [2.0, 1.2, 1.79]
     text = peer_tables.as_text(spoilt)
     assert "2.00 (2.00" not in text and "json, all: 2 of 3 repetitions ran beside a bad control" in text
