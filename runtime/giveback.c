@@ -65,15 +65,9 @@ purge(void)
     due = now + (rest > PAUSE ? rest : PAUSE);
 }
 
-/* mimalloc calls this where a thread's allocation does not find a free block at once. */
-static void
-on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
+void
+ot_giveback_look(void)
 {
-    (void)heartbeat;
-    (void)arg;
-    if (force) {
-        return; /* a collect is under way */
-    }
     int64_t now = coarse_now();
     if (now < due) {
         return;
@@ -85,6 +79,17 @@ on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
         }
     } else {
         purge();
+    }
+}
+
+/* mimalloc calls this where a thread's allocation does not find a free block at once. */
+static void
+on_slow_allocation(bool force, unsigned long long heartbeat, void *arg)
+{
+    (void)heartbeat;
+    (void)arg;
+    if (!force) { /* else a collect is under way */
+        ot_giveback_look();
     }
 }
 

@@ -11,4 +11,9 @@
  * set up. Runs: -. */
 void ot_giveback_start(void);
 
+/* The calling thread allocates: purges if it is time, else reads a coarse clock and nothing more. Whoever serves
+ * allocations calls it now and then: a thread that goes round in a few blocks never gets to mimalloc's own hook.
+ * Needs: outside of mimalloc. Runs: -. */
+void ot_giveback_look(void);
+
 #endif

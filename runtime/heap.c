@@ -25,6 +25,7 @@
 #include "runtime/signals.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <linux/membarrier.h>
 #include <mimalloc.h>
 #include <pthread.h>
@@ -40,16 +41,34 @@ ot_heap_t ot_heap;
 static PyMemAllocatorEx previous[2]; /* of the domains below, from before us */
 static const PyMemAllocatorDomain domains[2] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t mimalloc_span; /* the lower part of the range, from ot_heap.base on */
 
 /* ---- the allocator functions. ctx is the previous allocator's and is not looked at: a thread
  * that reads a (ctx, function) pair half old, half new gets a working combination. ---------- */
+
+/* A look at the clock in each so many allocations of a thread: giveback.h says why they are counted. */
+enum { LOOK_EVERY = 256 };
+static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned until_look;
+
+static __attribute__((noinline)) void *
+malloc_slow(size_t size)
+{
+    if (until_look == UINT_MAX) {
+        until_look = LOOK_EVERY - 1;
+        ot_giveback_look();
+    }
+    void *big = size >= OT_BIG_BLOCK ? ot_big_alloc(size) : NULL;
+    return big != NULL ? big : mi_malloc(size);
+}
 
 static void *
 heap_malloc(void *ctx, size_t size)
 {
     (void)ctx;
-    void *big = size >= OT_BIG_BLOCK ? ot_big_alloc(size) : NULL;
-    return big != NULL ? big : mi_malloc(size ? size : 1);
+    if (__builtin_expect((until_look-- == 0) | (size >= OT_BIG_BLOCK), 0)) {
+        return malloc_slow(size);
+    }
+    return mi_malloc(size); /* of 0, too: a block that is nobody else's */
 }
 
 static void *
@@ -65,15 +84,30 @@ heap_calloc(void *ctx, size_t count, size_t size)
     return big != NULL ? big : mi_calloc(count, size); /* which refuses an overflow */
 }
 
+/* In the part of the range that is mimalloc's. */
+static inline bool
+is_mimallocs(const void *block)
+{
+    return (uintptr_t)block - ot_heap.base < mimalloc_span;
+}
+
 static void
-free_in(const PyMemAllocatorEx *before, void *block)
+free_other(const PyMemAllocatorEx *before, void *block)
 {
     if (ot_big_owns(block)) {
         ot_big_free(block);
-    } else if (ot_heap_owns(block)) {
-        mi_free(block);
     } else if (block != NULL) {
         before->free(before->ctx, block);
+    }
+}
+
+static inline void
+free_in(const PyMemAllocatorEx *before, void *block)
+{
+    if (__builtin_expect(is_mimallocs(block), 1)) {
+        mi_free(block);
+    } else {
+        free_other(before, block);
     }
 }
 
@@ -104,9 +138,11 @@ realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
     if (block == NULL) {
         return heap_malloc(NULL, size);
     }
+    if (is_mimallocs(block) && size < OT_BIG_BLOCK) {
+        return mi_realloc(block, size ? size : 1);
+    }
     if (ot_heap_owns(block)) {
-        bool big = size >= OT_BIG_BLOCK || ot_big_owns(block);
-        return big ? realloc_big(block, size) : mi_realloc(block, size ? size : 1);
+        return realloc_big(block, size);
     }
     return before->realloc(before->ctx, block, size); /* its size is its allocator's secret */
 }
@@ -215,6 +251,7 @@ reserve_range(const ot_heap_backend_t *backend)
             return -1;
         }
         mi_option_set(mi_option_limit_os_alloc, 1); /* from the range, or not at all */
+        mimalloc_span = span / 2;
         ot_big_init(base + span / 2, backend->lay_out != NULL ? span / 4 : span / 2);
         if (backend->lay_out != NULL) {
             backend->lay_out(base + span / 4 * 3, span / 4);

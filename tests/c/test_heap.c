@@ -300,6 +300,26 @@ HEAP_TEST(calloc_is_zeroed_after_reuse)
     }
 }
 
+/* What was freed last is in the processor's cache still. */
+HEAP_TEST(a_block_that_was_freed_is_the_next_one_of_its_size)
+{
+    static const size_t often[] = {16, 48, 112, 512};
+    enum { KEPT_BLOCKS = 3000 };
+    static void *kept[KEPT_BLOCKS];
+    python_start_with_own_heap();
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(often); i++) {
+        for (int k = 0; k < KEPT_BLOCKS; k++) {
+            void *freed = PyObject_Malloc(often[i]);
+            PyObject_Free(freed);
+            kept[k] = PyObject_Malloc(often[i]);
+            cr_assert_eq(kept[k], freed, "%zu bytes, block %d", often[i], k);
+        }
+        for (int k = 0; k < KEPT_BLOCKS; k++) {
+            PyObject_Free(kept[k]);
+        }
+    }
+}
+
 HEAP_TEST(what_cannot_be_had_is_null)
 {
     python_start_with_own_heap();

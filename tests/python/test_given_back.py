@@ -42,6 +42,17 @@ CASES = {
         del tree
         goes_back(start, full)
     """,
+    "the_program_goes_on_in_one_block": """
+        start = resident()
+        tree = build()
+        full = resident()
+        del tree
+        end = time.monotonic() + 20
+        while resident() - start > 0.25 * (full - start):
+            assert time.monotonic() < end, f"{(resident() - start) / 1e6:.0f} MB left of {(full - start) / 1e6:.0f}"
+            for _ in range(10_000):
+                bytes(100)
+    """,
     "one_in_four_thousand_is_kept": """
         start = resident()
         tree = build()

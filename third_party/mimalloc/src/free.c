@@ -41,9 +41,11 @@ static inline void mi_free_block_local(mi_page_t* page, mi_block_t* block, bool 
   #endif
   if (track_stats) { mi_track_free_size(block, mi_page_usable_size_of(page, block)); } // faster then mi_usable_size as we already know the page and that p is unaligned
 
-  // actual free: push on the local free list
-  mi_block_set_next(page, block, page->local_free);
-  page->local_free = block;
+  // actual free: push on the free list, so that the next allocation gets this block
+  // (objtunnel's change, see third_party/README.md; unchanged it is the local_free list)
+  mi_block_set_next(page, block, page->free);
+  page->free = block;
+  page->free_is_zero = false;
   if mi_unlikely(--page->used == 0) {
     _mi_page_retire(page);
   }
