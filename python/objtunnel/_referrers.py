@@ -235,7 +235,9 @@ def _constants(o):
     while waiting:
         code = waiting.pop()
         for constant in code.co_consts:
-            if constant is o:
+            if constant is o and code.co_filename.endswith("<expression>"):
+                found.append("a constant in the expression")  # of python -m objtunnel explain
+            elif constant is o:
                 found.append(f"a constant in the code of {code.co_qualname}, "
                              f"{_line(code.co_filename, code.co_firstlineno)}")
             elif isinstance(constant, types.CodeType) and id(constant) not in codes:

@@ -55,6 +55,12 @@ def test_explain_of_what_moves(program):
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("7 moved, 0 copied")
 
 
+def test_explain_of_a_constant_in_the_expression(program):
+    done = command("explain", "main.py:[[1.5]]", cwd=program.parent)
+    assert done.returncode == 0 and "a constant in the expression" in done.stdout and "site-packages" not in done.stdout
+    assert os.path.dirname(objtunnel.__file__) not in done.stdout and "<expression>" not in done.stdout
+
+
 def test_explain_as_json_and_strict(program):
     done = command("explain", "--json", "--strict", f"{program}:[rows]")
     assert done.returncode == 1
