@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import platform
+import select
+import signal
 import sys
 import sysconfig
 
@@ -43,7 +45,8 @@ run SCRIPT, run -m MODULE (run may be left out)
 
 Exit status: 0; 1 if a result is wrong, a file cannot be read or written, the value of `explain` cannot be
 sent (--strict: or not without copying or pickling), or a package of `check` does not load; 2 for a wrong command
-line or a package that is not installed. A program's own otherwise."""
+line or a package that is not installed; 141 if the reader of stdout has left, as for a program that SIGPIPE ends. A
+program's own otherwise."""
 
 _COMMANDS = ("demo", "bench", "info", "check", "explain", "run")
 
@@ -213,6 +216,8 @@ def _explain(options):
     try:
         explanation = _explain.evaluate(_explain.load(path), expression, options.limit)
     except (Exception, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            raise
         _print_traceback(error)
         print(f"python -m objtunnel explain: no value for {expression}", file=sys.stderr)
         return 1
@@ -265,5 +270,35 @@ def python_options(orig_argv, trailing):
     return options if joined == "-" else [*options, joined]
 
 
+# ---- a reader that has left ----------------------------------------------------------------------
+
+def _until_nobody_reads(argv):
+    """main(argv); where the reader of stdout has left (`| head -1`), end without a word, with the status that a shell shows
+    for a program that SIGPIPE has ended."""
+    try:
+        try:
+            return main(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # the end of Python flushes it again
+        os.close(nowhere)
+        return 128 + signal.SIGPIPE
+
+
+def _is_unread():
+    """Whether stdout is a pipe that nobody reads any more: another one may have raised BrokenPipeError."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout, 0)  # errors are told without being asked for
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # none, closed, or no file
+        return False
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_until_nobody_reads(sys.argv[1:]))

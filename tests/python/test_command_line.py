@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import types
@@ -153,6 +154,36 @@ def test_bench_refuses_what_arrived_otherwise(monkeypatch, capsys):
     monkeypatch.setattr(bench, "_ways", lambda: {**ways, "pickle": lambda tree: []})
     assert bench.run(1, True) == 1
     assert "pickle has changed the floats" in capsys.readouterr().err
+
+
+# ---- a reader that has left ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("arguments", [
+    ["info"], ["info", "--json"], ["--version"], ["--help"], ["bench", "--help"], ["bench", "--quick", "--repeat", "1"],
+    ["bench", "--quick", "--repeat", "1", "--json", "-"], ["demo", "--quick", "--repeat", "1"], ["check", "json"],
+    ["check", "--markdown", "json"], ["explain", "main.py:rows"], ["explain", "--json", "main.py:rows"],
+    ["explain", "prints.py:1"]], ids=" ".join)
+def test_a_reader_that_has_left_ends_the_command_quietly(program, arguments):
+    (program.parent / "prints.py").write_text("for _ in range(9999): print('a line of a program')\n")
+    folder = os.path.dirname(os.path.dirname(objtunnel.__file__))
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-m", "objtunnel", *arguments], stdout=writing, stderr=subprocess.PIPE, text=True,
+                          timeout=120, cwd=program.parent, env={**os.environ, "PYTHONPATH": folder})
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_another_pipe_that_is_broken_is_told(program):
+    (program.parent / "pipes.py").write_text("import os\nr, w = os.pipe()\nos.close(r)\nos.write(w, b'x')\n")
+    done = command("explain", "pipes.py:1", cwd=program.parent)
+    assert (done.returncode, done.stdout) == (1, "") and "BrokenPipeError" in done.stderr
+
+
+def test_without_stdout_nothing_is_wrong():
+    done = subprocess.run(["sh", "-c", f"exec '{sys.executable}' -m objtunnel --version >&-"], capture_output=True, text=True,
+                          timeout=60, env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(objtunnel.__file__))})
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ---- progress -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def run(paths=(), repeat=None, quick=False, json_file=None):
     standard library's source. repeat: runs of each kind
     (3 of the numbers, 5 of the parsing). quick: small sizes, one run. json_file: where to write
     all figures. 0 if all is right, 1 if a result is wrong, an input cannot be read or json_file
-    cannot be written (said on stderr).
+    cannot be written (said on stderr). BrokenPipeError if nobody reads stdout any more.
     """
     cores = len(os.sched_getaffinity(0))
     repeats = (repeat, repeat) if repeat else (1, 1) if quick else (3, 5)
@@ -41,6 +41,8 @@ def run(paths=(), repeat=None, quick=False, json_file=None):
     except WrongResult as error:
         print(f"objtunnel demo: WRONG RESULT: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise  # of stdout: the command line deals with that
     except (BadInput, OSError) as error:
         print(f"objtunnel demo: {error}", file=sys.stderr)
         return 1

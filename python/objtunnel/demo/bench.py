@@ -89,6 +89,8 @@ def run(repeat=None, quick=False, json_file=None):
         if json_file not in (None, "-"):
             open(json_file, "a").close()  # better now than afterwards
         times = measure(repeat or (3 if quick else 7), quick)
+    except BrokenPipeError:
+        raise  # of stdout: the command line deals with that
     except (WrongResult, OSError) as error:
         print(f"objtunnel bench: {error}", file=sys.stderr)
         return 1
