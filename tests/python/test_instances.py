@@ -105,7 +105,7 @@ def test_from_a_worker(worker, drawn, mine, outside):
     instances.abuse(got)
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes_and_lessons(), OUTSIDE)
 def test_sender_destroyed_before_the_tree_is_used(drawn, outside):
     recipe, lessons = drawn
@@ -177,7 +177,7 @@ def test_cycles_through_a_dict_that_was_looked_at(worker, kept, full):
     assert all(ref() is None for ref in gone)
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes_and_lessons(outside=True), OUTSIDE)
 def test_messages_never_received(worker, drawn, outside):
     recipe, lessons = drawn
@@ -190,7 +190,7 @@ def test_messages_never_received(worker, drawn, outside):
         assert t.qsize() == 0
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes_and_lessons())
 def test_disposed_of_where_the_classes_cannot_be_had(drawn):
     recipe, _ = drawn
@@ -202,7 +202,7 @@ def test_disposed_of_where_the_classes_cannot_be_had(drawn):
     assert t.qsize() == 0
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes_and_lessons())
 def test_a_message_that_cannot_be_received_is_kept(worker, drawn):
     recipe, lessons = drawn
@@ -240,7 +240,7 @@ def fresh_classes_left():
     return [ref for ref in classes if ref() is not None]
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes_and_lessons())
 def test_classes_that_are_gone_afterwards(worker, drawn):
     """Nothing of a class is left in use when a message has been used up."""

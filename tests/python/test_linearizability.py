@@ -2,6 +2,7 @@
 builds), are linearizable. How we know that a bad one would be noticed: the first tests here, and
 test_linearizability_checker.py."""
 
+import os
 import sys
 
 import pytest
@@ -51,8 +52,8 @@ def test_a_worker_that_fails_leaves_nobody_waiting():
         record_and_check("failing", 3, rounds=20, seed=1)
 
 
-# How many histories of each; under a debug build or sanitizers everything takes longer.
-ROUNDS = 100 if hasattr(sys, "gettotalrefcount") else 500
+# How many histories of each; under a debug build or sanitizers everything takes longer, and `make check` is quick.
+ROUNDS = 100 if hasattr(sys, "gettotalrefcount") or "OT_TEST_QUICK" in os.environ else 500
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4])

@@ -258,6 +258,8 @@ def test_between_interpreters():
     rows, most = [], 0
     with Interpreter() as a, Interpreter() as b:
         jobs = [w.submit(async_users.send_rows, t, n, 300) for w, n in ((a, 0), (b, 300))]
+        while t.empty():  # or a quick receiver would never see one wait
+            time.sleep(0.001)
         while len(rows) < 590:
             most = max(most, t.qbytes())
             rows.append(t.recv())

@@ -100,6 +100,8 @@ SCRIPTS = {
                 time.sleep(60)
         """,
     "in C": """
+        import objtunnel._exit
+        objtunnel._exit.GRACE = 1  # test_scripts waits for as long as programs do
         if __name__ == "__main__":
             with InterpreterPoolExecutor(1) as pool:
                 started = Event()

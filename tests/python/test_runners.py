@@ -5,6 +5,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,10 +44,11 @@ def checkout(tmp_path, monkeypatch):
 
         def run(self, tool, *arguments, **variables):
             environment = {k: v for k, v in os.environ.items()
-                           if k not in ("MODULE", "PYTEST_ARGS", "OT_TEST_SHARE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL",
+                           if k not in ("MODULE", "PYTEST_ARGS", "OT_TEST_SHARE", "OT_TEST_JOBS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL",
                                         "PYTHONPATH")}
             environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # hypothesis would take most of the time
-            return subprocess.run([TOOLS / tool, *arguments], cwd=tmp_path, env={**environment, **variables}, text=True,
+            environment = {k: v for k, v in {**environment, **variables}.items() if v is not None}
+            return subprocess.run([TOOLS / tool, *arguments], cwd=tmp_path, env=environment, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
 
     def write(path, text):
@@ -183,13 +185,73 @@ def test_those_that_took_longest_begin_first(checkout):
     (checkout.build / "log").mkdir()
     (checkout.build / "log/durations.json").write_text(json.dumps(
         {f"tests/c/test_{name}.c": n for n, name in enumerate(names)}))
-    # One at a time, whatever the machine has.
-    (checkout.build / "venv/bin/python").write_text(
-        f"#!/bin/sh\nexec {sys.executable} -c 'import os, runpy, sys; os.cpu_count = lambda: 1; del sys.argv[0]; "
-        f'runpy.run_path(sys.argv[0], run_name="__main__")\' "$@"\n')
-    result = checkout.run("run_tests", "build", "c")
+    result = checkout.run("run_tests", "build", "c", OT_TEST_JOBS="1")
     assert result.returncode == 0, result.stdout
     assert (checkout.build.parent / "begun").read_text().split() == names[::-1]
+
+
+def test_so_many_run_at_once_and_each_program_has_a_job_at_least(checkout):
+    """OT_TEST_JOBS; without it, one more than there are CPUs, of which each program of Criterion's has its part."""
+    for name in "abcd":
+        checkout.c(name, f"echo begin >> log; echo $* >> jobs; while [ $(grep -c begin log) -lt 4 ]; do sleep 0.01; done; {PASSES}")
+    result = checkout.run("run_tests", "build", "c", OT_TEST_JOBS="4")
+    assert counts_of(result) == ["C: 20 of 20 tests passed"]
+    assert {line.split()[-1] for line in (checkout.build.parent / "jobs").read_text().splitlines()} == {
+        f"--jobs={max(1, len(os.sched_getaffinity(0)) // 4)}"}
+    queue = load("run_queue")
+    assert queue.Queue(checkout.build, [queue.CProgram("x.c", checkout.build)] * 99, []).workers == len(os.sched_getaffinity(0)) + 1
+    assert queue.Queue(checkout.build, [queue.CProgram("x.c", checkout.build)], []).workers == 1
+
+
+def test_pytest_loads_the_plugin_of_hypothesis_and_no_other(checkout):
+    checkout.python("plugins", """
+        import pytest
+        def test_a(request):
+            plugins = request.config.pluginmanager
+            assert plugins.has_plugin("_hypothesis_pytestplugin") and not plugins.list_plugin_distinfo()
+        """.replace("\n        ", "\n"))
+    result = checkout.run("run_tests", "build", "python", PYTEST_DISABLE_PLUGIN_AUTOLOAD=None)
+    assert counts_of(result) == ["Python: 1 passed, 0 failed, 0 skipped"], result.stdout
+
+
+def test_a_module_is_run_as_python_does_it_and_by_a_process_of_its_own(checkout):
+    """The nursery's children are as `python -m pytest` is; a crash takes one module only."""
+    for name in "ab":
+        checkout.python(name, """
+            import os, stat, sys, threading
+
+            def test_a():
+                print(os.getpid(), os.getppid())
+                main = sys.modules["__main__"]
+                assert main.__spec__.name == "pytest.__main__" and sys.argv[1] == "tests/python/test_NAME.py"
+                assert sys.path[0] == os.getcwd() or sys.path[1] == os.getcwd(), sys.path
+                assert "objtunnel" not in sys.modules and threading.active_count() == 1
+                assert os.fstat(0).st_rdev == os.stat("/dev/null").st_rdev and os.fstat(1).st_nlink == os.fstat(2).st_nlink
+                assert not any(stat.S_ISFIFO(os.stat(f"/dev/fd/{n}").st_mode) for n in os.listdir("/dev/fd") if os.path.exists(f"/dev/fd/{n}"))
+            """.replace("\n            ", "\n").replace("NAME", name))
+    checkout.python("crash", "import os, signal\ndef test_a(): os.kill(os.getpid(), signal.SIGSEGV)\n")
+    checkout.python("leaves", "import os\ndef test_a(): os._exit(7)\n")
+    result = checkout.run("run_tests", "build", "python", OT_TEST_JOBS="1", PYTEST_ARGS="-s")
+    assert result.returncode == 1
+    assert counts_of(result) == ["Python: 2 passed, 0 failed, 0 skipped; FAILED in: test_crash test_leaves"], result.stdout
+    assert "test_crash: killed by SIGSEGV" in result.stdout and "test_leaves: exit status 7" in result.stdout
+    (pid, parent), (other, same) = (re.search(r"^tests.* (\d+) (\d+)$", (checkout.build / f"log/tests/test_{name}.log").read_text(),
+                                              re.MULTILINE).groups() for name in "ab")
+    assert pid != other and parent == same
+
+
+def test_what_takes_too_long_is_killed_and_the_rest_runs(checkout, monkeypatch, capsys):
+    checkout.python("hangs", "import time\ndef test_a(): time.sleep(600)\n")
+    checkout.python("passes", "def test_a(): pass\n")
+    checkout.c("hangs", "exec sleep 600")
+    queue = load("run_queue")
+    monkeypatch.chdir(checkout.build.parent)
+    monkeypatch.setattr(queue, "LIMIT", 2)
+    monkeypatch.setenv("OT_TEST_JOBS", "1")
+    monkeypatch.setattr(queue, "PLUGINS", [])
+    assert queue.main("build", ["tests/python", "tests/c/test_hangs.c"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("test_hangs: took longer than 2 s") == 2 and "Python: 1 passed, 0 failed" in out
 
 
 # ---- a choice of nothing ---------------------------------------------------------------------------
@@ -200,7 +262,8 @@ def test_those_that_took_longest_begin_first(checkout):
     ({"PYTEST_ARGS": "tests/python/test_boxx.py"}, "there is no tests/python/test_boxx.py"),
     ({"OT_TEST_SHARE": "0"}, "OT_TEST_SHARE=0: must be 1 or more"),
     ({"OT_TEST_SHARE": "half"}, "OT_TEST_SHARE=half: must be 1 or more"),
-], ids=["-k", "file", "share", "share-of-words"])
+    ({"OT_TEST_JOBS": "0"}, "OT_TEST_JOBS=0: must be 1 or more"),
+], ids=["-k", "file", "share", "share-of-words", "jobs"])
 def test_a_choice_of_nothing_fails(checkout, variables, said):
     checkout.python("box", "def test_a(): pass\n")
     result = checkout.run("run_tests", "build", "python", **variables)

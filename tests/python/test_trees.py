@@ -78,7 +78,7 @@ def test_from_a_worker(worker, recipe, outside):
     trees.abuse(got)
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes(), OUTSIDE)
 def test_sender_destroyed_before_the_tree_is_used(recipe, outside):
     t = Tunnel()
@@ -89,7 +89,7 @@ def test_sender_destroyed_before_the_tree_is_used(recipe, outside):
     trees.abuse(got)
 
 
-@settings(max_examples=15)
+@settings(max_examples=min(15, settings.default.max_examples))
 @given(recipes(), OUTSIDE)
 def test_messages_never_received_are_freed_by_the_last_handle(recipe, outside):
     t = Tunnel()
