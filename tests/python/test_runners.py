@@ -47,6 +47,7 @@ def checkout(tmp_path, monkeypatch):
                            if k not in ("MODULE", "PYTEST_ARGS", "OT_TEST_SHARE", "OT_TEST_JOBS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL",
                                         "PYTHONPATH")}
             environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # hypothesis would take most of the time
+            environment["OT_TEST_JOBS"] = "1"  # so pytest is imported once
             environment = {k: v for k, v in {**environment, **variables}.items() if v is not None}
             return subprocess.run([TOOLS / tool, *arguments], cwd=tmp_path, env=environment, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
