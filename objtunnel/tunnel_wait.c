@@ -8,6 +8,7 @@
 
 #include "runtime/awaited.h"
 #include "runtime/clock.h"
+#include "runtime/signals.h"
 #include "runtime/timeout.h"
 #include "runtime/worker.h"
 #include "tunnel/stuck.h"
@@ -202,6 +203,10 @@ wait_for_end(ot_channel_t *status, int64_t interp)
         ot_channel_result_t result = ot_channel_recv(status, ot_clock_now() + slice, &node);
         if (result != OT_CHANNEL_TIMEOUT) {
             return result;
+        }
+        /* One that came between two of these sleeps has ended neither, and they are too short for park.c's own look. */
+        if (ot_signals_after_long_sleep() == OT_LONG_SLEEP_INTERRUPTED) {
+            return OT_CHANNEL_INTERRUPTED;
         }
         uint64_t since = ot_stuck_since(interp);
         if (since != 0 && since == stuck) {

@@ -410,3 +410,34 @@ def test_only_an_interpreter_that_may_be_older_than_the_heap_looks_for_old_block
     with Interpreter() as worker:
         assert worker.call(_core._take_old_blocks) is None
     assert _core._take_old_blocks() >= 0
+
+
+def test_a_signal_between_two_looks_at_a_worker_that_does_not_end_is_noticed(run_script):
+    """close() sleeps for a tenth of a second at most, again and again. A signal that another thread takes ends none of
+    these sleeps, nor does one that comes between two of them: on a busy machine that was one Ctrl-C in four."""
+    out = run_script("""
+        import os, signal, threading, time
+        from objtunnel import Interpreter, Tunnel
+
+        def spin(begun):
+            begun.send(1)
+            while True: pass
+
+        def told(*_):
+            raise RuntimeError("told")
+
+        if __name__ == "__main__":
+            begun, worker = Tunnel(), Interpreter()
+            worker.submit(spin, begun)
+            begun.recv()
+            signal.signal(signal.SIGUSR1, told)
+            threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+            threading.Timer(30, lambda: os._exit(1)).start()
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])  # for this thread: another one takes it
+            try:
+                worker.close()
+            except RuntimeError as error:
+                print(error, flush=True)
+                os._exit(0)
+    """, check=False, timeout=60).stdout
+    assert out == "told\n"
