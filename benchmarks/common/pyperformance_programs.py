@@ -62,12 +62,13 @@ def size(smoke, values, loops):
 
 
 def run(python, program, options, environment, inherit):
-    """{benchmark: {"values": [seconds, ...], "peak": bytes, "loops": int}} of one process. inherit: which variables of
-    the environment pyperf hands on to it. RuntimeError if it fails."""
+    """{benchmark: {"values": [seconds, ...], "peak": bytes, "loops": int}} of one process, which runs in an empty folder;
+    python may be relative to ours. inherit: which variables of the environment pyperf hands on to it. RuntimeError if
+    it fails."""
     with tempfile.TemporaryDirectory() as folder:
         result = os.path.join(folder, "result.json")
         done = subprocess.run(
-            [str(python), *program, *options, "--quiet", f"--inherit-environ={','.join(inherit)}", "-o", result],
+            [os.path.abspath(python), *program, *options, "--quiet", f"--inherit-environ={','.join(inherit)}", "-o", result],
             env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(program)} failed: {done.stdout[-800:]}")
