@@ -322,7 +322,7 @@ bench-refcount-smoke: $(BENCH_REFCOUNT) $(BUILD)/venv/report.stamp
 # refcounts alone, REPORT_ARGS.
 .PHONY: report
 report: $(BUILD)/venv/report.stamp
-	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(REPORT_ARGS)
+	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/refcount_report.py $(REPORT_ARGS)
 	@$(if $(REPORT_ARGS),,MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py)
 .PHONY: report-tunnel
 report-tunnel: all $(BUILD)/venv/report.stamp
@@ -374,7 +374,7 @@ lab-report-from-here: $(BUILD)/venv/report.stamp
 	@$(MAKE) lab-bench VARIANT=$(VARIANT) BENCH_ARGS="--pairs $(if $(QUICK),--quick) --json $(HERE)/lab-$(shell hostname).json $(BENCH_ARGS)"
 	@$(MAKE) bench-refcount$(if $(QUICK),-smoke) BENCH_ARGS="--json $(HERE)/refcount-$(shell hostname).json"
 	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) lab/lab_report.py $(HERE)/lab-*.json
-	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/report.py $(HERE)/refcount-*.json
+	@MPLCONFIGDIR=$(BUILD)/matplotlib $(VENV_PYTHON) benchmarks/refcount/refcount_report.py $(HERE)/refcount-*.json
 	@echo "lab: $(HERE)/ has what goes into docs/results/"
 
 # ---- tests ----------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from time import monotonic
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks" / "common")]
+import files  # noqa: E402
 import pyperformance_programs  # noqa: E402
 import topology  # noqa: E402
 import workloads  # noqa: E402
@@ -433,9 +434,7 @@ def main(arguments=None):
     about["stolen_ticks"] = None if stolen is None else topology.stolen() - stolen
     if options.json:
         whole = record(lab, variants, rows, control, options, about)
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(whole, file, indent=1)
-            file.write("\n")
+        files.write_json(options.json, whole)
     return 0
 
 

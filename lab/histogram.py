@@ -18,14 +18,14 @@ import argparse
 import collections
 import ctypes
 import datetime
-import json
 import os
 import subprocess
 import sys
 import sysconfig
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "benchmarks", "common")]
+import files  # noqa: E402
 import workloads  # noqa: E402
 
 SCHEMA = 1
@@ -152,9 +152,7 @@ def main(arguments=None):
                  "version": sys.version.split()[0], "runs": options.runs,
                  "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
                  "workloads": counted}
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(whole, file, indent=1)
-            file.write("\n")
+        files.write_json(options.json, whole)
     return 0
 
 

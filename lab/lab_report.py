@@ -11,11 +11,8 @@ give the same bytes.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
-
-import fastjsonschema
 
 HERE = Path(__file__).resolve().parent
 sys.path[1:1] = [str(HERE), str(HERE.parent / "benchmarks" / "common")]
@@ -28,7 +25,7 @@ import pages  # noqa: E402
 from counts_results import Counts  # noqa: E402
 from lab_results import BadResults, Results  # noqa: E402
 
-CHECK = fastjsonschema.compile(json.loads((HERE / "lab.schema.json").read_text(encoding="utf-8")))
+load = files.reader(Results, HERE / "lab.schema.json", since=2)
 DOCS = HERE.parent / "docs"
 DEFAULT_FOLDER = DOCS / "results"
 BEGIN = "<!-- make report writes what follows, from docs/results/lab-*.json -->"
@@ -66,18 +63,6 @@ def said(runs, counts, in_c):
     """What docs/lock-inc.md says of all runs: the claims, then an excerpt of each."""
     return [pages.render(HERE / "claims.md.j2", **claims.context(runs, counts, in_c)),
             *(to_excerpt(results, name, counts) for name, results in runs.items())]
-
-
-def load(path):
-    """The results of a file that is as lab.schema.json says; those of schema 1 are older than that."""
-    results = Results.load(path)
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["schema"] > 1:
-        try:
-            CHECK(record)
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise BadResults(f"not as lab.schema.json says: {error.message}") from error
-    return results
 
 
 def to_markdown(results, name, plots, counts=None, in_c=None):

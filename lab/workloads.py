@@ -91,28 +91,23 @@ def richards():
     return run
 
 
-def list_copy_none():
-    """Copies of a list of a thousand Nones: nothing but counting one object."""
-    items = [None] * 1000
-
+def _copies_of(items):
     def run():
         n = 0
         for _ in range(100):
             n += len(items[:])
         return n
     return run
+
+
+def list_copy_none():
+    """Copies of a list of a thousand Nones: nothing but counting one object."""
+    return _copies_of([None] * 1000)
 
 
 def list_copy_objects():
-    """The same with a thousand objects of its own."""
-    items = [float(i) for i in range(1000)]
-
-    def run():
-        n = 0
-        for _ in range(100):
-            n += len(items[:])
-        return n
-    return run
+    """Copies of a list of a thousand different floats."""
+    return _copies_of([float(i) for i in range(1000)])
 
 
 def dict_iteration():

@@ -1,13 +1,13 @@
 """What the commands of the benchmarks have in common: choosing cases, repetitions, the control, and writing the record."""
 
 import argparse
-import json
 import os
 import re
 import sys
 
 from objtunnel.demo.control import Control
 
+import files
 import machine
 
 
@@ -76,7 +76,5 @@ def main(parser, names, run):
         open(options.json, "a").close()  # better now than after minutes
     record = run(options).run(chosen)
     if options.json is not None:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.write("\n")
+        files.write_json(options.json, record)
     return 0

@@ -1,10 +1,35 @@
-"""Results files, which are JSON, and pages of which a part is made from them."""
+"""Results files, which are JSON with a schema or without, and pages of which a part is made from them."""
 
 import json
 
 
 class BadResults(Exception):
     """The file is not a results file that this page understands."""
+
+
+def write_json(path, record):
+    """A results file."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+
+
+def reader(results, schema, since):
+    """A function path -> results.load(path), for a subclass of FromFile. It raises BadResults if the file is not as `schema`,
+    a file, says. Those whose record has a "schema" older than `since` are read without it."""
+    import fastjsonschema  # needs a library that only pages need
+    check = fastjsonschema.compile(json.loads(schema.read_text(encoding="utf-8")))
+
+    def load(path):
+        loaded = results.load(path)
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["schema"] >= since:
+            try:
+                check(record)
+            except fastjsonschema.JsonSchemaValueException as error:
+                raise BadResults(f"not as {schema.name} says: {error.message}") from error
+        return loaded
+    return load
 
 
 def insert(text, name, begin, end, new):

@@ -18,14 +18,14 @@ import command
 import libraries
 import peer_tables
 import ways
-import workloads
+import peer_workloads
 
 LIMIT_S = 300  # for one sample: a way that waits for ever is left out
 HERE = Path(__file__).resolve().parent
 
 
 def main():
-    return command.main(command.parser_for(__doc__), list(workloads.WORKLOADS), Run)
+    return command.main(command.parser_for(__doc__), list(peer_workloads.WORKLOADS), Run)
 
 
 class Run(command.Run):

@@ -7,7 +7,7 @@ import queue
 import threading
 
 import ways
-import workloads
+import peer_workloads
 
 
 class Bocpy(ways.Way):
@@ -47,7 +47,7 @@ class Bocpy(ways.Way):
 
     def with_config(self, function, starts):
         starts = list(starts)
-        configs = [self.bocpy.Cown(workloads.make_config()) for _ in range(self.workers)]
+        configs = [self.bocpy.Cown(peer_workloads.make_config()) for _ in range(self.workers)]
         for index, start in enumerate(starts):
             self.jobs.schedule_with_config(configs[index % self.workers], function, start, index)
         return [self._answer()[1] for _ in starts]

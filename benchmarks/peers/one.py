@@ -3,7 +3,7 @@
     python one.py WORKLOAD WAY WORKERS (full|smoke)
 
 memory: bytes at the peak, this process and its largest child for each worker that is a process. The free-threaded build
-runs this file as well, so it imports nothing of the benchmark's but workloads, ways and libraries.
+runs this file as well, so it imports nothing of the benchmark's but peer_workloads, ways and libraries.
 """
 
 import json
@@ -12,16 +12,16 @@ import sys
 
 import libraries
 import ways
-import workloads
+import peer_workloads
 
 
 def main(workload, way, workers, size):
     smoke = size == "smoke"
-    n = workloads.SIZES[workload][smoke]
+    n = peer_workloads.SIZES[workload][smoke]
     try:
         with (ways.WAYS | libraries.WAYS)[way](int(workers), smoke) as opened:
             opened.prepare(workload)
-            seconds, answer = workloads.WORKLOADS[workload](opened, n)
+            seconds, answer = peer_workloads.WORKLOADS[workload](opened, n)
     except NotImplementedError as error:
         return {"not": str(error)}
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,7 +9,7 @@ import threading
 import time
 from multiprocessing import shared_memory
 
-import workloads
+import peer_workloads
 
 
 def _frame(size, i):
@@ -33,7 +33,7 @@ class Way:
         """Until each worker has done a job. A pool may start a worker only when a job finds no idle one."""
         seen, deadline = set(), time.monotonic() + 60
         while len(seen) < self.workers:
-            seen.update(run(workloads.who, range(4 * self.workers)))
+            seen.update(run(peer_workloads.who, range(4 * self.workers)))
             if time.monotonic() > deadline:
                 raise RuntimeError(f"of {self.workers} workers only {len(seen)} work")
 
@@ -47,13 +47,13 @@ class Way:
     def chunk(self, function):
         """Items in one job: a hundred where an item is too small for a job of its own. Pools of threads, and 3.14's of
         interpreters, ignore it."""
-        return 100 if function is workloads.increment else 1
+        return 100 if function is peer_workloads.increment else 1
 
     def prepare(self, workload):
         """Before the time is taken: pools that this workload needs, with all of their workers at hand."""
 
     def frames(self, size, n):
-        return self.map(workloads.invert, (_frame(size, i) for i in range(n)))
+        return self.map(peer_workloads.invert, (_frame(size, i) for i in range(n)))
 
     def with_config(self, function, starts):
         raise NotImplementedError("nothing to share a dict with")
@@ -73,7 +73,7 @@ class Serial(Way):
         return map(function, items)
 
     def with_config(self, function, starts):
-        config = workloads.make_config()
+        config = peer_workloads.make_config()
         return [function(config, start) for start in starts]
 
     def count(self, n):
@@ -95,7 +95,7 @@ class Threads(Way):
         self.pool = concurrent.futures.ThreadPoolExecutor(workers)
 
     def with_config(self, function, starts):
-        config = workloads.make_config()
+        config = peer_workloads.make_config()
         return list(self.pool.map(lambda start: function(config, start), starts))
 
     def _shares(self, n):
@@ -161,7 +161,7 @@ def _use_cache(function, first, n, step):
 
 def _invert_in_place(name, size):
     block = shared_memory.SharedMemory(name)
-    block.buf[:size] = workloads.invert(block.buf[:size])
+    block.buf[:size] = peer_workloads.invert(block.buf[:size])
     block.close()
     return name
 
@@ -210,7 +210,7 @@ class Processes(Way):
                 block.unlink()
 
     def with_config(self, function, starts):
-        with self._make(config=workloads.make_config()) as pool:  # each process gets a copy, once
+        with self._make(config=peer_workloads.make_config()) as pool:  # each process gets a copy, once
             return list(pool.map(_with_config, [function] * len(starts), starts))
 
     def count(self, n):
@@ -234,7 +234,7 @@ class Interpreters(Way):
         self.pool = concurrent.futures.InterpreterPoolExecutor(workers)
 
     def with_config(self, function, starts):
-        config = workloads.make_config()  # once for each interpreter
+        config = peer_workloads.make_config()  # once for each interpreter
         with concurrent.futures.InterpreterPoolExecutor(self.workers, initializer=_take, initargs=(config, None, None)) as pool:
             return list(pool.map(_with_config, [function] * len(starts), starts))
 
@@ -268,7 +268,7 @@ class Objtunnel(Way):
         self.wake(lambda _, items: self.pool.map(_who, items))
 
     def with_config(self, function, starts):
-        config = self.objtunnel.freeze(workloads.make_config())
+        config = self.objtunnel.freeze(peer_workloads.make_config())
         return list(self.pool.map(function, [config] * len(starts), starts))
 
     def count(self, n):
@@ -313,7 +313,7 @@ class Queued(Way):
 
     def _results(self, function, items):
         """Only so many items are given out at once."""
-        most = 1000 if function is workloads.increment else 2 * self.workers
+        most = 1000 if function is peer_workloads.increment else 2 * self.workers
         waiting, given = 0, 0
         for item in items:
             job = [function.__name__, given, item]
@@ -330,7 +330,7 @@ class Queued(Way):
 
 def _serve_tunnel(jobs, results):
     for name, number, item in jobs:
-        results.send([number, getattr(workloads, name)(item)])
+        results.send([number, getattr(peer_workloads, name)(item)])
 
 
 class Tunnels(Queued):
@@ -357,7 +357,7 @@ class Tunnels(Queued):
 def _serve_queue(jobs, results):
     while (job := jobs.get()) is not None:
         name, number, item = job
-        results.put((number, getattr(workloads, name)(item)))
+        results.put((number, getattr(peer_workloads, name)(item)))
 
 
 class Queues(Queued):

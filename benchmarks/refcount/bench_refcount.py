@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[1:1] = [str(HERE), str(HERE.parent / "common")]
+import files  # noqa: E402
 import refcount_page  # noqa: E402
 from progress import clear, say_on  # noqa: E402
 from results import Results  # noqa: E402
@@ -156,9 +157,7 @@ def main(arguments=None):
         print(f"bench-refcount: {error}", file=sys.stderr)
         return 1
     if options.json and record is not None:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(record.whole(), file, indent=1)
-            file.write("\n")
+        files.write_json(options.json, record.whole())
     return 0
 
 

@@ -25,8 +25,8 @@ def test_all_of_it_small(tmp_path):
     done = run_benchmark("peers/bench_peers.py", "--smoke", "--json", tmp_path / "out.json")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out.json").read_text())
-    import workloads
-    assert set(record["workloads"]) == set(workloads.WORKLOADS) and len(workloads.WORKLOADS) == 10
+    import peer_workloads
+    assert set(record["workloads"]) == set(peer_workloads.WORKLOADS) and len(peer_workloads.WORKLOADS) == 10
     for name, case in record["workloads"].items():
         assert {"serial", "objtunnel", "processes", "threads"} <= set(case["times"]), (name, case["left_out"])
         assert all(seconds > 0 for times in case["times"].values() for seconds in times)
@@ -44,15 +44,15 @@ def test_all_of_it_small(tmp_path):
 @pytest.mark.noasan
 def test_jobs_through_two_tunnels_come_back_in_order_and_are_not_copied():
     import ways
-    import workloads
+    import peer_workloads
     with ways.Tunnels(2, True) as way:
-        answers = list(way.map(workloads.square, iter(range(50))))
+        answers = list(way.map(peer_workloads.square, iter(range(50))))
         receipts = []
         send = way.jobs.send
         way.give = lambda job: receipts.append(send(job))
-        lists = list(way.map(workloads.use_matrices, ([workloads.Matrix(3, i)] for i in range(5))))
-    assert answers == [workloads.square(i) for i in range(50)] and lists == [
-        workloads.use_matrices([workloads.Matrix(3, i)]) for i in range(5)]
+        lists = list(way.map(peer_workloads.use_matrices, ([peer_workloads.Matrix(3, i)] for i in range(5))))
+    assert answers == [peer_workloads.square(i) for i in range(50)] and lists == [
+        peer_workloads.use_matrices([peer_workloads.Matrix(3, i)]) for i in range(5)]
     assert all(receipt.moved > receipt.copied for receipt in receipts), receipts
 
 
@@ -60,14 +60,14 @@ def test_jobs_through_two_tunnels_come_back_in_order_and_are_not_copied():
 @pytest.mark.parametrize("name", ["objtunnel", "processes", "threads", "tunnels"])
 def test_all_workers_have_worked_before_the_time_is_taken(name):
     import ways
-    import workloads
+    import peer_workloads
     with ways.WAYS[name](2, True) as way:
         if name == "processes":
             assert len(way.pool._processes) == 2
         seen = set()
         way.wake(lambda function, items: seen.update(way.map(function, items)) or seen)
         assert len(seen) == 2
-        assert list(way.map(workloads.increment, range(250))) == list(range(1, 251))
+        assert list(way.map(peer_workloads.increment, range(250))) == list(range(1, 251))
 
 
 def test_a_way_whose_second_worker_never_works_says_so(monkeypatch):
@@ -161,18 +161,18 @@ def test_answers_that_differ_end_the_run(monkeypatch):
 
 
 def test_every_python_reads_the_same_texts(tmp_path, monkeypatch):
-    import workloads
+    import peer_workloads
     (tmp_path / "short.py").write_text("a b", encoding="utf-8")
     (tmp_path / "long.py").write_text("a b c", encoding="utf-8")
     monkeypatch.setenv("PEERS_TEXTS", str(tmp_path))
-    assert workloads.sources() == ["a b c", "a b"]
+    assert peer_workloads.sources() == ["a b c", "a b"]
 
 
 def test_workloads_count_what_they_should():
-    import workloads
-    assert workloads.count_words("a b A_c a") == {"a": 2, "b": 1, "a_c": 1}
-    assert workloads.invert(bytes([0, 255, 1])) == bytes([255, 0, 254])
-    assert len(workloads.parse_csv(0)) == 5000 and workloads.parse_csv(0)[3] == {
+    import peer_workloads
+    assert peer_workloads.count_words("a b A_c a") == {"a": 2, "b": 1, "a_c": 1}
+    assert peer_workloads.invert(bytes([0, 255, 1])) == bytes([255, 0, 254])
+    assert len(peer_workloads.parse_csv(0)) == 5000 and peer_workloads.parse_csv(0)[3] == {
         "id": 3, "name": "name 3", "value": 3 / 7, "third": True}
 
 

@@ -66,8 +66,9 @@ def test_page_of_refcounts(path, monkeypatch):
         pytest.importorskip(library, reason="make report installs it")
     monkeypatch.syspath_prepend(BENCHMARKS / "common")
     monkeypatch.syspath_prepend(BENCHMARKS / "refcount")
-    import report
-    assert committed_text(path.stem) == report.to_markdown(report.load(path), path.stem, plots_of(path.stem))
+    import refcount_report
+    made = refcount_report.to_markdown(refcount_report.load(path), path.stem, plots_of(path.stem))
+    assert committed_text(path.stem) == made
 
 
 @pytest.mark.parametrize("record", RESULTS.glob("mimalloc-*.json"), ids=lambda path: path.stem)

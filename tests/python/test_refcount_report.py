@@ -462,8 +462,8 @@ def report(monkeypatch):
         pytest.importorskip(library, reason="make report installs it")
     monkeypatch.syspath_prepend(str(FOLDER.parent / "common"))
     monkeypatch.syspath_prepend(str(FOLDER))
-    import report
-    return report
+    import refcount_report
+    return refcount_report
 
 
 def test_a_results_file_is_as_its_schema_says(record, report, tmp_path):

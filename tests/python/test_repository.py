@@ -81,3 +81,10 @@ def test_results_name_no_folder_of_a_build():
     """Flags of the compiler that define a path of the checkout would be in each result file."""
     for path in (ROOT / "docs/results").glob("*.json"):
         assert "-DOT_TEST_" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_no_two_modules_of_benchmarks_and_the_laboratory_share_a_name():
+    """They find each other by sys.path: in one process the second of a name would be the first."""
+    modules = [p for p in SOURCES if p.suffix == ".py" and p.relative_to(ROOT).parts[0] in ("benchmarks", "lab")]
+    names = [p.stem for p in modules]
+    assert len(names) > 70 and sorted({str(p.relative_to(ROOT)) for p in modules if names.count(p.stem) > 1}) == []

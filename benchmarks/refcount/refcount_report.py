@@ -9,19 +9,18 @@ The same results give the same bytes.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[1:1] = [str(HERE), str(HERE.parent / "common")]
-import fastjsonschema  # noqa: E402
+import files  # noqa: E402
 import pages  # noqa: E402
 import plots  # noqa: E402
 import refcount_page  # noqa: E402
 from results import BadResults, Results  # noqa: E402
 
-CHECK = fastjsonschema.compile(json.loads((HERE / "refcount.schema.json").read_text(encoding="utf-8")))
+load = files.reader(Results, HERE / "refcount.schema.json", since=3)
 DEFAULT_FOLDER = HERE.parents[1] / "docs" / "results"
 
 
@@ -44,18 +43,6 @@ def main(arguments=None):
         for made in write(results, path.stem, *pages.folders_of(options, path)):
             print(f"report: {made}")
     return failed
-
-
-def load(path):
-    """The results of a file that is as refcount.schema.json says; those of schema 1 and 2 are older than that."""
-    results = Results.load(path)
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["schema"] > 2:
-        try:
-            CHECK(record)
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise BadResults(f"not as refcount.schema.json says: {error.message}") from error
-    return results
 
 
 def parse_options(arguments):
