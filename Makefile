@@ -228,6 +228,14 @@ bench-objects: get-peers $(BENCH_TABLE)
 bench-objects-smoke: all $(BENCH_TABLE)
 	@$(BENCH_OBJECTS) --smoke $(BENCH_ARGS)
 
+# This build beside that of another checkout, OTHER=FOLDER.
+.PHONY: bench-beside bench-beside-smoke
+BENCH_BESIDE = OTHER="$(OTHER)" PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/beside/bench_beside.py
+bench-beside: all
+	@$(BENCH_BESIDE) $(BENCH_ARGS)
+bench-beside-smoke: all
+	@$(BENCH_BESIDE) --smoke $(BENCH_ARGS)
+
 # The pool beside the standard library's.
 .PHONY: bench-pool bench-pool-smoke report-pool
 BENCH_POOL = PYTHONPATH=$(BENCH_PATH) $(VENV_PYTHON) benchmarks/pool
@@ -587,6 +595,7 @@ help:
 	@echo "  make bench            benchmarks; BENCH_ARGS=...   (also: make bench-tunnel)"
 	@echo "  make bench-channel    small messages without Python: the floor"
 	@echo "  make bench-objects    LockingDict, locks and the like beside their peers; -smoke: a second"
+	@echo "  make bench-beside     this build beside that of another checkout, OTHER=FOLDER; -smoke: this one beside itself"
 	@echo "  make bench-pool       InterpreterPoolExecutor beside the standard library's pools; -smoke: a second"
 	@echo "  make bench-behaviours @when beside bocpy's; -smoke: some seconds"
 	@echo "  make bench-stream     event loops, pipelines and frames beside what else there is; -smoke: some seconds"
