@@ -74,7 +74,7 @@ set_tracer(PyObject *module, PyObject *tracer)
 static PyMethodDef functions[] = {
     {"_set_tracer", set_tracer, METH_O,
      "_set_tracer(tracer): what is called before each send as tracer(root, counts, found); None: nothing."},
-    {"explain", (PyCFunction)(void (*)(void))explain, METH_FASTCALL | METH_KEYWORDS,
+    {"explain", OT_METHOD(explain), METH_FASTCALL | METH_KEYWORDS,
      "explain($module, obj, /, *, limit=20)\n--\n\n"
      "Say what Tunnel.send(obj) would do here: an Explanation. Nothing is sent, obj stays as it is.\n\n"
      "It has the Receipt that send would return, bytes of what would be copied and pickled, and\n"

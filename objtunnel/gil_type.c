@@ -5,6 +5,7 @@
  * Threading: immutable; plain data, it keeps nothing alive.
  */
 #include "objtunnel/state.h"
+#include "runtime/import.h"
 #include "runtime/thread.h"
 #include "runtime/cpython/interp.h"
 
@@ -171,9 +172,7 @@ static PyMethodDef functions[] = {
 int
 ot_gil_add(PyObject *module, ot_state_t *state)
 {
-    state->gil_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &gil_spec, NULL);
-    if (state->gil_type == NULL || PyModule_AddType(module, state->gil_type) < 0) {
-        return -1;
-    }
-    return PyModule_AddFunctions(module, functions);
+    return ot_type_add(module, &gil_spec, &state->gil_type) < 0
+               ? -1
+               : PyModule_AddFunctions(module, functions);
 }

@@ -140,19 +140,6 @@ static PyMethodDef functions[] = {
 
 /* ---- set-up -------------------------------------------------------------------------------- */
 
-static PyStructSequence_Desc receipt_desc = {
-    .name = "objtunnel.Receipt",
-    .doc = "What happened to the objects of a sent tree.",
-    .fields =
-        (PyStructSequence_Field[]){
-            {"moved", "objects that changed interpreters as they are"},
-            {"copied", "objects of which the receiver gets a copy"},
-            {"pickled", "objects that were pickled in their place"},
-            {NULL, NULL},
-        },
-    .n_in_sequence = 3,
-};
-
 static PyStructSequence_Desc heap_info_desc = {
     .name = "objtunnel.HeapInfo",
     .doc = "What serves Python objects in this process.",
@@ -191,8 +178,7 @@ module_exec(PyObject *module)
     if (interp->array_data == NULL) {
         return -1;
     }
-    return ot_struct_type_add(module, &receipt_desc, &state->receipt_type) < 0 ||
-                   ot_struct_type_add(module, &heap_info_desc, &state->heap_info_type) < 0 ||
+    return ot_struct_type_add(module, &heap_info_desc, &state->heap_info_type) < 0 ||
                    ot_objects_add(module, &state->objects) < 0 ||
                    ot_tunnel_add(module, state) < 0 || ot_gil_add(module, state) < 0 ||
                    ot_worker_type_add(module, state) < 0 || ot_capi_add(module, state) < 0 ||

@@ -39,7 +39,21 @@ ot_state_take_old_blocks(ot_state_t *state)
     return ot_take_old_free_lists(state->old_blocks);
 }
 
-/* ---- functions of the module on all builds ------------------------------------------------- */
+/* ---- what the module has on all builds ----------------------------------------------------- */
+
+static PyStructSequence_Desc receipt_desc = {
+    .name = "objtunnel.Receipt",
+    .doc = "What happened to the objects of a sent tree.",
+    .fields =
+        (PyStructSequence_Field[]){
+            {"moved", "objects that became the receiver's as they are"},
+            {"copied", "objects of which the receiver gets a copy"},
+            {"pickled",
+             "objects that were pickled in their place; on a free-threaded build: copied by copy.deepcopy"},
+            {NULL, NULL},
+        },
+    .n_in_sequence = 3,
+};
 
 static PyObject *
 spin_control(PyObject *module, PyObject *args)
@@ -96,7 +110,8 @@ ot_state_begin(PyObject *module, ot_state_t *state)
                    ot_import_into("objtunnel._errors", "TunnelTimeout", &state->tunnel_timeout) <
                        0 ||
                    ot_import_into("objtunnel._errors", "TunnelSendTimeout",
-                                  &state->tunnel_send_timeout) < 0
+                                  &state->tunnel_send_timeout) < 0 ||
+                   ot_struct_type_add(module, &receipt_desc, &state->receipt_type) < 0
                ? -1
                : PyModule_AddFunctions(module, functions);
 }

@@ -31,7 +31,7 @@ typedef struct {
 } ot_state_t;
 
 /* What the module's exec does on all builds, once nothing can stand in the way of making objects: fills in what
- * the parts of the state know of each other, imports the exceptions, adds the functions that need nothing else.
+ * the parts of the state know of each other, imports the exceptions, adds Receipt and the functions that need nothing else.
  * 0, or -1 with an exception. */
 int ot_state_begin(PyObject *module, ot_state_t *state);
 

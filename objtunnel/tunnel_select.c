@@ -142,7 +142,7 @@ py_select(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *n
 }
 
 static PyMethodDef functions[] = {
-    {"select", (PyCFunction)(void (*)(void))py_select, METH_FASTCALL | METH_KEYWORDS,
+    {"select", OT_METHOD(py_select), METH_FASTCALL | METH_KEYWORDS,
      "select($module, /, *tunnels, timeout=None)\n--\n\n"
      "Wait until one of the tunnels is ready; return a list of those that are.\n\n"
      "Ready: recv_nowait() would return something, or raise TunnelClosed. Nothing is taken, so\n"

@@ -169,7 +169,7 @@ tunnel_closed(PyObject *self, void *unused)
 /* ---- the type ------------------------------------------------------------------------------ */
 
 static PyMethodDef tunnel_methods[] = {
-    {"send", (PyCFunction)(void (*)(void))ot_tunnel_send, METH_FASTCALL | METH_KEYWORDS,
+    {"send", OT_METHOD(ot_tunnel_send), METH_FASTCALL | METH_KEYWORDS,
      "send($self, obj, *, strict=False, share=False, timeout=None)\n--\n\n"
      "Hand an object tree over; return Receipt(moved, copied, pickled).\n\n"
      "What only the tree can reach is moved: no copy, same objects. What something else can\n"
@@ -187,11 +187,10 @@ static PyMethodDef tunnel_methods[] = {
      "Raises TunnelFull, TunnelClosed, SharedReferenceError, or TypeError naming the path of an\n"
      "object that cannot be sent; the sender then still has everything.\n\n"
      ">>> t = Tunnel(); x = [1.5, 'a']; t.send(x).moved > 0, x\n(True, [])"},
-    {"send_nowait", (PyCFunction)(void (*)(void))ot_tunnel_send_nowait,
-     METH_FASTCALL | METH_KEYWORDS,
+    {"send_nowait", OT_METHOD(ot_tunnel_send_nowait), METH_FASTCALL | METH_KEYWORDS,
      "send_nowait($self, obj, *, strict=False, share=False)\n--\n\n"
      "Like send, but raise TunnelFull instead of waiting."},
-    {"recv", (PyCFunction)(void (*)(void))ot_tunnel_recv, METH_FASTCALL | METH_KEYWORDS,
+    {"recv", OT_METHOD(ot_tunnel_recv), METH_FASTCALL | METH_KEYWORDS,
      "recv($self, timeout=None)\n--\n\n"
      "Take the oldest message; wait for one if there is none.\n\n"
      "timeout: seconds, None for ever. Raises TunnelTimeout after that, which is a TunnelEmpty and a\n"
@@ -201,7 +200,7 @@ static PyMethodDef tunnel_methods[] = {
      ">>> t = Tunnel(); r = t.send([1, 2]); t.recv()\n[1, 2]"},
     {"recv_nowait", ot_tunnel_recv_nowait, METH_NOARGS,
      "recv_nowait($self)\n--\n\nLike recv, but raise TunnelEmpty instead of waiting."},
-    {"until", (PyCFunction)(void (*)(void))ot_tunnel_until, METH_FASTCALL,
+    {"until", OT_METHOD(ot_tunnel_until), METH_FASTCALL,
      "until($self, /, *futures)\n--\n\n"
      "Iterate over what comes until these jobs are done and what they sent is taken.\n\n"
      "futures: of the jobs that send into this tunnel, as submit() returns them. When the last of\n"
@@ -211,29 +210,29 @@ static PyMethodDef tunnel_methods[] = {
      "run.\n\n"
      "    for tree in results.until(a.submit(parse, names[::2], results),\n"
      "                              b.submit(parse, names[1::2], results)):"},
-    {"put", (PyCFunction)(void (*)(void))ot_tunnel_put, METH_FASTCALL | METH_KEYWORDS,
+    {"put", OT_METHOD(ot_tunnel_put), METH_FASTCALL | METH_KEYWORDS,
      "put($self, item, block=True, timeout=None)\n--\n\n"
      "queue.Queue's put: like send, but the caller keeps what something else refers to.\n\n"
      "A list in a variable is copied, where send would empty it. Raises TunnelFull if block is\n"
      "false, TunnelSendTimeout after timeout seconds, TunnelClosed, or TypeError.\n\n"
      ">>> t = Tunnel(); x = [1, 2]; t.put(x); t.get(), x\n([1, 2], [1, 2])"},
-    {"put_nowait", (PyCFunction)(void (*)(void))ot_tunnel_put_nowait, METH_FASTCALL | METH_KEYWORDS,
+    {"put_nowait", OT_METHOD(ot_tunnel_put_nowait), METH_FASTCALL | METH_KEYWORDS,
      "put_nowait($self, item)\n--\n\nput(item, block=False)."},
-    {"get", (PyCFunction)(void (*)(void))ot_tunnel_get, METH_FASTCALL | METH_KEYWORDS,
+    {"get", OT_METHOD(ot_tunnel_get), METH_FASTCALL | METH_KEYWORDS,
      "get($self, block=True, timeout=None)\n--\n\n"
      "queue.Queue's name of recv. Raises TunnelEmpty if block is false, TunnelTimeout after timeout\n"
      "seconds, TunnelClosed."},
     {"get_nowait", ot_tunnel_recv_nowait, METH_NOARGS,
      "get_nowait($self)\n--\n\nget(block=False)."},
-    {"shutdown", (PyCFunction)(void (*)(void))tunnel_shutdown, METH_VARARGS | METH_KEYWORDS,
+    {"shutdown", OT_METHOD(tunnel_shutdown), METH_VARARGS | METH_KEYWORDS,
      "shutdown($self, immediate=False)\n--\n\nqueue.Queue's name of close."},
-    {"recv_async", (PyCFunction)(void (*)(void))ot_tunnel_recv_async, METH_FASTCALL | METH_KEYWORDS,
+    {"recv_async", OT_METHOD(ot_tunnel_recv_async), METH_FASTCALL | METH_KEYWORDS,
      "recv_async($self, timeout=None)\n--\n\n"
      "await it: recv() for asyncio, which other tasks of the loop do not wait for. Nothing polls.\n\n"
      "A receive that is cancelled leaves the message in the tunnel. `async for x in tunnel` receives\n"
      "until the tunnel is closed. Raises what recv() raises; OSError if the process has no file\n"
      "descriptor left for a tunnel that it has to wait for."},
-    {"send_async", (PyCFunction)(void (*)(void))ot_tunnel_send_async, METH_FASTCALL | METH_KEYWORDS,
+    {"send_async", OT_METHOD(ot_tunnel_send_async), METH_FASTCALL | METH_KEYWORDS,
      "send_async($self, obj, *, strict=False, timeout=None)\n--\n\n"
      "await it: send() for asyncio, which waits for a place without holding the loop up.\n\n"
      "The tree is handed over in the moment in which there is a place. A send that is cancelled, or\n"
@@ -247,14 +246,14 @@ static PyMethodDef tunnel_methods[] = {
     {"_await_place", ot_tunnel_await_place, METH_O,
      "_await_place(bytes): whether there is a place for so much; else _watch(True)'s descriptor will tell."},
     {"_is_ready", ot_tunnel_is_ready, METH_NOARGS, "_is_ready(): what fileno() tells."},
-    {"_send_now", (PyCFunction)(void (*)(void))ot_tunnel_send_now, METH_FASTCALL,
+    {"_send_now", OT_METHOD(ot_tunnel_send_now), METH_FASTCALL,
      "_send_now(cell, strict, bytes): sends what the list has; the bytes that it wants if the tunnel is full."},
     {"_recv_or", ot_tunnel_recv_or, METH_O,
      "_recv_or(default): recv_nowait(), or default if the tunnel is empty."},
     {"discard", ot_tunnel_discard, METH_NOARGS,
      "discard($self)\n--\n\n"
      "Drop the oldest message without rebuilding it. Raises TunnelEmpty or TunnelClosed."},
-    {"close", (PyCFunction)(void (*)(void))tunnel_close, METH_VARARGS | METH_KEYWORDS,
+    {"close", OT_METHOD(tunnel_close), METH_VARARGS | METH_KEYWORDS,
      "close($self, immediate=False)\n--\n\n"
      "Refuse further messages; receivers get what is queued, then TunnelClosed.\n\n"
      "immediate: drop what is queued. Closing twice is fine."},
@@ -273,7 +272,7 @@ static PyMethodDef tunnel_methods[] = {
 };
 
 static PyGetSetDef tunnel_getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the tunnel, unique in the process.", NULL},
+    OT_HANDLE_ID,
     {"maxsize", tunnel_maxsize, NULL, "Messages it holds at most; 0 for no limit.", NULL},
     {"maxbytes", tunnel_maxbytes, NULL, "Bytes of messages it holds at most; 0 for no limit.",
      NULL},

@@ -105,12 +105,9 @@ static PyType_Spec until_spec = {
 int
 ot_tunnel_until_add(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &until_spec, NULL);
-    if (type == NULL) {
-        return -1;
-    }
-    int rc = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
+    PyTypeObject *type;
+    int rc = ot_type_add(module, &until_spec, &type);
+    Py_XDECREF(type);
     return rc;
 }
 

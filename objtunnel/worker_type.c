@@ -6,6 +6,7 @@
  */
 #include "objtunnel/tunnel.h"
 #include "runtime/cpython/interp.h"
+#include "runtime/import.h"
 #include "runtime/worker.h"
 
 typedef struct {
@@ -413,9 +414,7 @@ static PyMethodDef functions[] = {
 int
 ot_worker_type_add(PyObject *module, ot_state_t *state)
 {
-    state->worker_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &worker_spec, NULL);
-    if (state->worker_type == NULL || PyModule_AddType(module, state->worker_type) < 0) {
-        return -1;
-    }
-    return PyModule_AddFunctions(module, functions);
+    return ot_type_add(module, &worker_spec, &state->worker_type) < 0
+               ? -1
+               : PyModule_AddFunctions(module, functions);
 }

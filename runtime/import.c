@@ -18,6 +18,13 @@ ot_import_into(const char *module, const char *name, PyObject **where)
 }
 
 int
+ot_type_add(PyObject *module, PyType_Spec *spec, PyTypeObject **type)
+{
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *type == NULL ? -1 : PyModule_AddType(module, *type);
+}
+
+int
 ot_import_register(PyTypeObject *type, const char *module, const char *abstract)
 {
     PyObject *class = ot_import_attr(module, abstract);

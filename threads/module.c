@@ -49,19 +49,6 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyStructSequence_Desc receipt_desc = {
-    .name = "objtunnel.Receipt",
-    .doc = "What happened to the objects of a sent tree.",
-    .fields =
-        (PyStructSequence_Field[]){
-            {"moved", "objects that became the receiver's as they are"},
-            {"copied", "containers of which the receiver gets a copy"},
-            {"pickled", "objects that copy.deepcopy has copied"},
-            {NULL, NULL},
-        },
-    .n_in_sequence = 3,
-};
-
 /* Each name that is not offered here is a class that says so (PEP 562). */
 static int
 add_absent(PyObject *module)
@@ -97,10 +84,9 @@ module_exec(PyObject *module)
         return -1;
     }
     ot_park_on_long_sleep(ot_signals_after_long_sleep);
-    return ot_struct_type_add(module, &receipt_desc, &state->receipt_type) < 0 ||
-                   ot_objects_add(module, &state->objects) < 0 ||
-                   ot_tunnel_add(module, state) < 0 || ot_globals_add(module, state) < 0 ||
-                   ot_owners_add(module) < 0 || ot_parcel_type_add(module) < 0
+    return ot_objects_add(module, &state->objects) < 0 || ot_tunnel_add(module, state) < 0 ||
+                   ot_globals_add(module, state) < 0 || ot_owners_add(module) < 0 ||
+                   ot_parcel_type_add(module) < 0
                ? -1
                : 0;
 }

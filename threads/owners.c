@@ -58,9 +58,7 @@ owner(PyObject *module, PyObject *o)
     ot_bias_t bias = ot_bias_of(o);
     bool known = !bias.immortal && bias.thread != 0;
     PyObject *type = PyObject_GetAttrString(module, "Owner");
-    PyObject *result = type == NULL ? NULL : PyStructSequence_New((PyTypeObject *)type);
-    Py_XDECREF(type);
-    if (result == NULL) {
+    if (type == NULL) {
         return NULL;
     }
     PyObject *fields[] = {
@@ -70,14 +68,8 @@ owner(PyObject *module, PyObject *o)
         PyLong_FromSsize_t(bias.immortal ? 0 : bias.shared),
         flags_of(&bias),
     };
-    bool good = true;
-    for (Py_ssize_t i = 0; i < (Py_ssize_t)Py_ARRAY_LENGTH(fields); i++) {
-        good = good && fields[i] != NULL;
-        PyStructSequence_SetItem(result, i, fields[i]);
-    }
-    if (!good) {
-        Py_CLEAR(result);
-    }
+    PyObject *result = ot_struct_steal((PyTypeObject *)type, fields, Py_ARRAY_LENGTH(fields));
+    Py_DECREF(type);
     return result;
 }
 
@@ -113,11 +105,8 @@ static PyMethodDef functions[] = {
 int
 ot_owners_add(PyObject *module)
 {
-    PyTypeObject *type = PyStructSequence_NewType(&owner_desc);
-    if (type == NULL) {
-        return -1;
-    }
-    int rc = PyModule_AddType(module, type);
-    Py_DECREF(type);
+    PyTypeObject *type;
+    int rc = ot_struct_type_add(module, &owner_desc, &type);
+    Py_XDECREF(type);
     return rc < 0 ? -1 : PyModule_AddFunctions(module, functions);
 }

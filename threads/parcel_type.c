@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 
+#include "runtime/import.h"
 #include "threads/parcel.h"
 
 typedef struct {
@@ -125,11 +126,8 @@ static PyType_Spec spec = {
 int
 ot_parcel_type_add(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    if (type == NULL) {
-        return -1;
-    }
-    int rc = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
+    PyTypeObject *type;
+    int rc = ot_type_add(module, &spec, &type);
+    Py_XDECREF(type);
     return rc;
 }

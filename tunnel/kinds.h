@@ -51,6 +51,19 @@ ot_fill_slot(ot_copier_t *c, PyObject **to, PyObject *from, ot_slot_t what)
     return 0;
 }
 
+/* Fills a clone's place that holds any object with what stands for `from`. 0, or -1 with an exception and the place as
+ * it was. */
+static inline int
+ot_fill_edge(ot_copier_t *c, PyObject **to, PyObject *from)
+{
+    PyObject *copy = c->copy(c, from, to);
+    if (copy == NULL) {
+        return -1;
+    }
+    *to = copy;
+    return 0;
+}
+
 /* ---- the row ------------------------------------------------------------------------------ */
 
 typedef enum {
@@ -145,6 +158,15 @@ int ot_statics_init(void);
 /* ---- shared by the rows -------------------------------------------------------------------- */
 
 ot_inspection_t ot_kind_leaf_inspect(PyObject *o);
+
+/* The inspect of objects that are one block. */
+ot_inspection_t ot_kind_block_inspect(PyObject *o);
+
+/* The visit and fill of objects that refer to nothing and are no leaves of the walk (they have a side block), or are the
+ * base of classes whose instances may refer to something. The disown of objects whose shell is a copy. */
+int ot_kind_visit_nothing(PyObject *o, ot_visitor_t *v);
+int ot_kind_fill_nothing(PyObject *clone, PyObject *o, ot_copier_t *c);
+void ot_kind_disown_nothing(PyObject *loser, PyObject *winner);
 
 /* The static table of empty dicts. Borrowed, process-wide; NULL with an exception only if asked
  * for the first time. */

@@ -414,7 +414,7 @@ crew_take(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef functions[] = {
-    {"_schedule", (PyCFunction)(void (*)(void))schedule, METH_FASTCALL,
+    {"_schedule", OT_METHOD(schedule), METH_FASTCALL,
      "_schedule(boxes, code, work, strict, reads): a behaviour on a tuple of different Boxes, the last ones to be read; the "
      "Box of its result."},
     {"_code_count", code_count, METH_NOARGS, "How many different _Codes are alive in the process."},

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "runtime/import.h"
+
 /* function, globals: those that the code is for, owned, so that no others can have their addresses. */
 typedef struct {
     PyObject_HEAD
@@ -258,8 +260,7 @@ ot_code_type_add(ot_objects_t *home)
         PyErr_NoMemory();
         return -1;
     }
-    home->code = (PyTypeObject *)PyType_FromModuleAndSpec(home->module, &spec, NULL);
-    return home->code == NULL || PyModule_AddType(home->module, home->code) < 0
+    return ot_type_add(home->module, &spec, &home->code) < 0
                ? -1
                : PyModule_AddFunctions(home->module, functions);
 }

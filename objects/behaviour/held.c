@@ -6,6 +6,7 @@
  * Main invariant, threading: see running.h.
  */
 #include "objects/behaviour/running.h"
+#include "runtime/import.h"
 
 static int
 check_open(ot_held_box_t *held)
@@ -203,6 +204,5 @@ ot_held_new(ot_running_t *running, size_t i)
 int
 ot_held_type_add(ot_objects_t *home)
 {
-    home->held = (PyTypeObject *)PyType_FromModuleAndSpec(home->module, &held_spec, NULL);
-    return home->held == NULL ? -1 : PyModule_AddType(home->module, home->held);
+    return ot_type_add(home->module, &held_spec, &home->held);
 }

@@ -490,16 +490,14 @@ running_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-#define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
-
 static PyMethodDef running_methods[] = {
     {"work", running_work, METH_NOARGS,
      "What is to be done beside its code, as schedule() got it, once; None: nothing."},
     {"code", running_code, METH_NOARGS, "What its _Code was made of; None: it has none."},
-    {"run", FUNCTION(running_run), METH_FASTCALL,
+    {"run", OT_METHOD(running_run), METH_FASTCALL,
      "run(fn, *args): call fn, put its result and all trees to rest, and end. If that raises, put_back() and end() are\n"
      "still to be called."},
-    {"execute", FUNCTION(running_execute), METH_FASTCALL,
+    {"execute", OT_METHOD(running_execute), METH_FASTCALL,
      "execute(open_work, fail): run() what is remembered, or open_work(self), a list; fail(self, exception) if that raises."},
     {"remember", running_remember, METH_O,
      "remember(function): its code, globals and names are those of all behaviours with this one's _Code."},

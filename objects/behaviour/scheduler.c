@@ -151,7 +151,7 @@ static PyType_Spec spec = {"objtunnel._core._Scheduler", sizeof(scheduler_t), 0,
                            slots};
 
 static PyMethodDef functions[] = {
-    {"_scheduler", (PyCFunction)(void (*)(void))new_scheduler, METH_FASTCALL,
+    {"_scheduler", OT_METHOD(new_scheduler), METH_FASTCALL,
      "_scheduler(boxes, strict, otherwise, refuses): what @when() returns for a tuple of different Boxes, "
      "or None."},
     {NULL, NULL, 0, NULL},

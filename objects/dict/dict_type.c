@@ -379,11 +379,6 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the dict, unique in the process.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 static PyType_Slot slots[] = {
     {Py_tp_doc,
      "LockingDict(mapping_or_iterable=(), /, **kwargs)\n--\n\n"
@@ -399,7 +394,7 @@ static PyType_Slot slots[] = {
     {Py_tp_richcompare, dict_compare},
     {Py_tp_iter, dict_iter},
     {Py_tp_methods, methods},
-    {Py_tp_getset, getset},
+    {Py_tp_getset, ot_handle_getset},
     {Py_mp_subscript, dict_subscript},
     {Py_mp_ass_subscript, dict_ass_subscript},
     {Py_mp_length, dict_length},

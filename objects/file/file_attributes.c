@@ -104,7 +104,7 @@ ot_file_repr(PyObject *self)
 }
 
 PyGetSetDef ot_file_getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the file, unique in the process.", NULL},
+    OT_HANDLE_ID,
     {"closed", get_closed, NULL, "Whether anybody has closed it.", NULL},
     {"name", get_name, NULL, "Path or descriptor that it was made from.", NULL},
     {"mode", get_mode, NULL, "Mode that it was opened with.", NULL},

@@ -560,11 +560,6 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef getset[] = {
-    {"id", ot_handle_id, NULL, "Number of the list, unique in the process.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 static PyType_Slot slots[] = {
     {Py_tp_doc,
      "LockingList(iterable=(), /)\n--\n\n"
@@ -582,7 +577,7 @@ static PyType_Slot slots[] = {
     {Py_tp_richcompare, ot_list_compare},
     {Py_tp_iter, list_iter},
     {Py_tp_methods, methods},
-    {Py_tp_getset, getset},
+    {Py_tp_getset, ot_handle_getset},
     {Py_nb_add, list_add},
     {Py_nb_inplace_add, list_inplace_concat},
     {Py_sq_length, list_length},

@@ -265,7 +265,7 @@ global_lock_repr(PyObject *self)
 }
 
 static PyMethodDef methods[] = {
-    {"acquire", (PyCFunction)(void (*)(void))global_lock_acquire, METH_VARARGS | METH_KEYWORDS,
+    {"acquire", OT_METHOD(global_lock_acquire), METH_VARARGS | METH_KEYWORDS,
      "acquire($self, blocking=True, timeout=None)\n--\n\n"
      "Take the lock, waiting for it if need be; return whether it was taken.\n\n"
      "timeout: seconds, None for ever. Waiting is ended by Ctrl-C. As with threading.Lock,\n"
@@ -286,7 +286,7 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef getset[] = {
     {"name", global_lock_name, NULL, "What it was made with.", NULL},
-    {"id", ot_handle_id, NULL, "Number of the lock, unique in the process.", NULL},
+    OT_HANDLE_ID,
     {NULL, NULL, NULL, NULL, NULL},
 };
 

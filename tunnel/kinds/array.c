@@ -17,14 +17,6 @@ array_inspect(PyObject *o)
     return home ? OT_MOVABLE : OT_REHOME;
 }
 
-static int
-array_visit(PyObject *o, ot_visitor_t *v)
-{
-    (void)o;
-    (void)v;
-    return 0;
-}
-
 static size_t
 array_bytes(ot_array_t *a)
 {
@@ -105,15 +97,6 @@ array_disown(PyObject *loser, PyObject *winner)
 }
 
 static int
-array_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
-{
-    (void)clone;
-    (void)o;
-    (void)c;
-    return 0;
-}
-
-static int
 array_clear(PyObject *o)
 {
     return PySequence_DelSlice(o, 0, PY_SSIZE_T_MAX);
@@ -143,11 +126,11 @@ const ot_kind_t ot_kind_array = {
     .emptiable = true,
     .keeps_hash = true,
     .inspect = array_inspect,
-    .visit = array_visit,
+    .visit = ot_kind_visit_nothing,
     .shell = array_shell,
     .disown = array_disown,
     .clone = array_clone,
-    .fill = array_fill,
+    .fill = ot_kind_fill_nothing,
     .clear = array_clear,
 };
 

@@ -17,14 +17,6 @@ bytearray_inspect(PyObject *o)
     return ot_bytearray_inspect(o, 0);
 }
 
-static int
-bytearray_visit(PyObject *o, ot_visitor_t *v)
-{
-    (void)o;
-    (void)v;
-    return 0;
-}
-
 PyObject *
 ot_bytearray_of(Py_ssize_t n)
 {
@@ -75,15 +67,6 @@ bytearray_disown(PyObject *loser, PyObject *winner)
 }
 
 static int
-bytearray_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
-{
-    (void)clone;
-    (void)o;
-    (void)c;
-    return 0;
-}
-
-static int
 bytearray_clear(PyObject *o)
 {
     return PyByteArray_Resize(o, 0);
@@ -93,10 +76,10 @@ const ot_kind_t ot_kind_bytearray = {
     .name = "bytearray",
     .emptiable = true,
     .inspect = bytearray_inspect,
-    .visit = bytearray_visit,
+    .visit = ot_kind_visit_nothing,
     .shell = bytearray_shell,
     .disown = bytearray_disown,
     .clone = bytearray_clone,
-    .fill = bytearray_fill,
+    .fill = ot_kind_fill_nothing,
     .clear = bytearray_clear,
 };

@@ -63,6 +63,36 @@ ot_kind_leaf_inspect(PyObject *o)
     return OT_MOVABLE;
 }
 
+ot_inspection_t
+ot_kind_block_inspect(PyObject *o)
+{
+    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
+}
+
+int
+ot_kind_visit_nothing(PyObject *o, ot_visitor_t *v)
+{
+    (void)o;
+    (void)v;
+    return 0;
+}
+
+int
+ot_kind_fill_nothing(PyObject *clone, PyObject *o, ot_copier_t *c)
+{
+    (void)clone;
+    (void)o;
+    (void)c;
+    return 0;
+}
+
+void
+ot_kind_disown_nothing(PyObject *loser, PyObject *winner)
+{
+    (void)loser;
+    (void)winner;
+}
+
 bool
 ot_leaf_hashes_by_address(PyObject *o)
 {

@@ -60,14 +60,6 @@ PyTypeObject ot_constant_type = {
     .tp_hash = tp_hash,
 };
 
-static int
-constant_visit(PyObject *o, ot_visitor_t *v)
-{
-    (void)o;
-    (void)v;
-    return 0;
-}
-
 static PyObject *
 constant_clone(PyObject *o)
 {
@@ -80,7 +72,6 @@ const ot_kind_t ot_kind_constant = {
     .leaf = true,
     .keeps_hash = true,
     .inspect = ot_kind_leaf_inspect,
-    .visit = constant_visit,
     .shell = constant_clone,
     .clone = constant_clone,
 };

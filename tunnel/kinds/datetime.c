@@ -22,12 +22,6 @@ ot_is_module_static(PyObject *o)
     return o == utc || o == zero;
 }
 
-static ot_inspection_t
-block_inspect(PyObject *o)
-{
-    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
-}
-
 /* An untracked copy of the first `size` bytes, references not counted. */
 static PyObject *
 copy_block(PyObject *o, size_t size)
@@ -42,23 +36,6 @@ copy_block(PyObject *o, size_t size)
         memcpy((char *)copy + sizeof *copy, (char *)o + sizeof *o, size - sizeof *o);
     }
     return copy;
-}
-
-/* For shells that are copies: nothing to settle. */
-static void
-keep_both(PyObject *loser, PyObject *winner)
-{
-    (void)loser;
-    (void)winner;
-}
-
-static int
-fill_nothing(PyObject *clone, PyObject *o, ot_copier_t *c)
-{
-    (void)clone;
-    (void)o;
-    (void)c;
-    return 0;
 }
 
 /* ---- date, timedelta, tzinfo: leaves -------------------------------------------------------- */
@@ -347,14 +324,14 @@ timezone_check(PyTypeObject *type)
 }
 
 /* clang-format off */
-#define DATETIME_KIND .keeps_hash = true, .subclassable = true, .inspect = block_inspect
+#define DATETIME_KIND .keeps_hash = true, .subclassable = true, .inspect = ot_kind_block_inspect
 
 static const ot_kind_t kind_date = {.name = "date", .leaf = true, DATETIME_KIND,
-    .shell = date_clone, .disown = keep_both, .clone = date_clone, .fill = fill_nothing};
+    .shell = date_clone, .disown = ot_kind_disown_nothing, .clone = date_clone, .fill = ot_kind_fill_nothing};
 static const ot_kind_t kind_timedelta = {.name = "timedelta", .leaf = true, DATETIME_KIND,
-    .shell = timedelta_clone, .disown = keep_both, .clone = timedelta_clone, .fill = fill_nothing};
+    .shell = timedelta_clone, .disown = ot_kind_disown_nothing, .clone = timedelta_clone, .fill = ot_kind_fill_nothing};
 static const ot_kind_t kind_tzinfo = {.name = "tzinfo", .leaf = true, DATETIME_KIND,
-    .shell = tzinfo_clone, .disown = keep_both, .clone = tzinfo_clone, .fill = fill_nothing};
+    .shell = tzinfo_clone, .disown = ot_kind_disown_nothing, .clone = tzinfo_clone, .fill = ot_kind_fill_nothing};
 static const ot_kind_t kind_time = {.name = "time", DATETIME_KIND, .visit = time_visit,
     .shell = time_shell, .disown = time_disown, .clone = time_clone, .fill = time_fill};
 static const ot_kind_t kind_datetime = {.name = "datetime", DATETIME_KIND, .visit = datetime_visit,

@@ -20,14 +20,6 @@ decimal_inspect(PyObject *o)
     return ot_heap_owns(o) && (is_short(d) || ot_heap_owns(d->data)) ? OT_MOVABLE : OT_REHOME;
 }
 
-static int
-decimal_visit(PyObject *o, ot_visitor_t *v)
-{
-    (void)o;
-    (void)v;
-    return 0;
-}
-
 /* The hash comes along: a NaN, which hashes by its address, is found by it in a copied dict. */
 static PyObject *
 decimal_clone(PyObject *o)
@@ -49,22 +41,6 @@ decimal_clone(PyObject *o)
         d->data = memcpy(digits, from->data, bytes);
     }
     return (PyObject *)d;
-}
-
-static void
-decimal_disown(PyObject *loser, PyObject *winner)
-{
-    (void)loser; /* a shell is a copy, and immutable */
-    (void)winner;
-}
-
-static int
-decimal_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
-{
-    (void)clone;
-    (void)o;
-    (void)c;
-    return 0;
 }
 
 static bool
@@ -106,11 +82,11 @@ const ot_kind_t ot_kind_decimal = {
     .subclassable = true,
     .keeps_hash = true,
     .inspect = decimal_inspect,
-    .visit = decimal_visit,
+    .visit = ot_kind_visit_nothing,
     .shell = decimal_clone,
-    .disown = decimal_disown,
+    .disown = ot_kind_disown_nothing,
     .clone = decimal_clone,
-    .fill = decimal_fill,
+    .fill = ot_kind_fill_nothing,
 };
 
 OT_C_TYPE(decimal, "decimal.Decimal", &ot_kind_decimal, decimal_check);

@@ -49,9 +49,7 @@ defaultdict_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
     if (needs < 0 || factory == NULL) {
         return needs;
     }
-    PyObject **to = &((ot_defaultdict_t *)clone)->default_factory;
-    *to = c->copy(c, factory, to);
-    return *to == NULL ? -1 : needs;
+    return ot_fill_edge(c, &((ot_defaultdict_t *)clone)->default_factory, factory) < 0 ? -1 : needs;
 }
 
 static PyObject *

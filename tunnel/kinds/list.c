@@ -80,8 +80,7 @@ list_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     PyObject **to = ((PyListObject *)clone)->ob_item, **from = ((PyListObject *)o)->ob_item;
     for (Py_ssize_t i = 0, n = PyList_GET_SIZE(o); i < n; i++) {
-        to[i] = c->copy(c, from[i], &to[i]);
-        if (to[i] == NULL) {
+        if (ot_fill_edge(c, &to[i], from[i]) < 0) {
             return -1;
         }
     }

@@ -5,12 +5,6 @@
  */
 #include "tunnel/kinds.h"
 
-static ot_inspection_t
-mappingproxy_inspect(PyObject *o)
-{
-    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
-}
-
 static int
 mappingproxy_visit(PyObject *o, ot_visitor_t *v)
 {
@@ -47,13 +41,8 @@ mappingproxy_shell(PyObject *o)
 static int
 mappingproxy_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
-    PyObject **to = &((ot_mappingproxy_t *)clone)->mapping;
-    PyObject *copy = c->copy(c, ((ot_mappingproxy_t *)o)->mapping, to);
-    if (copy == NULL) {
-        return -1;
-    }
-    *to = copy;
-    return 0;
+    return ot_fill_edge(c, &((ot_mappingproxy_t *)clone)->mapping,
+                        ((ot_mappingproxy_t *)o)->mapping);
 }
 
 int
@@ -72,7 +61,7 @@ ot_mappingproxy_check(void)
 
 const ot_kind_t ot_kind_mappingproxy = {
     .name = "mappingproxy",
-    .inspect = mappingproxy_inspect,
+    .inspect = ot_kind_block_inspect,
     .visit = mappingproxy_visit,
     .shell = mappingproxy_shell,
     .disown = mappingproxy_disown,

@@ -15,12 +15,6 @@ typedef struct {
     PyObject *dict;
 } namespace_t;
 
-static ot_inspection_t
-namespace_inspect(PyObject *o)
-{
-    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
-}
-
 static int
 namespace_visit(PyObject *o, ot_visitor_t *v)
 {
@@ -56,9 +50,7 @@ namespace_shell(PyObject *o)
 static int
 namespace_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
-    PyObject **to = &((namespace_t *)clone)->dict;
-    *to = c->copy(c, ((namespace_t *)o)->dict, to);
-    return *to == NULL ? -1 : 0;
+    return ot_fill_edge(c, &((namespace_t *)clone)->dict, ((namespace_t *)o)->dict);
 }
 
 static int
@@ -84,7 +76,7 @@ namespace_check(PyTypeObject *type)
 static const ot_kind_t ot_kind_namespace = {
     .name = "SimpleNamespace",
     .subclassable = true,
-    .inspect = namespace_inspect,
+    .inspect = ot_kind_block_inspect,
     .visit = namespace_visit,
     .shell = namespace_shell,
     .disown = namespace_disown,

@@ -295,14 +295,6 @@ ndarray_copies(PyObject *o)
     return false;
 }
 
-static int
-ndarray_visit(PyObject *o, ot_visitor_t *v)
-{
-    (void)o;
-    (void)v;
-    return 0;
-}
-
 /* 1 if arange(6.0).reshape(2, 3) and its base look right through our eyes, 0 if not, or -1. */
 static int
 check_fields(PyTypeObject *type)
@@ -375,7 +367,7 @@ static const ot_kind_t kind_ndarray = {
     .keeps_hash = true,
     .inspect = ndarray_inspect,
     .copies = ndarray_copies,
-    .visit = ndarray_visit,
+    .visit = ot_kind_visit_nothing,
     .ndata = &ndata_row,
 };
 

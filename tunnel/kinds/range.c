@@ -3,12 +3,6 @@
  */
 #include "tunnel/kinds.h"
 
-static ot_inspection_t
-range_inspect(PyObject *o)
-{
-    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
-}
-
 static int
 range_visit(PyObject *o, ot_visitor_t *v)
 {
@@ -57,18 +51,16 @@ range_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     ot_range_t *to = (ot_range_t *)clone, *from = (ot_range_t *)o;
     for (int i = 0; i < 4; i++) {
-        PyObject *part = c->copy(c, from->part[i], &to->part[i]);
-        if (part == NULL) {
+        if (ot_fill_edge(c, &to->part[i], from->part[i]) < 0) {
             return -1;
         }
-        to->part[i] = part;
     }
     return 0;
 }
 
 const ot_kind_t ot_kind_range = {
     .name = "range",
-    .inspect = range_inspect,
+    .inspect = ot_kind_block_inspect,
     .visit = range_visit,
     .shell = range_shell,
     .disown = range_disown,

@@ -3,12 +3,6 @@
  */
 #include "tunnel/kinds.h"
 
-static ot_inspection_t
-slice_inspect(PyObject *o)
-{
-    return ot_heap_owns(o) ? OT_MOVABLE : OT_REHOME;
-}
-
 static int
 slice_visit(PyObject *o, ot_visitor_t *v)
 {
@@ -52,29 +46,19 @@ slice_shell(PyObject *o)
 }
 
 static int
-fill_part(PyObject **to, PyObject *from, ot_copier_t *c)
-{
-    PyObject *part = c->copy(c, from, to);
-    if (part == NULL) {
-        return -1;
-    }
-    *to = part;
-    return 0;
-}
-
-static int
 slice_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     PySliceObject *to = (PySliceObject *)clone, *from = (PySliceObject *)o;
-    if (fill_part(&to->start, from->start, c) < 0 || fill_part(&to->stop, from->stop, c) < 0) {
+    if (ot_fill_edge(c, &to->start, from->start) < 0 ||
+        ot_fill_edge(c, &to->stop, from->stop) < 0) {
         return -1;
     }
-    return fill_part(&to->step, from->step, c);
+    return ot_fill_edge(c, &to->step, from->step);
 }
 
 const ot_kind_t ot_kind_slice = {
     .name = "slice",
-    .inspect = slice_inspect,
+    .inspect = ot_kind_block_inspect,
     .visit = slice_visit,
     .shell = slice_shell,
     .disown = slice_disown,

@@ -55,8 +55,7 @@ tuple_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 {
     PyObject **to = ((PyTupleObject *)clone)->ob_item, **from = ((PyTupleObject *)o)->ob_item;
     for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(o); i < n; i++) {
-        to[i] = c->copy(c, from[i], &to[i]);
-        if (to[i] == NULL) {
+        if (ot_fill_edge(c, &to[i], from[i]) < 0) {
             return -1;
         }
     }
