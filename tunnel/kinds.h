@@ -259,9 +259,6 @@ ot_inspection_t ot_bytearray_inspect(PyObject *o, Py_ssize_t exports);
 /* A new bytearray of n bytes, which may be anything. */
 PyObject *ot_bytearray_of(Py_ssize_t n);
 
-/* Leaves an array empty, its items somebody else's. */
-void ot_array_forget_items(PyObject *o);
-
 /* An untracked copy of an array, whatever o's type is now, as one of this interpreter's array.array. */
 PyObject *ot_array_clone(PyTypeObject *type, PyObject *o);
 

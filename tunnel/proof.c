@@ -130,8 +130,9 @@ first_verdict(ot_proof_t *p, ot_proof_entry_t *e)
     return OT_PENDING;
 }
 
-Py_ssize_t
-ot_proof_foreigner(ot_proof_t *p, PyObject *o)
+/* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */
+static Py_ssize_t
+index_of_foreigner(ot_proof_t *p, PyObject *o)
 {
     uint32_t *known = ot_ptrmap_get(&p->foreign_index, o);
     if (known != NULL) {
@@ -171,13 +172,13 @@ hold(ot_proof_t *p, ot_proof_entry_t *e)
         return -1;
     }
     e->verdict = OT_FOREIGN;
-    return ot_proof_foreigner(p, e->obj);
+    return index_of_foreigner(p, e->obj);
 }
 
 int
 ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i)
 {
-    Py_ssize_t foreign = ot_proof_foreigner(p, p->entries.items[i].obj);
+    Py_ssize_t foreign = index_of_foreigner(p, p->entries.items[i].obj);
     if (foreign < 0) {
         return -1;
     }
@@ -219,7 +220,7 @@ ot_proof_add_entry(ot_proof_t *p, PyObject *o)
     e.verdict = first_verdict(p, &e);
     Py_ssize_t extra = 0;
     if (e.verdict == OT_FOREIGN) {
-        extra = ot_proof_foreigner(p, o);
+        extra = index_of_foreigner(p, o);
     } else if (e.verdict == OT_HANDLE) {
         extra = hold(p, &e);
     }

@@ -222,9 +222,6 @@ Py_ssize_t ot_proof_entry(ot_proof_t *p, PyObject *o);
 /* Adds an entry of o, which has none: its index, or -1 as ot_proof_entry returns it. */
 Py_ssize_t ot_proof_add_entry(ot_proof_t *p, PyObject *o);
 
-/* Index of an unknown object among the foreigners, adding it; -1 with MemoryError set. */
-Py_ssize_t ot_proof_foreigner(ot_proof_t *p, PyObject *o);
-
 /* Aborts if the tables contradict each other or the objects. At the end of ot_prove, before anything is
  * copied or changed; where OT_CHECKS is on ot_prove ends with it. */
 void ot_proof_check(const ot_proof_t *p);

@@ -59,11 +59,11 @@ struct ot_behaviour {
     ot_behaviour_t *next; /* its owner's, once it has all */
     atomic_size_t missing;
     size_t n;
-    bool
-        is_thread; /* a thread waits for it to be ready, and has the cowns then; set before it is enqueued */
+    /* A thread waits until `ready` was called, and has the cowns then. Set before ot_behaviour_enqueue. */
+    bool is_thread;
     ot_request_t *requests; /* in the order of the cowns' ids, none twice */
-    /* It has all of its cowns now. Called once, without a lock, by whatever thread freed the last one, or by the one that
-     * enqueues it. Must not wait. */
+    /* Called once, without a lock, as soon as the behaviour has all of its cowns: by the thread that releases the last one,
+     * or by ot_behaviour_enqueue. Must not wait. */
     void (*ready)(ot_behaviour_t *self);
 };
 
@@ -76,33 +76,36 @@ void ot_cown_init(ot_cown_t *cown, const ot_shared_kind_t *kind, bool held);
 void ot_cown_destroy(ot_cown_t *cown);
 void ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage);
 
-/* For a thread of interpreter `interp`: OK, TIMEOUT or INTERRUPTED (patience gave up). */
+/* Waits in the queue for the calling thread, of interpreter `interp`: OK (it has the cown), TIMEOUT or INTERRUPTED (patience
+ * gave up). */
 ot_sync_result_t ot_cown_acquire(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience);
 
-/* For whoever has it, a thread or a behaviour. May call the `ready` of behaviours. */
+/* Gives the cown, which the caller or its behaviour has, to whoever is first in the queue. May call the `ready` of
+ * behaviours. */
 void ot_cown_release(ot_cown_t *cown);
 
-/* The behaviour that gets the cown once its holder, the caller, releases it, maybe beside others (*reads); NULL: a thread
- * does, or nobody, or there are more readers. It stays so, if the behaviour misses none but the caller's. */
+/* The behaviour that gets the cown once the caller, who has it, releases it. *reads: it wants the cown to read.
+ * NULL: a thread gets it, or nobody wants it, or the caller is not the only one that reads it. The answer stays true if the
+ * behaviour misses no cown but those that the caller has. */
 ot_behaviour_t *ot_cown_next(ot_cown_t *cown, bool *reads);
 
-/* How many read it now. */
+/* How many behaviours read the cown now. */
 size_t ot_cown_readers(ot_cown_t *cown);
 
-/* Says which thread has a behaviour's cown, for who asks. */
+/* Notes that the calling thread, of interpreter `interp`, runs the behaviour that has the cown: Box.owner and dumps say so. */
 void ot_cown_run_by(ot_cown_t *cown, int64_t interp);
 
-/* The interpreter has ended: what its threads hold is free. */
+/* At the end of an interpreter: releases the cowns of this kind that its threads have. */
 void ot_cowns_abandon(const ot_shared_kind_t *kind, int64_t interp);
 
-/* requests: n of them, whose cowns are set and differ, and `reads`; they are sorted. */
+/* Fills in a behaviour. requests: n of them, with `cown`, all different, and `reads` set; they are sorted here. */
 void ot_behaviour_init(ot_behaviour_t *self, ot_request_t *requests, size_t n,
                        void (*ready)(ot_behaviour_t *self));
 
 /* Enters the queues of all its cowns in one atomic step. May call its `ready`, after which it may be gone. */
 void ot_behaviour_enqueue(ot_behaviour_t *self);
 
-/* For one with a single request: leaves the queue. False: it has the cown, and its `ready` was called or will be. */
+/* Takes a behaviour with a single request out of the queue. False: it has the cown, and `ready` was called or will be. */
 bool ot_behaviour_withdraw(ot_behaviour_t *self);
 
 #endif

@@ -30,11 +30,11 @@ bool ot_crew_start(size_t n);
 /* How many members it was made for; 0: there is none. */
 size_t ot_crew_size(void);
 
-/* Has no more behaviours begun: members get NULL from ot_crew_take, and who makes one ready leaves it in a queue. */
+/* Stops the crew: from now on ot_crew_take returns NULL to members, and behaviours that become ready stay in the queues. */
 void ot_crew_stop(void);
 bool ot_crew_is_stopping(void);
 
-/* For a child after fork(): there is no crew. */
+/* In a child after fork(): the process has no crew any more. What the old one had is not freed. */
 void ot_crew_forget(void);
 
 /* Counts one behaviour that was scheduled, and one that has run. */
@@ -42,39 +42,41 @@ void ot_crew_count_scheduled(void);
 void ot_crew_count_done(void);
 ot_crew_counts_t ot_crew_counts(void);
 
-/* The calling member adds to its own statistics: moved, copied, pickled, stayed. */
+/* Adds to the calling member's statistics (ot_crew_counts_t says what they are). Nothing if the thread is no member. */
 void ot_crew_count_objects(uint64_t moved, uint64_t copied, uint64_t pickled, uint64_t stayed);
 
-/* Until all are done: OK, TIMEOUT, INTERRUPTED. Or until something is bound to the host (-1: none): BROKEN. */
+/* Waits until as many behaviours are done as were scheduled: OK, TIMEOUT, INTERRUPTED. BROKEN: before that a behaviour was
+ * bound to `host` (-1: no host), which the caller is to run. */
 ot_sync_result_t ot_crew_wait(const ot_patience_t *patience, int host);
 
 /* Puts a behaviour that has all of its cowns into a member's queue: what its `ready` does. member: the only one that it may
  * run in, or -1. */
 void ot_crew_put(ot_behaviour_t *b, int member);
 
-/* What was put and nobody has taken, when no member is left: NULL after the last one. */
+/* Takes a behaviour out of the queues once all members have left; NULL: the queues are empty. The caller drops it. */
 ot_behaviour_t *ot_crew_take_back(void);
 
 /* ---- the members' own threads ------------------------------------------------------------------ */
 
-/* The calling thread is member `index` from now on. */
+/* Makes the calling thread member `index`. */
 void ot_crew_join(size_t index);
 
-/* The calling thread is no member any more; what was bound to it may run anywhere. The last one that leaves stops the crew,
- * if nobody else has: it gets true, and is to see to what is left. */
+/* Ends the calling thread's membership; behaviours that were bound to it may run anywhere. True for the last member that
+ * leaves: the crew is stopped then, and that thread drops what ot_crew_take_back returns. */
 bool ot_crew_leave(void);
 
-/* The calling thread's index, -1: it is no member. */
+/* The index of the calling thread among the members; -1: the thread is no member. */
 int ot_crew_self(void);
 
-/* The next one to run: sleeps until there is one, unless the deadline is OT_DONT_WAIT. NULL: the crew stops; or patience gave up: *interrupted. */
+/* Takes the behaviour that the calling member runs next, and sleeps until there is one. NULL: none is there and patience's
+ * deadline is OT_DONT_WAIT (no other deadline is looked at); the crew stops; or patience gave up, which sets *interrupted. */
 ot_behaviour_t *ot_crew_take(const ot_patience_t *patience, bool *interrupted);
 
-/* The next one that is bound to the calling member, without waiting; NULL: there is none. */
+/* Takes the next behaviour that is bound to the calling member, without waiting. NULL: none is bound. */
 ot_behaviour_t *ot_crew_take_bound(void);
 
-/* Between these two the member frees the cowns of the behaviour that it has run: the first one that is ready by that it
- * runs itself, next, without anybody being woken. */
+/* A member calls these two before and after it releases the cowns of the behaviour that it has run. The first behaviour
+ * that becomes ready in between is run next by the same member, and no other member is woken for it. */
 void ot_crew_finish_begin(void);
 void ot_crew_finish_end(void);
 
@@ -84,36 +86,37 @@ void ot_crew_finish_end(void);
  * want to. Its index is at least the crew's size. One thread of it, the one that ran something last or began it, is the one
  * that runs what is bound while it waits for something else. */
 
-/* The host of the interpreter, made if need be: its index. From now on behaviours can be bound to it. -1: there are
- * OT_CREW_HOSTS already. */
+/* The index of the interpreter's host, which is made if the interpreter has none. From now on behaviours can be bound to it.
+ * -1: there are OT_CREW_HOSTS hosts already. */
 int ot_crew_host_begin(int64_t interp);
 
-/* The interpreter's host: its index; -1: it has none. */
+/* The index of the interpreter's host; -1: the interpreter has none. */
 int ot_crew_host_of(int64_t interp);
 
-/* The interpreter's host, if the calling thread runs what is bound to it: its index. -1: the interpreter has no host,
- * another thread runs that, or the caller is a member of the crew. */
+/* The index of the interpreter's host, if the calling thread is the one that runs what is bound to it. -1: the interpreter
+ * has no host, another thread runs what is bound to it, or the calling thread is a member at this moment. */
 int ot_crew_host_here(int64_t interp);
 
-/* The interpreter ends; what was bound to it may run anywhere. */
+/* Ends a host with its interpreter; behaviours that were bound to it may run anywhere. */
 void ot_crew_host_end(int host);
 
-/* Around what a host runs: the calling thread stands for the host in between. */
+/* A thread calls these two before and after it runs what is bound to the host. In between ot_crew_self() is the host. */
 void ot_crew_host_enter(int host);
 void ot_crew_host_leave(void);
 
 /* Sets a flag that a thread of the host waits for. Any thread. */
 void ot_crew_host_tell(int host, bool *flag);
 
-/* Until the flag is set (OK), or something is bound to the host (BROKEN); TIMEOUT, INTERRUPTED. Without a flag it is BROKEN,
- * too, when the crew stops; with one, what is bound is of no interest then. */
+/* Waits until the flag is set (OK) or a behaviour is bound to the host (BROKEN); TIMEOUT, INTERRUPTED. When the crew stops,
+ * a caller without a flag gets BROKEN, and a caller with a flag waits for the flag alone. */
 ot_sync_result_t ot_crew_host_wait(int host, const bool *flag, const ot_patience_t *patience);
 
-/* A descriptor that can be read from while something is bound to the host; -1 with errno. The host's. */
+/* A descriptor that can be read from while a behaviour is bound to the host; -1 with errno. The host owns it. drain makes it
+ * unreadable until the next behaviour is bound. */
 int ot_crew_host_fd(int host);
 void ot_crew_host_drain(int host);
 
-/* Whether there is that member still, of interpreter `interp` if it is a host. */
+/* Whether the member has not left; and, if it is a host, whether it is that of interpreter `interp`. */
 bool ot_crew_has(int member, int64_t interp);
 
 /* Whether the calling thread is a member that is no host. */

@@ -441,9 +441,10 @@ get_packet(PyThreadState *tstate, PyObject *self, ot_xidata_t *data)
 
 /* ---- an interpreter's part ------------------------------------------------------------------- */
 
-int
-ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
-                   const ot_handle_extra_t *extra)
+/* Declares the type to be a handle of the kind, and adds it to the module. Refs: steals the type, also on failure. */
+static int
+register_steal(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
+               const ot_handle_extra_t *extra)
 {
     if (home->n == OT_MAX_HANDLE_TYPES) {
         Py_DECREF(type);
@@ -454,7 +455,7 @@ ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObjec
     }
     home->types[home->n].kind = kind;
     home->types[home->n].extra = extra;
-    home->types[home->n++].type = type; /* from here on ot_objects_clear's */
+    home->types[home->n++].type = type; /* ot_handles_end gives it back */
     return PyModule_AddType(home->module, type) < 0 || ot_xidata_register(type, get_packet) < 0 ? -1
                                                                                                 : 0;
 }
@@ -464,7 +465,7 @@ ot_handle_add_type(ot_objects_t *home, const ot_shared_kind_t *kind, PyType_Spec
                    const ot_handle_extra_t *extra)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(home->module, spec, NULL);
-    return type == NULL || ot_handle_register(home, kind, type, extra) < 0 ? NULL : type;
+    return type == NULL || register_steal(home, kind, type, extra) < 0 ? NULL : type;
 }
 
 static PyObject *

@@ -97,10 +97,6 @@ void ot_objects_set_leaving(ot_objects_t *home);
 PyTypeObject *ot_handle_add_type(ot_objects_t *home, const ot_shared_kind_t *kind,
                                  PyType_Spec *spec, const ot_handle_extra_t *extra);
 
-/* Declares a type that exists already; its reference is stolen, also on failure. 0 or -1. */
-int ot_handle_register(ot_objects_t *home, const ot_shared_kind_t *kind, PyTypeObject *type,
-                       const ot_handle_extra_t *extra);
-
 /* A handle around `shared`. Refs: steals the reference, also on failure. */
 PyObject *ot_handle_steal(ot_objects_t *home, ot_shared_t *shared);
 

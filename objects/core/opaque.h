@@ -25,26 +25,27 @@ typedef struct ot_opaque {
     bool doomed; /* its value is gone: the interpreter that has the stray frees it all */
 } ot_opaque_t;
 
-/* Refs: steals the tree and the lock (NULL: the value is never copied). NULL without memory, no
- * exception; then nothing was stolen. */
+/* Makes the struct. lock NULL: the value is never copied. Refs: steals the tree and the lock. NULL without memory, no
+ * exception, and nothing was stolen. */
 ot_opaque_t *ot_opaque_new(ot_tree_t *tree, ot_lock_t *lock);
 
-/* An equal object, a new reference. NULL with an exception: nothing is lost. Without one: others had the
- * lock until the deadline. Runs: e. Hold no lock. */
+/* A new object that equals the tree, which is at rest again afterwards. NULL with an exception: nothing is lost. NULL without
+ * one: other threads had the lock until the deadline. Runs: e. Hold no lock. */
 PyObject *ot_opaque_copy(ot_objects_t *home, ot_opaque_t *opaque, int64_t deadline);
 
-/* The object itself, for who is alone with it; frees it. NULL with an exception: as it was. Runs: e. */
+/* The object itself, for a caller that nobody else can have the value beside; frees `opaque`. NULL with an exception: it is
+ * as it was. Runs: e. */
 PyObject *ot_opaque_take(ot_objects_t *home, ot_opaque_t *opaque);
 
-/* The tree is the caller's to dispose of (NULL: there is none); the rest is freed, or left to the
- * interpreter that has a stray. Needs: nothing; an interpreter's own stray dies here, if it has a thread
- * state attached. Runs: e. */
+/* Returns the tree, which the caller disposes of; NULL: there is none. Frees `opaque`, unless another interpreter has its
+ * stray: then that interpreter frees it. Needs: nothing; the stray of the calling interpreter dies here if a thread state is
+ * attached. Runs: e. */
 ot_tree_t *ot_opaque_free(ot_opaque_t *opaque);
 
-/* Frees what strayed here and whose value is gone. Costs a load if there is nothing. Runs: e. */
+/* Frees strays of the calling interpreter whose values are gone. Costs one load if there are none. Runs: e. */
 void ot_opaque_free_doomed(void);
 
-/* Has the interpreter's strays die before it does. 0, or -1 with an exception. */
+/* Frees the strays of home's interpreter when it ends. Call once, at import. 0, or -1 with an exception. */
 int ot_opaque_watch(ot_objects_t *home);
 
 #endif

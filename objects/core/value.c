@@ -78,8 +78,9 @@ ot_value_new_int(int64_t i)
     return v;
 }
 
-ot_value_t *
-ot_value_new_float(double d)
+/* NULL without memory, no exception. */
+static ot_value_t *
+new_float(double d)
 {
     ot_value_t *v = ot_value_blank(OT_VALUE_FLOAT);
     if (v != NULL) {
@@ -99,7 +100,7 @@ new_simple(PyObject *o)
     if (PyLong_CheckExact(o) && overflow == 0) {
         v = ot_value_new_int(i);
     } else if (PyFloat_CheckExact(o)) {
-        v = ot_value_new_float(PyFloat_AS_DOUBLE(o));
+        v = new_float(PyFloat_AS_DOUBLE(o));
     } else if (o == Py_None) {
         v = ot_value_blank(OT_VALUE_NONE);
     } else if (PyBool_Check(o)) {

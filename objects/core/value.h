@@ -82,9 +82,8 @@ ot_value_t *ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t
 /* Of what needs no tree: a number, a str, a handle ... NULL without an exception: o needs one. Runs: m. */
 ot_value_t *ot_value_new_treeless(ot_objects_t *home, PyObject *o);
 
-/* Without Python. NULL without memory, no exception. */
+/* A value of an int, made without Python. NULL without memory, no exception. */
 ot_value_t *ot_value_new_int(int64_t i);
-ot_value_t *ot_value_new_float(double d);
 
 /* An equal object of the caller's own, a new reference.
  * Needs: an attached thread state of `home`'s interpreter. v is not written to (OPAQUE: but for its

@@ -180,8 +180,9 @@ ot_checkout_put_back(ot_checkout_t *c, PyObject *tree)
     return 0;
 }
 
-int
-ot_checkout_release(ot_checkout_t *c)
+/* Puts the tree back into the map, which ends the checkout. -1 with an exception: what was held is still held. */
+static int
+release(ot_checkout_t *c)
 {
     PyObject *tree = ot_checkout_lend(c);
     if (tree == NULL) {
@@ -264,7 +265,7 @@ checkout_enter(PyObject *self, PyObject *unused)
 static PyObject *
 put_back(ot_checkout_t *c)
 {
-    return ot_checkout_release(c) < 0 ? NULL : Py_NewRef(Py_None);
+    return release(c) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -388,7 +389,7 @@ static void
 try_again(ot_checkout_t *c)
 {
     PyObject *error = PyErr_GetRaisedException();
-    if (ot_checkout_release(c) < 0) {
+    if (release(c) < 0) {
         PyErr_Clear();
     }
     PyErr_SetRaisedException(error);

@@ -37,9 +37,6 @@ void ot_checkout_return_steal(ot_checkout_t *c, PyObject *tree);
  * cannot be put into a value (exception), and nothing has changed. Refs: steals the tree on success. */
 int ot_checkout_put_back(ot_checkout_t *c, PyObject *tree);
 
-/* Lends the tree and puts it back. -1: exception; what was held is still held. */
-int ot_checkout_release(ot_checkout_t *c);
-
 /* Ends it without a value: the key is gone. Refs: steals what was lent. */
 void ot_checkout_forget_steal(ot_checkout_t *c, PyObject *tree);
 

@@ -50,13 +50,37 @@ thread_ends(void *record)
     atomic_store_explicit(&((ot_reader_t *)record)->taken, false, memory_order_release);
 }
 
+/* Of all threads only the calling one exists. Others' records are free: what they retired was perhaps half written, and
+ * is lost. */
+static void
+after_fork_in_child(void)
+{
+    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
+        /* Its thread or a collector was changing the list: what is in it is lost. */
+        bool half_changed = atomic_load_explicit(&r->lock.taken, memory_order_relaxed);
+        ot_lk_ttas_init(&r->lock);
+        if (r != ot_epoch_mine) {
+            uint64_t turn = atomic_load(&r->turn);
+            atomic_store(&r->turn, turn + (turn & 1));
+            r->depth = 0;
+            if (half_changed) {
+                r->items = NULL;
+                r->first = r->last = r->room = 0;
+                r->large = false;
+            }
+            atomic_store(&r->taken, false);
+        }
+    }
+    ot_lk_ttas_init(&gp.lock);
+}
+
 static void
 once(void)
 {
     if (pthread_key_create(&at_thread_end, thread_ends) != 0) {
         abort(); /* no keys left: then the C library's own would not work either */
     }
-    pthread_atfork(NULL, NULL, ot_epoch_after_fork_in_child);
+    pthread_atfork(NULL, NULL, after_fork_in_child);
     ot_epoch_asymmetric =
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
@@ -116,29 +140,6 @@ ot_epoch_reader(void)
         ot_epoch_mine = r;
     }
     return ot_epoch_mine;
-}
-
-/* Others' records are free: what they retired was perhaps half written, and is lost. */
-void
-ot_epoch_after_fork_in_child(void)
-{
-    for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
-        /* Its thread or a collector was changing the list: what is in it is lost. */
-        bool half_changed = atomic_load_explicit(&r->lock.taken, memory_order_relaxed);
-        ot_lk_ttas_init(&r->lock);
-        if (r != ot_epoch_mine) {
-            uint64_t turn = atomic_load(&r->turn);
-            atomic_store(&r->turn, turn + (turn & 1));
-            r->depth = 0;
-            if (half_changed) {
-                r->items = NULL;
-                r->first = r->last = r->room = 0;
-                r->large = false;
-            }
-            atomic_store(&r->taken, false);
-        }
-    }
-    ot_lk_ttas_init(&gp.lock);
 }
 
 /* ---- grace periods --------------------------------------------------------------------------- */

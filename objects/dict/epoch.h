@@ -154,7 +154,4 @@ bool ot_epoch_quiet(unsigned looks);
 /* Aborts if an invariant of a record does not hold. */
 void ot_epoch_check(void);
 
-/* In a child after fork(): of all threads only this one exists. */
-void ot_epoch_after_fork_in_child(void);
-
 #endif

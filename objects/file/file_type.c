@@ -53,8 +53,9 @@ none_or_raise(PyObject *self, int rc)
     return rc == OT_FILE_OK ? Py_NewRef(Py_None) : ot_file_raise(self, rc);
 }
 
-PyObject *
-ot_file_bytes(PyObject *self, int rc, ot_bytes_t *from)
+/* The bytes as a bytes object; or NULL with the exception that the result of file.h means. Frees `from`. */
+static PyObject *
+bytes_or_raise(PyObject *self, int rc, ot_bytes_t *from)
 {
     PyObject *bytes = NULL;
     if (rc != OT_FILE_OK) {
@@ -102,7 +103,7 @@ ot_file_read_bytes(PyObject *self, Py_ssize_t n, bool at_once)
     ot_file_caller_t by = begin(self, &waiting);
     int rc = ot_file_read(ot_file_of(self), by, n, at_once, &out);
     ot_waiting_end(&waiting);
-    return ot_file_bytes(self, rc, &out);
+    return bytes_or_raise(self, rc, &out);
 }
 
 PyObject *
@@ -119,7 +120,7 @@ ot_file_line_bytes(PyObject *self, Py_ssize_t n)
         rc = ot_file_readline(ot_file_of(self), by, n, &out);
         ot_waiting_end(&waiting);
     }
-    return ot_file_bytes(self, rc, &out);
+    return bytes_or_raise(self, rc, &out);
 }
 
 int
@@ -485,7 +486,7 @@ file_read_at(PyObject *self, PyObject *args)
     ot_file_caller_t by = begin(self, &waiting);
     int rc = ot_file_read_at(ot_file_of(self), by, at, (size_t)n, &out);
     ot_waiting_end(&waiting);
-    return ot_file_bytes(self, rc, &out);
+    return bytes_or_raise(self, rc, &out);
 }
 
 static PyObject *

@@ -46,9 +46,6 @@ PyObject *ot_file_raise(PyObject *self, int rc);
 /* Raises io.UnsupportedOperation. NULL always. */
 PyObject *ot_file_unsupported(const char *why);
 
-/* The bytes as a bytes object, or what the result of file.h means; frees `from`. */
-PyObject *ot_file_bytes(PyObject *self, int rc, ot_bytes_t *from);
-
 /* read() and readline() as bytes; the GIL is let go of. Negative n: all. An empty result: the end of the file. */
 PyObject *ot_file_read_bytes(PyObject *self, Py_ssize_t n, bool at_once);
 PyObject *ot_file_line_bytes(PyObject *self, Py_ssize_t n);

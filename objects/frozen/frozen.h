@@ -24,8 +24,6 @@ typedef struct ot_frozen {
     uint64_t digest;     /* of the tree as it was frozen, where OT_CHECKS is on; 0: not known */
 } ot_frozen_t;
 
-extern const ot_shared_kind_t ot_frozen_kind;
-
 /* Aborts if something of the tree, which nobody reads now, was written to since `digest` was taken. A
  * region's end begins with it where OT_CHECKS is on. */
 void ot_frozen_check(const ot_frozen_t *region);

@@ -43,7 +43,7 @@ frozen_free(ot_shared_t *self)
     free(self);
 }
 
-const ot_shared_kind_t ot_frozen_kind = {"Frozen", frozen_free, NULL, NULL};
+static const ot_shared_kind_t frozen_kind = {"Frozen", frozen_free, NULL, NULL};
 
 static PyObject *
 root_of(const ot_frozen_t *region)
@@ -224,7 +224,7 @@ new_region(ot_value_t *content)
         return NULL;
     }
     OT_CHECK(region->digest = ot_tree_digest(root_in(content)));
-    ot_shared_init(&region->head, &ot_frozen_kind);
+    ot_shared_init(&region->head, &frozen_kind);
     return region;
 }
 
@@ -411,14 +411,14 @@ ot_frozen_types_add(ot_objects_t *home)
         PyErr_NoMemory();
         return -1;
     }
-    home->frozen->anchor = ot_handle_add_type(home, &ot_frozen_kind, &anchor_spec, &extra);
+    home->frozen->anchor = ot_handle_add_type(home, &frozen_kind, &anchor_spec, &extra);
     home->frozen->iterator =
         (PyTypeObject *)PyType_FromModuleAndSpec(home->module, &ot_frozen_iterator_spec, NULL);
     if (home->frozen->anchor == NULL || home->frozen->iterator == NULL) {
         return -1;
     }
     for (int i = 0; i < OT_FROZEN_TYPES; i++) {
-        PyTypeObject *type = ot_handle_add_type(home, &ot_frozen_kind, &views[i].spec, &extra);
+        PyTypeObject *type = ot_handle_add_type(home, &frozen_kind, &views[i].spec, &extra);
         home->frozen->view[i] = type;
         if (type == NULL || (views[i].abstract != NULL &&
                              ot_import_register(type, "collections.abc", views[i].abstract) < 0)) {

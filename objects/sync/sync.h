@@ -20,7 +20,7 @@
 #include "runtime/waitlist.h"
 
 typedef enum {
-    OT_SYNC_BROKEN = -5,      /* a barrier: somebody did not come */
+    OT_SYNC_BROKEN = -5,      /* a barrier was broken (crew.h gives it another meaning) */
     OT_SYNC_TOO_MANY = -4,    /* a bounded semaphore: released more often than acquired */
     OT_SYNC_ABANDONED = -3,   /* a lock: its holder's interpreter has ended */
     OT_SYNC_NOT_HELD = -2,    /* a lock: not held, or (recursive) not by this thread */
@@ -56,40 +56,42 @@ void ot_lock_check_locked(const ot_lock_t *lock);
 
 extern const ot_shared_kind_t ot_lock_kind, ot_rlock_kind;
 
-/* NULL without memory. The kind says whether its holder may acquire it again. */
+/* A free lock, one reference; NULL without memory. kind: ot_rlock_kind's holder may acquire it again. */
 ot_lock_t *ot_lock_new(const ot_shared_kind_t *kind);
 
-/* OK, TIMEOUT, INTERRUPTED, or ABANDONED: not acquired then, nor by anybody until recovered. */
+/* Acquires the lock, and waits while another thread has it: OK, TIMEOUT, INTERRUPTED. ABANDONED: the interpreter of the
+ * holder has ended. Then nobody can acquire the lock before ot_lock_recover. */
 ot_sync_result_t ot_lock_acquire(ot_lock_t *lock, int64_t interp, const ot_patience_t *patience);
 
-/* OK, NOT_HELD or ABANDONED. A plain lock may be released by any thread. */
+/* Takes one level off. Any thread may release a plain lock, only its holder a recursive one. OK, NOT_HELD, ABANDONED. */
 ot_sync_result_t ot_lock_release(ot_lock_t *lock);
 
-/* Release all levels of a lock, *depth of them; and acquire as many again. */
+/* ot_lock_release_all takes off all levels and says in *depth how many there were; ot_lock_acquire_all acquires so many
+ * at once. They return what ot_lock_release and ot_lock_acquire do. */
 ot_sync_result_t ot_lock_release_all(ot_lock_t *lock, uint64_t *depth);
 ot_sync_result_t ot_lock_acquire_all(ot_lock_t *lock, int64_t interp, uint64_t depth,
                                      const ot_patience_t *patience);
 
-/* Makes an abandoned lock the caller's, once. False: it is not abandoned (any more). */
+/* Acquires an abandoned lock. True for one caller; false: the lock is not abandoned, or another caller was faster. */
 bool ot_lock_recover(ot_lock_t *lock, int64_t interp);
 
-/* For what takes some loads and stores only: keeps everybody else out without acquiring the lock. OK:
- * the lock is free or the caller's, and stays so until ot_lock_brief_end; nothing that blocks may come
- * in between, so a GIL may be held. TIMEOUT: somebody has it; ABANDONED: acquire says so, too. */
+/* Keeps all other threads out for some loads and stores, without acquiring the lock. OK: the lock is free or the calling
+ * thread's, and stays so until ot_lock_brief_end. In between nothing may block, so the caller may hold a GIL. TIMEOUT:
+ * another thread holds the lock. ABANDONED. Only after OK ot_lock_brief_end is to be called. */
 ot_sync_result_t ot_lock_brief_begin(ot_lock_t *lock);
 void ot_lock_brief_end(ot_lock_t *lock);
 
-/* Keeps everybody from changing anything until ot_lock_brief_end, for a caller that only looks. Somebody may hold the
- * lock, and may be half done. */
+/* Keeps all other threads from ot_lock_brief_begin until ot_lock_brief_end, for a caller that only looks. Another thread may
+ * hold the lock and be in the middle of a change. */
 void ot_lock_look_begin(ot_lock_t *lock);
 
-/* Free, whoever held it; for a child after fork(). */
+/* Makes the lock free, whoever held it, and wakes the first that waits for it. */
 void ot_lock_reset(ot_lock_t *lock);
 
 ot_lock_state_t ot_lock_state(ot_lock_t *lock);
 
-/* An interpreter has ended: the locks that it holds are abandoned; or those of another kind that begins with a
- * lock. */
+/* At the end of an interpreter: marks the locks that its threads hold as abandoned, and wakes who waits for them.
+ * ot_locks_abandon: Lock and RLock; ot_locks_abandon_kind: objects of a kind that begin with an ot_lock_t. */
 void ot_locks_abandon(int64_t interp);
 void ot_locks_abandon_kind(const ot_shared_kind_t *kind, int64_t interp);
 
@@ -110,16 +112,16 @@ typedef struct {
 
 extern const ot_shared_kind_t ot_condition_kind;
 
-/* Refs: takes a reference to lock of its own. NULL without memory. */
+/* A condition on the lock, one reference; NULL without memory. Refs: takes a reference to lock of its own. */
 ot_condition_t *ot_condition_new(ot_lock_t *lock);
 
-/* Releases the lock, waits, acquires it again, however long that takes. OK: notified; TIMEOUT,
- * INTERRUPTED: not, the lock is held again; NOT_HELD: nothing done; ABANDONED: the lock could not
- * be had again. *interrupted: patience gave up, whatever the result. */
+/* Releases all levels of the lock, waits for a notification, and acquires as many levels again, however long that takes.
+ * OK: notified. TIMEOUT, INTERRUPTED: not notified. In these three cases the lock is held again. NOT_HELD: nothing was done.
+ * ABANDONED: the lock cannot be acquired again. *interrupted: patience gave up, whatever the result. */
 ot_sync_result_t ot_condition_wait(ot_condition_t *condition, int64_t interp,
                                    const ot_patience_t *patience, bool *interrupted);
 
-/* Wakes n of those that wait. OK or NOT_HELD. */
+/* Wakes n of the threads that wait, or all if there are fewer. OK; NOT_HELD: nothing was done. */
 ot_sync_result_t ot_condition_notify(ot_condition_t *condition, uint64_t n);
 
 size_t ot_condition_waiters(ot_condition_t *condition);
@@ -139,13 +141,13 @@ void ot_semaphore_check_locked(const ot_semaphore_t *semaphore);
 
 extern const ot_shared_kind_t ot_semaphore_kind, ot_bounded_semaphore_kind;
 
-/* A bounded one's bound is its first value. NULL without memory. */
+/* One reference; NULL without memory. A bounded semaphore's bound is the value that it begins with. */
 ot_semaphore_t *ot_semaphore_new(const ot_shared_kind_t *kind, uint64_t value);
 
-/* OK, TIMEOUT, INTERRUPTED. */
+/* Takes one off the value, and waits while that is 0: OK, TIMEOUT, INTERRUPTED. */
 ot_sync_result_t ot_semaphore_acquire(ot_semaphore_t *semaphore, const ot_patience_t *patience);
 
-/* OK; TOO_MANY: nothing done. */
+/* Adds n to the value, and wakes as many threads. OK; TOO_MANY: the sum would be above the bound, and nothing was done. */
 ot_sync_result_t ot_semaphore_release(ot_semaphore_t *semaphore, uint64_t n);
 
 uint64_t ot_semaphore_value(ot_semaphore_t *semaphore);
@@ -169,7 +171,7 @@ void ot_event_set(ot_event_t *event);
 void ot_event_clear(ot_event_t *event);
 bool ot_event_is_set(ot_event_t *event);
 
-/* OK also if it was set and cleared again meanwhile; TIMEOUT, INTERRUPTED. */
+/* Waits until the event is set: OK, also if another thread has cleared it again by now; TIMEOUT, INTERRUPTED. */
 ot_sync_result_t ot_event_wait(ot_event_t *event, const ot_patience_t *patience);
 
 /* ---- barrier --------------------------------------------------------------------------------- */
@@ -194,19 +196,22 @@ ot_barrier_t *ot_barrier_new(uint64_t parties, double timeout);
 
 /* What ot_barrier_arrive has found out. */
 typedef struct {
-    uint64_t index; /* how many were here before */
-    uint64_t round;
-    bool last; /* all are here: do what is to be done, then open or abort */
+    uint64_t index; /* how many threads came before this one in this round */
+    uint64_t round; /* for ot_barrier_open */
+    bool
+        last; /* all have come: the caller runs the action, then calls ot_barrier_open or ot_barrier_abort */
 } ot_arrival_t;
 
-/* OK, BROKEN (also after a timeout, which breaks it for all), INTERRUPTED. */
+/* Comes to the barrier, and waits until the last thread of the round opens it: OK. The last thread does not wait. BROKEN:
+ * the barrier is broken, was reset, or this thread's time was up, which breaks the barrier for all. INTERRUPTED: patience
+ * gave up, and the barrier is as if this thread had not come. */
 ot_sync_result_t ot_barrier_arrive(ot_barrier_t *barrier, const ot_patience_t *patience,
                                    ot_arrival_t *arrival);
 
-/* The last one lets all go on. OK; BROKEN: it was aborted or reset meanwhile. */
+/* The last thread of a round lets all others go on. OK; BROKEN: the barrier was aborted or reset meanwhile. */
 ot_sync_result_t ot_barrier_open(ot_barrier_t *barrier, uint64_t round);
 
-/* Breaks it: all that wait or come get BROKEN. */
+/* Breaks the barrier: threads that wait in it, and those that come until it is reset, get BROKEN. */
 void ot_barrier_abort(ot_barrier_t *barrier);
 
 /* Makes the barrier as new; threads that wait in it get BROKEN. */

@@ -77,15 +77,6 @@ array_shell(PyObject *o)
     return (PyObject *)array;
 }
 
-void
-ot_array_forget_items(PyObject *o)
-{
-    ot_array_t *array = (ot_array_t *)o;
-    array->ob_item = NULL;
-    array->allocated = 0;
-    Py_SET_SIZE(array, 0);
-}
-
 static void
 array_disown(PyObject *loser, PyObject *winner)
 {
@@ -93,7 +84,9 @@ array_disown(PyObject *loser, PyObject *winner)
     if (array->ob_item != ((ot_array_t *)winner)->ob_item) {
         PyMem_Free(array->ob_item);
     }
-    ot_array_forget_items(loser);
+    array->ob_item = NULL;
+    array->allocated = 0;
+    Py_SET_SIZE(array, 0);
 }
 
 static int
