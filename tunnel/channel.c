@@ -446,13 +446,7 @@ wait_for_place_locked(ot_channel_t *ch, size_t bytes, int64_t deadline, ot_stop_
 ot_channel_result_t
 ot_channel_reserve(ot_channel_t *ch, int64_t deadline)
 {
-    return ot_channel_reserve_until(ch, deadline, NULL);
-}
-
-ot_channel_result_t
-ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop)
-{
-    return ot_channel_reserve_bytes(ch, 0, deadline, stop);
+    return ot_channel_reserve_bytes(ch, 0, deadline, NULL);
 }
 
 ot_channel_result_t

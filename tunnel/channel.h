@@ -53,11 +53,12 @@ typedef enum {
     OT_WATCH_SEEN = 1,    /* there is something, or somebody closed: try; others may be faster */
 } ot_watch_result_t;
 
-/* maxsize 0 is "no limit". New reference, or NULL without memory. */
+/* A channel in which at most maxsize messages wait; 0: no limit. A new reference, or NULL without memory. */
 ot_channel_t *ot_channel_new(size_t maxsize);
 
-/* One that holds messages of so many bytes at most, or a single one of more; 0 is "no limit". Then senders that wait are served
- * strictly in their order, so that one with a large message is not overtaken for ever. */
+/* A channel with a limit of bytes as well: the messages that wait have at most maxbytes in all, or there is a single message
+ * of more; 0: no limit. With maxbytes, senders that wait are served strictly in their order, so that one with a large
+ * message is not overtaken for ever. A new reference, or NULL without memory. */
 ot_channel_t *ot_channel_new_bounded(size_t maxsize, size_t maxbytes);
 
 void ot_channel_ref(ot_channel_t *ch);
@@ -76,17 +77,15 @@ void ot_channel_set_heir(void (*heir)(ot_node_t *chain));
 
 ot_shared_t *ot_channel_shared(ot_channel_t *ch);
 
-/* Waits until the queue has a place and reserves it: OK, or nothing reserved. */
-ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
-
-/* ot_channel_reserve, which `stop` can end as well (NULL: nothing does). */
-ot_channel_result_t ot_channel_reserve_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop);
-
-/* ot_channel_reserve_until for a message of so many bytes. */
+/* Waits until the queue has a place for a message of so many bytes (they count in channels with maxbytes only), and
+ * reserves it: OK. TIMEOUT, INTERRUPTED, CLOSED, or STOPPED by `stop` (NULL: nothing stops it): nothing was reserved. */
 ot_channel_result_t ot_channel_reserve_bytes(ot_channel_t *ch, size_t bytes, int64_t deadline,
                                              ot_stop_t *stop);
 
-/* Whether a place that was reserved with `from` bytes can have `to` bytes: then it has. */
+/* ot_channel_reserve_bytes of a message of 0 bytes, without a stop. */
+ot_channel_result_t ot_channel_reserve(ot_channel_t *ch, int64_t deadline);
+
+/* Gives a place that was reserved with `from` bytes `to` bytes. False: there is no room for them, and nothing has changed. */
 bool ot_channel_weigh(ot_channel_t *ch, size_t from, size_t to);
 
 /* Looks for a place, for some microseconds at most (spin.h), without a lock or a system call.
@@ -97,30 +96,31 @@ ot_watch_result_t ot_channel_watch_place(ot_channel_t *ch, int64_t deadline);
  * reserved in time is honoured. */
 void ot_channel_commit(ot_channel_t *ch, ot_node_t *node);
 
-/* Gives a reserved place back. */
+/* Gives a place back that was reserved with 0 bytes. */
 void ot_channel_cancel(ot_channel_t *ch);
 
 /* Gives a place back that was reserved with so many bytes. */
 void ot_channel_cancel_bytes(ot_channel_t *ch, size_t bytes);
 
-/* Takes the oldest message. CLOSED only once the queue is closed and drained. */
+/* Waits for a message and takes the oldest: OK. TIMEOUT, INTERRUPTED; CLOSED: the queue is closed and empty. */
 ot_channel_result_t ot_channel_recv(ot_channel_t *ch, int64_t deadline, ot_node_t **node);
 
 /* ot_channel_recv, which `stop` can end as well (NULL: nothing does). */
 ot_channel_result_t ot_channel_recv_until(ot_channel_t *ch, int64_t deadline, ot_stop_t *stop,
                                           ot_node_t **node);
 
-/* Stops nothing yet. */
+/* Fills in a stop that ends no wait yet. */
 void ot_stop_init(ot_stop_t *stop);
 
-/* Receivers with this stop get what is queued now, or nothing if others take that. */
+/* From now on receivers with this stop take only messages that are in the queue now. When those are gone, whoever took them,
+ * their waits end with STOPPED. */
 void ot_channel_stop_after_last(ot_channel_t *ch, ot_stop_t *stop);
 
-/* Ends what waits in the channel with this stop. */
+/* Ends the waits in the channel that have this stop, and those that begin later, with STOPPED. */
 void ot_channel_give_up(ot_channel_t *ch, ot_stop_t *stop);
 
-/* Looks for a message, for some microseconds at most, without a lock or a system call; as ot_channel_watch_place does
- * for a place. */
+/* Looks for a message, for some microseconds at most (spin.h), without a lock or a system call. A signal or poke that comes
+ * meanwhile does not end it: look for those before blocking. */
 ot_watch_result_t ot_channel_watch_message(ot_channel_t *ch, int64_t deadline);
 
 /* Puts a message that could not be rebuilt back to the head, though the queue be full. */
@@ -152,8 +152,8 @@ ot_channel_result_t ot_channel_select(ot_channel_t *const *channels, ot_watcher_
  * In a forked child it is the same number, and the child's own. OT_NO_BELL with errno set if there is none to be had. */
 int ot_channel_message_fd(ot_channel_t *ch);
 
-/* One that can be read from while there is a place or the channel is closed; it can be for a while when there is none any more, until
- * somebody finds that by ot_channel_await_place. */
+/* A descriptor that can be read from while the queue has a place or the channel is closed. When the last place is taken it can
+ * go on being readable, until ot_channel_await_place finds no place. */
 int ot_channel_place_fd(ot_channel_t *ch);
 
 /* Whether there is a place for so many bytes or the channel is closed. If not, and ot_channel_place_fd was called before, that

@@ -164,10 +164,10 @@ ot_proof_known_kind(const ot_proof_t *p, PyTypeObject *type)
  * or a copy. 0, or -1 with MemoryError set. */
 int ot_proof_instance(ot_proof_t *p, PyObject *o, bool is_copy);
 
-/* Has entry i's object pickled, though its type is known. 0, or -1 with MemoryError set. */
+/* Decides that entry i's object is pickled, though its type has a row. 0, or -1 with MemoryError set. */
 int ot_proof_make_foreign(ot_proof_t *p, Py_ssize_t i);
 
-/* Has entry i's array travel: its own data (take), or a copy. 0, or -1 with MemoryError set. */
+/* Decides that entry i's array travels as its data (ndata.h): its own if `take`, else a copy. 0, or -1 with MemoryError set. */
 int ot_proof_array(ot_proof_t *p, Py_ssize_t i, bool take);
 
 /* A new clone of o, for its row; the filling of a container is put on the work list. NULL with
@@ -196,7 +196,7 @@ PyObject *ot_numbers_find_shared(const ot_proof_t *p, Py_ssize_t *outside);
 /* Puts the copies of numbers in their places. `leftovers` has room for all of them. Cannot fail. */
 void ot_numbers_commit(ot_proof_t *p, ot_leftovers_t *leftovers);
 
-/* Gives up the table's references to copies. */
+/* Drops the references that the table of numbers has to copies. */
 void ot_numbers_drop(ot_proof_t *p);
 
 /* Whether the receiver gets o itself, whatever else refers to it. By name, not "all that are not

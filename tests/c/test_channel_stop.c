@@ -79,7 +79,7 @@ static void *
 sleep_stoppable(void *arg)
 {
     sleeper_t *s = arg;
-    intptr_t result = s->send ? (int)ot_channel_reserve_until(s->ch, OT_FOREVER, &s->stop)
+    intptr_t result = s->send ? (int)ot_channel_reserve_bytes(s->ch, 0, OT_FOREVER, &s->stop)
                               : recv_until(s->ch, OT_FOREVER, &s->stop);
     return (void *)result;
 }
@@ -143,8 +143,8 @@ Test(channel_stop, who_is_given_up_takes_what_there_is)
     ot_stop_t stop;
     ot_stop_init(&stop);
     ot_channel_give_up(ch, &stop);
-    cr_assert_eq(ot_channel_reserve_until(ch, OT_FOREVER, &stop), OT_CHANNEL_OK);
-    cr_assert_eq(ot_channel_reserve_until(ch, OT_FOREVER, &stop), OT_CHANNEL_STOPPED);
+    cr_assert_eq(ot_channel_reserve_bytes(ch, 0, OT_FOREVER, &stop), OT_CHANNEL_OK);
+    cr_assert_eq(ot_channel_reserve_bytes(ch, 0, OT_FOREVER, &stop), OT_CHANNEL_STOPPED);
     ot_channel_commit(ch, &message_new(0, 5)->node);
     cr_assert_eq(recv_until(ch, OT_FOREVER, &stop), 5);
     cr_assert_eq(recv_until(ch, OT_FOREVER, &stop), OT_CHANNEL_STOPPED);
