@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/mix.h"
 #include "runtime/park.h"
 
 pid_t
@@ -74,16 +75,8 @@ times_asleep(const char *thread, uint64_t *times)
     return true;
 }
 
-static uint64_t
-mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    return x ^ (x >> 31);
-}
-
 bool
-ot_sleepers_look(bool (*leave_out)(pid_t thread, void *arg), void *arg, uint64_t *seen)
+ot_sleepers_look(bool (*leave_out)(pid_t thread), uint64_t *seen)
 {
     DIR *threads = opendir("/proc/self/task");
     bool asleep = threads != NULL;
@@ -91,10 +84,10 @@ ot_sleepers_look(bool (*leave_out)(pid_t thread, void *arg), void *arg, uint64_t
     for (struct dirent *entry; asleep && (entry = readdir(threads)) != NULL;) {
         long thread = strtol(entry->d_name, NULL, 10); /* 0 for . and .. */
         uint64_t times;
-        if (thread != 0 && !leave_out((pid_t)thread, arg)) {
+        if (thread != 0 && !leave_out((pid_t)thread)) {
             asleep = waits_for_a_thread(entry->d_name) && times_asleep(entry->d_name, &times);
             if (asleep) { /* a sum: the order of the entries does not matter */
-                *seen += mix(mix((uint64_t)thread) + times);
+                *seen += ot_mix(ot_mix((uint64_t)thread) + times);
             }
         }
     }

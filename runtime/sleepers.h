@@ -21,6 +21,6 @@ pid_t ot_thread_number(void);
  * the kernel does not say. Else true, and *seen is a number that is the same again only if no thread has
  * come, gone or been awake since: two looks with the same number mean that there was a moment at which
  * all these threads slept. */
-bool ot_sleepers_look(bool (*leave_out)(pid_t thread, void *arg), void *arg, uint64_t *seen);
+bool ot_sleepers_look(bool (*leave_out)(pid_t thread), uint64_t *seen);
 
 #endif

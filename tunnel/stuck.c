@@ -115,9 +115,8 @@ waits_in_a_channel_locked(int64_t interp)
 }
 
 static bool
-is_in_list_locked(pid_t thread, void *unused)
+is_in_list_locked(pid_t thread)
 {
-    (void)unused;
     for (ot_wait_t *w = waits; w != NULL; w = w->next) {
         if (w->thread == thread) {
             return true;
@@ -131,10 +130,9 @@ ot_stuck_since(int64_t interp)
 {
     uint64_t others = 0;
     pthread_mutex_lock(&lock);
-    bool stuck =
-        waits_in_a_channel_locked(interp) && all_asleep_locked() &&
-        ot_worker_coming_and_going() == 0 &&
-        (ot_py_count_threads() == n_waits || ot_sleepers_look(is_in_list_locked, NULL, &others));
+    bool stuck = waits_in_a_channel_locked(interp) && all_asleep_locked() &&
+                 ot_worker_coming_and_going() == 0 &&
+                 (ot_py_count_threads() == n_waits || ot_sleepers_look(is_in_list_locked, &others));
     uint64_t since = stuck ? left + others : 0;
     pthread_mutex_unlock(&lock);
     return since;

@@ -129,22 +129,22 @@ bool ot_epoch_reserve(size_t n);
  * memory. */
 bool ot_epoch_reserve_more(size_t n);
 
-/* free(what) later, by somebody's ot_epoch_collect. It has been unlinked. Without room it is leaked:
- * so reserve some, and do without only where memory ran out and there is nothing else to do. */
+/* Has a later ot_epoch_collect, of whichever thread, call free(what). The caller has unlinked `what`. Without room it is
+ * leaked: so reserve some, and do without only where memory ran out and there is nothing else to do. */
 void ot_epoch_retire(void *what, void (*free)(void *what));
 
 /* ot_epoch_retire for something large: it is worth a collection of its own. */
 void ot_epoch_retire_large(void *what, void (*free)(void *what));
 
-/* How much this thread has retired that is not freed yet. */
+/* How many this thread has retired that are not freed yet. */
 size_t ot_epoch_retired(void);
 
-/* Whether it is time to collect: `pile` are retired, or something large. */
+/* Whether this thread is to call ot_epoch_collect: it has retired `pile` or more, or something large. */
 bool ot_epoch_is_due(size_t pile);
 
-/* Frees what may be freed of what this thread retired, or all threads; and the room for it, if that
- * is large and no more needed (so what was reserved may be gone). If a reader is in the way of much it
- * is asked to do the rest. Not within a guard; runs the free functions, without any lock. */
+/* Frees what this thread has retired (or all threads have), as far as no reader is in the way. Where readers are in the way
+ * of much, it asks them to free the rest. Frees the room for it as well, if that is large and not needed any more: what was
+ * reserved may be gone. Not within a guard; runs the free functions, without any lock. */
 void ot_epoch_collect(bool of_all_threads);
 
 /* Waits until everybody who might be reading what was unlinked before has stopped. False: somebody

@@ -65,16 +65,6 @@ ot_key_len(uint64_t meta)
     return (size_t)(meta >> 8);
 }
 
-/* All bits of the result depend on all of x (splitmix64). */
-static inline uint64_t
-ot_mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 /* ---- words ----------------------------------------------------------------------------------- */
 
 typedef uintptr_t ot_word_t;

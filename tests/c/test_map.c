@@ -2,6 +2,7 @@
 #include "epoch_reader.h"
 
 #include "objects/dict/map.h"
+#include "runtime/mix.h"
 
 enum { NUMBER = 2 }; /* a tag */
 

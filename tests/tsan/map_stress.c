@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "objects/dict/map.h"
+#include "runtime/mix.h"
 #include "tests/tsan/stress.h"
 
 enum { MAX_THREADS = 64, STEPS = 3000, KEYS = 12, BLOCK_KEYS = 8, MANY = 3000 };
