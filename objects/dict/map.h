@@ -179,10 +179,10 @@ typedef struct ot_map {
 
 extern const ot_shared_kind_t ot_map_kind;
 
-/* How memory for entries and segments is had, zeroed; tests let it fail. */
+/* Allocates entries and segments, zeroed: calloc, but for tests that let it fail. */
 extern void *(*ot_map_calloc)(size_t n, size_t size);
 
-/* Empty, one reference; NULL without memory. It is freed with its last reference. */
+/* An empty map, one reference; NULL without memory. `drop` gives up a word that the map holds at its end. */
 ot_map_t *ot_map_new(void (*drop)(ot_word_t word));
 
 /* ---- one key: within a guard ------------------------------------------------------------------ */
@@ -262,7 +262,7 @@ ot_map_reversed(uint64_t x)
     return __builtin_bswap64(x);
 }
 
-/* An entry's: odd, and less than the sentinel's. */
+/* The order of an entry with that hash: odd, and less than the sentinel's. */
 static inline uint64_t
 ot_map_order(uint64_t hash)
 {
@@ -270,11 +270,13 @@ ot_map_order(uint64_t hash)
     return order == UINT64_MAX ? UINT64_MAX - 2 : order;
 }
 
-/* By order alone, past other entrances. */
+/* The slow way of ot_map_find: follows the list by order alone, past entrances of other tables. */
 ot_entry_t *ot_map_find_slowly(const ot_map_t *map, const ot_mapkey_t *key);
 
-/* NULL: there is none. Its word may be anything. What an entrance leads to ends at the next one, if
- * that is not one that a newer table has before the key, or that an older table had. */
+/* The entry with that key, whatever its word is; NULL: there is none.
+ *
+ * What an entrance leads to ends at the next one, if that is not one that a newer table has before the key, or that an older
+ * table had. */
 static inline ot_entry_t *
 ot_map_find(const ot_map_t *map, const ot_mapkey_t *key)
 {
@@ -300,7 +302,7 @@ ot_entry_load(const ot_entry_t *e)
     return atomic_load_explicit(&e->word, memory_order_acquire);
 }
 
-/* One value for another; false and *expected loaded anew if it is another one meanwhile. Acquires the old
+/* Replaces the word *expected by another. False: the entry has a third word, which *expected is now. Acquires the old
  * value, which is the caller's then, and releases the new one (litmus map_word_releases). */
 static inline bool
 ot_entry_replace(ot_entry_t *e, ot_word_t *expected, ot_word_t word)
@@ -317,16 +319,16 @@ void ot_entry_free(void *entry);
 /* The key of an entry, which points into it. */
 ot_mapkey_t ot_entry_key(const ot_entry_t *e);
 
-/* `entry` itself if it is in now; else the one that has its key. */
+/* Inserts `entry` and returns it; or returns the entry that has its key already, and `entry` stays the caller's. */
 ot_entry_t *ot_map_insert(ot_map_t *map, ot_entry_t *entry);
 
-/* Removes it if its word is still `expected`, and retires it (room must be reserved; what else is
- * retired here takes nothing of that room); the word is the caller's then. */
+/* Removes the entry if its word is still `expected`, and retires it: room must be reserved, and nothing else that is retired
+ * here takes of that room. True: the word is the caller's now. */
 bool ot_map_remove(ot_map_t *map, ot_entry_t *entry, ot_word_t expected);
 
 /* ---- many: within a guard --------------------------------------------------------------------- */
 
-/* Exact: that many were there at one moment. Needs no guard. */
+/* How many entries the map had at one moment of the call. Needs no guard. */
 size_t ot_map_len(ot_map_t *map);
 
 typedef struct {
@@ -363,7 +365,8 @@ struct ot_claim {
     bool computed;   /* the key is new: its value, once there, is the newest */
 };
 
-/* In no map yet, freed by ot_claim_free then. NULL without memory. */
+/* A claim of the calling thread, of interpreter `interp`, that has no key yet; NULL without memory. ot_claim_free frees it as
+ * long as it has no key. */
 ot_claim_t *ot_claim_new(ot_map_t *map, int64_t interp);
 void ot_claim_free(ot_claim_t *claim);
 
@@ -371,25 +374,26 @@ void ot_claim_free(ot_claim_t *claim);
  * is OUT (they wait for it) or PENDING (it is not there any more). Within a guard. */
 bool ot_claim_take(ot_claim_t *claim, ot_entry_t *entry, ot_word_t expected, bool pending);
 
-/* Takes the newest that is not claimed; it is PENDING, its word the caller's. NULL: there is none;
- * *claimed may be one that is checked out. Within a guard. */
+/* Takes the newest key that nobody has claimed: to others it is PENDING, and its word is the caller's. NULL: all keys are
+ * claimed, of which *claimed is one that is checked out; or the map is empty, and *claimed is NULL. Within a guard. */
 ot_entry_t *ot_claim_take_newest(ot_claim_t *claim, ot_word_t *word, ot_entry_t **claimed);
 
-/* A new entry whose value is to be computed, PENDING: as ot_map_insert. Within a guard. */
+/* Inserts an entry whose value the claim's owner will compute; to others it is PENDING. Returns what ot_map_insert does. Within
+ * a guard. */
 ot_entry_t *ot_claim_insert(ot_claim_t *claim, ot_entry_t *entry);
 
 /* Puts `word` there, or removes the key (GONE; room must be reserved), and wakes who waits. False: the
  * claim was overridden, and the word is still the caller's. The claim is gone. Within a guard. */
 bool ot_claim_settle(ot_claim_t *claim, ot_word_t word);
 
-/* The owner has nothing to put back. The claim is the map's from now on. */
+/* Gives up a claim whose owner has nothing to put back: others find the key abandoned. The claim is the map's from now on. */
 void ot_claim_abandon(ot_claim_t *claim);
 
-/* All claims of an interpreter that has ended. */
+/* At the end of an interpreter: all of its claims are abandoned, and who waits for their keys is woken. */
 void ot_map_abandon(ot_map_t *map, int64_t interp);
 
-/* In place of an abandoned claim's word: a value, or GONE (room must be reserved). False: not
- * abandoned, or the word is another by now. Within a guard. */
+/* Replaces `claimed`, the word of an abandoned claim, by a value, or by GONE (room must be reserved). False: the claim is not
+ * abandoned, or the entry has another word by now. Within a guard. */
 bool ot_map_override(ot_map_t *map, ot_entry_t *entry, ot_word_t claimed, ot_word_t word);
 
 /* Whether the claim whose word was found in the entry is abandoned. Within a guard. */
@@ -400,7 +404,7 @@ typedef enum {
     OT_CLAIM_ABANDONED = -2,
     OT_CLAIM_INTERRUPTED = -1,
     OT_CLAIM_TIMEOUT = 0,
-    OT_CLAIM_FREE = 1, /* it was; try again */
+    OT_CLAIM_FREE = 1, /* nobody had the key at that moment: try again */
 } ot_claim_result_t;
 
 /* Waits until the key is not claimed. Not within a guard, and holding no GIL unless the deadline is
