@@ -151,6 +151,8 @@ class InterpreterPoolExecutor(concurrent.futures.ThreadPoolExecutor):
                         "cannot submit to its own pool; return what is to be done next, or make "
                         "another pool there")
 
+    # Names that CPython's tests of executors ask for.
+
     @property
     def _broken(self):
         return self._pool.broken

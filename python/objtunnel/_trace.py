@@ -13,7 +13,6 @@ import threading
 
 from objtunnel import _core, _explain
 
-VARIABLE = "OBJTUNNEL_TRACE_COPIES"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _FINDINGS = 3  # kept for each line: the costliest
 

@@ -4,8 +4,6 @@ from typing import Self, TextIO
 
 from objtunnel._explain import Finding
 
-VARIABLE: str
-
 class Line:
     filename: str
     lineno: int
