@@ -8,6 +8,7 @@
 #include "objects/sync/sync.h"
 #include "tunnel/channel.h"
 #include "runtime/bigblock.h"
+#include "runtime/mix.h"
 #include "tunnel/ptrmap.h"
 
 #include <fcntl.h>
