@@ -45,7 +45,7 @@ class Run(command.Run):
         earlier = self.earlier(record)
         measured = {name: {**self.measure(name), "commit": record["machine"]["commit"]} for name in progress(names, "measuring")}
         known = earlier | measured
-        record["workloads"] = {name: known[name] for name in workloads.WORKLOADS if name in known}
+        record["workloads"] = {name: known[name] for name in peer_workloads.WORKLOADS if name in known}
         print(peer_tables.as_text(record))
         return record
 

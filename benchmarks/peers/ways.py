@@ -240,7 +240,7 @@ class Interpreters(Way):
 
 
 def _who(item):
-    return workloads.who(item)
+    return peer_workloads.who(item)
 
 
 def _add_to(counter, times):
