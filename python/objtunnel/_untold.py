@@ -63,7 +63,8 @@ class AskedFuture:
 
 def note(future, error, whose, loud):
     """The future is about to be done with this error. loud: it is told at the end at the latest."""
-    if future._asked or isinstance(error, (KeyboardInterrupt, SystemExit, InterpreterClosed)):
+    # Not isinstance(): that asks the error's __class__, which may be a property of the user's that raises.
+    if future._asked or issubclass(type(error), (KeyboardInterrupt, SystemExit, InterpreterClosed)):
         return
     entry = (whose, _text_of(error), loud)
     with _lock:
@@ -80,12 +81,12 @@ def _text_of(error):
     for _ in range(100):
         if last is None or type(last) is RemoteTraceback:
             break
-        last = last.__cause__
+        last = BaseException.__cause__.__get__(last)
     if type(last) is RemoteTraceback:
         return last.text
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # its __str__ is to blame
+    except BaseException:  # its __str__ or __class__ is to blame; the future must be done all the same
         return f"{type(error).__qualname__}\n"
 
 
