@@ -264,7 +264,7 @@ def test_the_models_agree_with_what_two_interpreters_did(committed, variant):
     lie one after the other are fetched ahead, so small_ints does better than that. docs/lock-inc.md names the one
     other exception."""
     runs = [Results.load(path) for path in sorted(RESULTS.glob("lab-*2cores.json"))]
-    runs = [results for results in runs if variant in results.variants]
+    runs = [results for results in runs if variant in results.variants and results.names("single", "workload")]
     assert runs
     for results in runs:
         for p in predict.predictions(results, committed[predict.COUNTS_OF[variant]].workloads, variant):
