@@ -190,12 +190,18 @@ spell_step(const frame_t *f)
     return step;
 }
 
-/* "$" and what each open container's current child adds to it. */
+/* "$" and what each open container's current child adds to it. Of a path that fills screens, the beginning and the end. */
 static PyObject *
 spell(const frames_t *frames)
 {
+    enum { MOST = 200, BEGIN = 100, END = 20 };
     PyObject *path = PyUnicode_FromString("$");
     for (size_t i = 0; path != NULL && i < frames->len; i++) {
+        if (i == BEGIN && frames->len > MOST) {
+            size_t left_out = frames->len - BEGIN - END;
+            PyUnicode_AppendAndDel(&path, PyUnicode_FromFormat(" ... (%zu more) ... ", left_out));
+            i += left_out;
+        }
         PyUnicode_AppendAndDel(&path, spell_step(&frames->items[i]));
     }
     return path;

@@ -62,6 +62,15 @@ def test_classes_that_ctypes_makes_have_no_name_of_their_own(run_script):
         """)
 
 
+def test_a_path_that_fills_screens_is_shortened():
+    tree = [threading.Lock()]
+    for _ in range(1000):
+        tree = [tree]
+    with pytest.raises(TypeError) as caught:
+        Tunnel().send(tree)
+    assert f"${'[0]' * 100} ... (881 more) ... {'[0]' * 20}: cannot send this _thread.lock" in str(caught.value)
+
+
 def test_modules_to_a_worker(worker):
     t = Tunnel()
     t.send([types, sys.modules["os.path"]])

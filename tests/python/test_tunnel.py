@@ -537,12 +537,15 @@ def test_forking_beside_open_interpreters_warns(run_script, begin, end):
         assert "crashes" not in result.stderr
 
 
-@pytest.mark.parametrize("wait", ["Tunnel().recv()", "lock.acquire()"])
+@pytest.mark.parametrize("wait", ["Tunnel().recv()", "lock.acquire()", "busy.close()"])
 def test_a_signal_that_did_not_end_the_sleep_is_noticed(run_script, wait):
     """It came just before the sleep began, or ran in another thread: the main thread looks once a second or later."""
     out = run_script(f"""
         import os, signal, threading, time
-        from objtunnel import Lock, Tunnel
+        from objtunnel import Interpreter, Lock, Tunnel
+        if "busy" in {wait!r}:
+            busy = Interpreter()
+            busy.submit(time.sleep, 60)
         def told(*_):
             raise RuntimeError("told")
         lock = Lock()
