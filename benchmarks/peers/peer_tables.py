@@ -23,7 +23,9 @@ WAYS = ("serial", "objtunnel", "tunnels", "interpreters", "queues", "processes",
 
 def beside_a_good_control(record):
     """The record without the repetitions whose control got less than it should: something else ran beside them. A
-    workload that has lost half of them has no figures."""
+    workload that has lost half of them has no figures. A smoke run measures nothing and keeps all."""
+    if record["smoke"]:
+        return record
     return {**record, "workloads": {name: _kept(case, record["workers"]) for name, case in record["workloads"].items()}}
 
 
@@ -34,7 +36,7 @@ def _kept(case, workers):
         return case
     if 2 * lost >= len(good):
         return {**case, "times": {}, "memory": {},
-                "left_out": {"all": f"{lost} of {len(good)} repetitions ran beside a bad control"}}
+                "left_out": {**case["left_out"], "all": f"{lost} of {len(good)} repetitions ran beside a bad control"}}
     kept = {field: {way: list(itertools.compress(values, good)) for way, values in case[field].items()}
             for field in ("times", "memory")}
     return {**case, **kept, "control": list(itertools.compress(case["control"], good)),

@@ -91,7 +91,7 @@ def record():
             "memory": {"serial": [50e6], "objtunnel": [70e6], "threads": [50e6]},
             "left_out": {"interpreters": "this Python has none"}, "control": [2.0, 2.0]}
     return {"workloads": {"json": case}, "machine": {"python": "3.14.10 (main)", "cpu": "a CPU", "commit": "0123"},
-            "workers": 2, "repeat": 2}
+            "workers": 2, "repeat": 2, "smoke": False}
 
 
 def test_losses_are_losses():
@@ -121,6 +121,7 @@ def test_what_ran_beside_a_bad_control_is_left_out():
     text = peer_tables.as_text(spoilt)
     assert "2.00 (2.00" not in text and "json, all: 2 of 3 repetitions ran beside a bad control" in text
     assert "json" in peer_tables.readme_table(spoilt)
+    assert "2.00 (2.00" in peer_tables.as_text({**spoilt, "smoke": True})
 
 
 @pytest.mark.slow
