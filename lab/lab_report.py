@@ -10,7 +10,6 @@ two marks there. What one LOCK costs in C is taken from refcount-*.json beside e
 give the same bytes.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -33,7 +32,7 @@ END = "<!-- up to here -->"
 
 
 def main(arguments=None):
-    options = parse_options(arguments)
+    options = pages.parse_options(__doc__.splitlines()[0], "lab-*.json", arguments)
     failed = 0
     runs, counts, in_c = {}, {}, {}
     for path in sorted(DEFAULT_FOLDER.glob("counts-*.json")):
@@ -88,14 +87,6 @@ def write_counts(counts, name, folder, pages_folder):
 
 def insert(text, excerpts):
     return files.insert(text, "docs/lock-inc.md", BEGIN, END, "\n".join(["", "", *excerpts, ""]))
-
-
-def parse_options(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
-                        help="results files (default: docs/results/lab-*.json)")
-    pages.add_folder_options(parser)
-    return parser.parse_args(arguments)
 
 
 def write(results, name, folder, pages_folder, counts=None, in_c=None):

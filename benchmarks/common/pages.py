@@ -82,12 +82,21 @@ def write(folder, pages, name, pictures, to_markdown, more=""):
     return list(files)
 
 
-def add_folder_options(parser):
-    """-o and --pages, for `folders_of`."""
+def _parser_for(description, pattern):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
+                        help=f"results files (default: docs/results/{pattern})")
+    return parser
+
+
+def parse_options(description, pattern, arguments):
+    """The results files, -o and --pages, for `folders_of`."""
+    parser = _parser_for(description, pattern)
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="where .md and .png go (default: beside each results file)")
     parser.add_argument("--pages", type=Path, metavar="FOLDER",
                         help="where .html and .svg go (default: OUTPUT, or else build/results)")
+    return parser.parse_args(arguments)
 
 
 def folders_of(options, path):
@@ -102,9 +111,7 @@ def make(arguments, description, pattern, wanted_format, template, context, plot
     """The command of a benchmark: results files named NAME-cpNNN.json make one page, NAME.md, of the template,
     which gets `name`, `paths`, and what context(records) returns. With plot, which makes {key: (PNG, SVG)} of the
     records, it gets `plots`, {key: link}, too, and an HTML page is made. The exit status."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
-                        help=f"results files (default: docs/results/{pattern})")
+    parser = _parser_for(description, pattern)
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="where to write (default: beside the results files)")
     options = parser.parse_args(arguments)

@@ -8,7 +8,6 @@ into build/results NAME.html, all of it in one file with a table of every case, 
 The same results give the same bytes.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ DEFAULT_FOLDER = HERE.parents[1] / "docs" / "results"
 
 
 def main(arguments=None):
-    options = parse_options(arguments)
+    options = pages.parse_options(__doc__.splitlines()[0], "refcount-*.json", arguments)
     paths = options.results or sorted(DEFAULT_FOLDER.glob("refcount-*.json"))
     if not paths:
         print(f"report: no refcount-*.json in {DEFAULT_FOLDER}; make one with\n"
@@ -43,14 +42,6 @@ def main(arguments=None):
         for made in write(results, path.stem, *pages.folders_of(options, path)):
             print(f"report: {made}")
     return failed
-
-
-def parse_options(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", nargs="*", type=Path, metavar="RESULT.json",
-                        help="results files (default: docs/results/refcount-*.json)")
-    pages.add_folder_options(parser)
-    return parser.parse_args(arguments)
 
 
 def to_markdown(results, name, links):

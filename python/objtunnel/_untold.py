@@ -20,6 +20,7 @@ from objtunnel import _core, _exit
 from objtunnel._errors import InterpreterClosed, RemoteTraceback
 from objtunnel._threads import start_thread
 
+_UNASKED = "a job has failed, and nobody has asked its future"
 _MOST = 16  # the newest failures; older ones are forgotten
 
 _untold = {}  # number -> (whose job, the traceback as text, whether it is told at the end of the program)
@@ -103,7 +104,7 @@ def tell_of(future):
     """The future goes."""
     entry = _is_told(future)
     if entry is not None:
-        _tell("a job has failed, and nobody has asked its future", entry)
+        _tell(_UNASKED, entry)
 
 
 def _tell(what, entry):
@@ -161,7 +162,7 @@ def _tell_the_rest():
         entries = [entry for entry in _untold.values() if entry[2]]
         _untold.clear()
     for entry in entries:
-        _tell("a job has failed, and nobody has asked its future", entry)
+        _tell(_UNASKED, entry)
 
 
 def _after_fork():
