@@ -111,7 +111,7 @@ def own_sizes(who, count):
 
 
 def check_sizes(tree, sizes):
-    """A few settings, asked for again and again: what the answers that a view keeps are for."""
+    """A few settings, asked for again and again."""
     return len(sizes), sum(size <= tree["limits"]["upload"]["bytes"] and tree["names"]["port"] == 8080 for size in sizes)
 
 

@@ -76,8 +76,6 @@ ot_frozen_view(PyObject *anchor, PyObject *node)
     view->anchor = Py_NewRef(anchor);
     view->node = node;
     view->weakrefs = NULL;
-    view->recent = NULL;
-    view->reads = view->depth = 0;
     return (PyObject *)view;
 }
 
@@ -89,16 +87,6 @@ ot_frozen_thaw(ot_frozen_view_t *from, PyObject *o)
         return ot_kind_static(Py_TYPE(o))->clone(o);
     }
     return ot_rest_copy_part(from->handle.home->interp, content->u.rest, o);
-}
-
-static PyObject *
-view_below(ot_frozen_view_t *from, PyObject *node)
-{
-    PyObject *view = ot_frozen_view(from->anchor, node);
-    if (view != NULL) {
-        ot_as_frozen(view)->depth = (uint8_t)(from->depth + (from->depth < UINT8_MAX));
-    }
-    return view;
 }
 
 PyObject *
@@ -121,84 +109,23 @@ ot_frozen_read(ot_frozen_view_t *from, PyObject *o)
         return ot_kind_int.clone(o);
     }
     if (t == &PyDictProxy_Type) {
-        return view_below(from, ot_frozen_behind(o));
+        return ot_frozen_view(from->anchor, ot_frozen_behind(o));
     }
     if (ot_frozen_type_of(o) != OT_FROZEN_TYPES) {
-        return view_below(from, o);
+        return ot_frozen_view(from->anchor, o);
     }
     return ot_frozen_thaw(from, o);
 }
 
-/* ---- what was read lately -------------------------------------------------------------------- */
+/* ---- the end of a view ----------------------------------------------------------------------- */
 
-enum {
-    SPARES = 16,   /* blocks kept for the next views */
-    RECENT = 16,   /* of a view; a power of two */
-    WARM = 16,     /* reads; a row that is looked at once shall not pay for a table */
-    MAX_KEPT = 64, /* views below views: they are deallocated by recursion */
-    MAX_STR = 256,
-};
-
-static ot_frozen_recent_t *
-recent_at(ot_frozen_view_t *view, PyObject *o)
-{
-    uintptr_t address = (uintptr_t)o;
-    return &view->recent[(address >> 5 ^ address >> 9) % RECENT];
-}
-
-static bool
-is_worth_keeping(ot_frozen_view_t *in, PyObject *o)
-{
-    if (PyUnicode_CheckExact(o)) {
-        return PyUnicode_GET_LENGTH(o) <= MAX_STR;
-    }
-    if (PyLong_CheckExact(o)) {
-        return PyUnstable_Long_IsCompact((PyLongObject *)o);
-    }
-    return PyFloat_CheckExact(o) || (ot_is_frozen_view(o) && in->depth < MAX_KEPT);
-}
-
-static void
-remember(ot_frozen_view_t *view, PyObject *node, PyObject *object)
-{
-    if (view->recent == NULL) {
-        if (view->reads < WARM) {
-            view->reads++;
-            return;
-        }
-        view->recent = PyMem_Calloc(RECENT, sizeof *view->recent);
-    }
-    if (view->recent == NULL || !(is_worth_keeping(view, object) || ot_is_constant(node))) {
-        return; /* it is only for speed */
-    }
-    ot_frozen_recent_t *at = recent_at(view, node);
-    PyObject *old = at->object;
-    *at = (ot_frozen_recent_t){node, Py_NewRef(object)};
-    Py_XDECREF(old);
-}
-
-PyObject *
-ot_frozen_get(ot_frozen_view_t *from, PyObject *o)
-{
-    if (from->recent != NULL && recent_at(from, o)->node == o) {
-        return Py_NewRef(recent_at(from, o)->object);
-    }
-    PyObject *object = ot_frozen_read(from, o);
-    if (object != NULL) {
-        remember(from, o, object);
-    }
-    return object;
-}
+enum { SPARES = 16 }; /* blocks kept for the next views */
 
 void
 ot_frozen_view_free(ot_frozen_view_t *view)
 {
     PyTypeObject *type = Py_TYPE(view);
     ot_frozen_types_t *types = view->handle.home->frozen;
-    for (int i = 0; view->recent != NULL && i < RECENT; i++) {
-        Py_XDECREF(view->recent[i].object);
-    }
-    PyMem_Free(view->recent);
     Py_DECREF(view->anchor);
     if (types->spares < SPARES) {
         *(void **)view = types->spare;

@@ -46,21 +46,12 @@ typedef struct ot_frozen_types {
     int spares;
 } ot_frozen_types_t;
 
-/* What was made lately of an object of the region. */
-typedef struct {
-    PyObject *node;   /* in the region; NULL: nothing yet */
-    PyObject *object; /* owned */
-} ot_frozen_recent_t;
-
 /* handle.shared, home and module are borrowed from the anchor. */
 typedef struct {
     ot_handle_head_t handle; /* first */
     PyObject *anchor;        /* owned: a handle on the region */
     PyObject *node;          /* in the region */
     PyObject *weakrefs;
-    ot_frozen_recent_t *recent; /* owned; NULL until many reads have come by ot_frozen_get */
-    uint8_t reads;              /* until then */
-    uint8_t depth;              /* how many views this one was read through */
 } ot_frozen_view_t;
 
 static inline ot_frozen_view_t *
@@ -86,12 +77,7 @@ PyObject *ot_frozen_view(PyObject *anchor, PyObject *node);
 /* What is read where the region has o: an object of the reader's own, or a view. New. */
 PyObject *ot_frozen_read(ot_frozen_view_t *from, PyObject *o);
 
-/* ot_frozen_read for access by index or key: what is asked for again and again is made once. A view that is used a
- * lot keeps a few of the numbers, short strs and views that it has given out. Views refer to those
- * below them and to the anchor, which refers to none, so there are no cycles to be collected. */
-PyObject *ot_frozen_get(ot_frozen_view_t *from, PyObject *o);
-
-/* The end of a view: drops what it keeps (runs: e, weakref callbacks), its anchor and its block. */
+/* The end of a view: drops its anchor and its block. */
 void ot_frozen_view_free(ot_frozen_view_t *view);
 
 /* An equal object without views, all of it the reader's own. New. */

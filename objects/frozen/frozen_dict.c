@@ -11,7 +11,7 @@ dict_subscript(PyObject *self, PyObject *key)
     PyObject *found;
     int there = ot_frozen_find(ot_as_frozen(self), key, &found);
     if (there > 0) {
-        return ot_frozen_get(ot_as_frozen(self), found);
+        return ot_frozen_read(ot_as_frozen(self), found);
     }
     if (there == 0) {
         PyErr_SetObject(PyExc_KeyError, key);
@@ -30,7 +30,7 @@ dict_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (there < 0) {
         return NULL;
     }
-    return there ? ot_frozen_get(ot_as_frozen(self), found)
+    return there ? ot_frozen_read(ot_as_frozen(self), found)
                  : Py_NewRef(nargs == 2 ? args[1] : Py_None);
 }
 

@@ -61,7 +61,7 @@ sequence_subscript(PyObject *self, PyObject *index)
         }
     }
     PyObject *node = node_at(self, i < 0 ? i + Py_SIZE(ot_view_node(self)) : i);
-    return node == NULL ? NULL : ot_frozen_get(ot_as_frozen(self), node);
+    return node == NULL ? NULL : ot_frozen_read(ot_as_frozen(self), node);
 }
 
 /* Calls found(arg) for each element that equals `o`, until it returns false. 0, or -1. */
