@@ -418,7 +418,7 @@ def main(arguments=None):
         print(f"lab-bench: {why}", file=sys.stderr)
         return 2
     if options.json:
-        open(options.json, "a").close()  # better now than after ten minutes
+        files.try_to_write(options.json)  # better now than after ten minutes
     if about["load"][0] > 0.5:
         print(f"lab-bench: the machine is busy (load {about['load'][0]:.1f}): do not quote these figures",
               file=sys.stderr)

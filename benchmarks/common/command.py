@@ -73,7 +73,7 @@ def main(parser, names, run):
               file=sys.stderr)
         return 2
     if options.json is not None:
-        open(options.json, "a").close()  # better now than after minutes
+        files.try_to_write(options.json)  # better now than after minutes
     record = run(options).run(chosen)
     if options.json is not None:
         files.write_json(options.json, record)

@@ -1,10 +1,20 @@
 """Results files, which are JSON with a schema or without, and pages of which a part is made from them."""
 
 import json
+import os
 
 
 class BadResults(Exception):
     """The file is not a results file that this page understands."""
+
+
+def try_to_write(path):
+    """OSError if no file can be written there. A file that is not there yet is not made: it would be a change of the tree,
+    which the record names."""
+    new = not os.path.exists(path)
+    open(path, "a").close()
+    if new:
+        os.remove(path)
 
 
 def write_json(path, record):

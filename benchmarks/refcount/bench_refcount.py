@@ -148,7 +148,7 @@ def main(arguments=None):
         print(f"bench-refcount: {why}", file=sys.stderr)
         return 2
     if options.json:
-        open(options.json, "a").close()  # better now than after two minutes
+        files.try_to_write(options.json)  # better now than after two minutes
     if options.smoke:
         rest.append("--smoke")
     try:

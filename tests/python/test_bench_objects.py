@@ -71,3 +71,13 @@ def test_filter_and_its_error():
     assert done.stdout.split() == ["lock_free"]
     done = run("bench_objects.py", "--filter", "nothing like it")
     assert done.returncode == 2 and "no case matches" in done.stderr
+
+
+def test_a_new_results_file_is_no_change_of_the_tree_that_its_record_names(tmp_path):
+    """The commands see whether they can write before they begin, and the record says "+" for a file that git does not know."""
+    done = run_benchmark("-c", "import os, sys, files\nfiles.try_to_write(sys.argv[1])\nassert not os.path.exists(sys.argv[1])\n"
+                         "open(sys.argv[1], 'w').write('old')\nfiles.try_to_write(sys.argv[1])\n"
+                         "assert open(sys.argv[1]).read() == 'old'", tmp_path / "new.json")
+    assert done.returncode == 0, done.stderr
+    done = run("bench_objects.py", "--smoke", "--filter", "^lock_free$", "--json", tmp_path / "no folder" / "new.json")
+    assert done.returncode == 1 and "FileNotFoundError" in done.stderr and "lock_free:" not in done.stdout
