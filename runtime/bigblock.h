@@ -1,8 +1,12 @@
-/* bigblock.h: blocks too big for mimalloc's arenas, from an address range of their own.
+/* bigblock.h: blocks too big for mimalloc's arenas, and those that grow, from an address range of their own.
  *
  * mimalloc 3 serves no block of 256 MiB or more from a range that it was given, and we must not
  * let it take memory from elsewhere: an object's home is told by its address. Such blocks are few
  * and each is worth a system call: first fit over reserved addresses, pages committed on demand.
+ *
+ * A list or a buffer that grows asks realloc for a little more each time. mimalloc copies it to another place then, and
+ * the old one stays resident for some milliseconds. So from some size on a block that grows is kept here, with free
+ * addresses behind it, and grows where it is.
  *
  * Threading: any thread, no GIL needed; one lock, held across mmap and mprotect.
  */
@@ -13,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OT_BIG_BLOCK ((size_t)128 << 20) /* from here on a block is big */
+#define OT_BIG_BLOCK ((size_t)128 << 20)     /* from here on a block is big */
+#define OT_GROWING_BLOCK ((size_t)256 << 10) /* from here on a block that grows is, too */
 
 /* Takes over [base, base + span), reserved and inaccessible. Once, before any other call. */
 void ot_big_init(uintptr_t base, size_t span);
@@ -22,6 +27,10 @@ bool ot_big_owns(const void *block);
 
 /* Zeroed, page-aligned; NULL if there is no room or memory. */
 void *ot_big_alloc(size_t size);
+
+/* The same, with addresses behind it that no other block gets: resizing seldom fails. NULL also if there are many such
+ * blocks already, or if the range is small: then growing is not worth the addresses. */
+void *ot_big_alloc_to_grow(size_t size);
 
 void ot_big_free(void *block);
 

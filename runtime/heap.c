@@ -5,7 +5,8 @@
  * range. Blocks of the life before that CPython frees in the new one before that import are lost to us: it
  * would abort. With debug hooks ours go below them.
  *
- * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half,
+ * Main invariant: a block in [base, base + span) is mimalloc's, or bigblock.c's in the upper half (those from
+ * OT_BIG_BLOCK on, and from OT_GROWING_BLOCK on those that realloc has made larger),
  * or in the uppermost quarter a heap's of the laboratory if OBJTUNNEL_HEAP asks for one; any other block
  * belongs to the allocator that was there before us. So free and realloc decide by one range
  * compare, and blocks from before the import live on until their owners free them.
@@ -111,16 +112,20 @@ free_in(const PyMemAllocatorEx *before, void *block)
     }
 }
 
-/* A block that is big or is to be: in place if possible, else copied. */
+/* A block that is big, grows, or is to be: in place if possible, else copied. */
 static void *
 realloc_big(void *block, size_t size)
 {
     bool big = ot_big_owns(block);
-    if (big && size >= OT_BIG_BLOCK && ot_big_resize(block, size)) {
+    if (big && size >= OT_GROWING_BLOCK / 2 && ot_big_resize(block, size)) {
         return block;
     }
     size_t old = big ? ot_big_size(block) : mi_usable_size(block);
-    void *moved = heap_malloc(NULL, size);
+    if (!big && size <= old) {
+        return mi_realloc(block, size);
+    }
+    void *moved = size > old ? ot_big_alloc_to_grow(size) : NULL;
+    moved = moved != NULL ? moved : heap_malloc(NULL, size);
     if (moved != NULL) {
         memcpy(moved, block, old < size ? old : size);
         if (big) {
@@ -132,14 +137,33 @@ realloc_big(void *block, size_t size)
     return moved;
 }
 
+/* As CPython's own allocator: a block that shrinks by more than a quarter moves. A string that was formatted in a buffer
+ * with room to spare would otherwise keep the room: mimalloc moves it only if more than half is free. */
+static void *
+realloc_small(void *block, size_t size)
+{
+    size_t old = mi_usable_size(block);
+    bool smaller = size <= old;
+    if (smaller && size >= old - old / 4) {
+        return block;
+    }
+    void *moved = mi_malloc(size); /* of 0, too */
+    if (moved == NULL) {
+        return smaller ? block : NULL;
+    }
+    memcpy(moved, block, smaller ? size : old);
+    mi_free(block);
+    return moved;
+}
+
 static void *
 realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
 {
     if (block == NULL) {
         return heap_malloc(NULL, size);
     }
-    if (is_mimallocs(block) && size < OT_BIG_BLOCK) {
-        return mi_realloc(block, size ? size : 1);
+    if (is_mimallocs(block) && size < OT_GROWING_BLOCK) {
+        return realloc_small(block, size);
     }
     if (ot_heap_owns(block)) {
         return realloc_big(block, size);

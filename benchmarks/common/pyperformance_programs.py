@@ -16,7 +16,7 @@ LEFT_OUT = {
     "bm_2to3": "starts other processes", "bm_python_startup": "starts other processes",
     "bm_concurrent_imap": "starts other processes", "bm_asyncio_tcp": "measures sockets",
 }
-# The same, by the workload's own name: it must be the first to import pickle, to import it without its C part.
+# The same, by the workload's own name: it must be the first to import pickle's C part, to do without it.
 NEED_A_FRESH_PICKLE = {"pickle_pure_python", "unpickle_pure_python"}
 ONCE = {"bm_async_tree"}  # twenty workloads of one program, which differ in how a leaf waits
 

@@ -421,7 +421,7 @@ ot_frozen_types_add(ot_objects_t *home)
         PyTypeObject *type = ot_handle_add_type(home, &frozen_kind, &views[i].spec, &extra);
         home->frozen->view[i] = type;
         if (type == NULL || (views[i].abstract != NULL &&
-                             ot_import_register(type, "collections.abc", views[i].abstract) < 0)) {
+                             ot_import_register(type, "_collections_abc", views[i].abstract) < 0)) {
             return -1;
         }
     }

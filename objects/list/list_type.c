@@ -607,5 +607,5 @@ ot_list_type_add(ot_objects_t *home)
         ot_consumer_add(consumers, (PyObject *)type, "insert") < 0) {
         return -1;
     }
-    return ot_import_register(type, "collections.abc", "MutableSequence");
+    return ot_import_register(type, "_collections_abc", "MutableSequence");
 }

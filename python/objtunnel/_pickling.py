@@ -7,12 +7,9 @@ something of __main__ is in it, everything is pickled again with an eye on each 
 those of __main__ that have no name elsewhere go by value.
 """
 
+import _pickle  # pickle's part in C, which is all that is used: pickle itself imports re
 import copyreg
-import functools
-import importlib
 import io
-import operator
-import pickle
 import sys
 import types
 
@@ -31,10 +28,10 @@ def dumps_all(objects, only=False):
 def dumps(o, protocol=5):
     failure = None
     try:
-        data = _dump(pickle.Pickler, o, protocol)
+        data = _dump(_pickle.Pickler, o, protocol)
         if b"main__" not in data:  # no function or class of __main__ or __mp_main__
             return data
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
+    except (AttributeError, TypeError, _pickle.PicklingError) as error:
         failure = error
     try:
         return _dump(_ByValue, o, protocol)
@@ -62,7 +59,7 @@ def loads(data):
     if data.find(b"numpy") >= 0 and "numpy" not in sys.modules and not _is_main_interpreter():
         return _WithoutNumPy(io.BytesIO(data)).load()
     try:
-        return pickle.loads(data)
+        return _pickle.loads(data)
     except AttributeError as error:
         problem = _main.forget_problem()
         if problem is None:
@@ -75,7 +72,7 @@ def _is_main_interpreter():
     return _core._is_main_interpreter()
 
 
-class _WithoutNumPy(pickle.Unpickler):
+class _WithoutNumPy(_pickle.Unpickler):
     """Says what is missing, instead of starting an import that can only fail."""
 
     def find_class(self, module, name):
@@ -105,7 +102,7 @@ def failed_item(data):
     from objtunnel import _failed_item
     if "numpy" in sys.modules or _is_main_interpreter():
         return _failed_item.failed_item(data, lambda find: find)
-    return _failed_item.failed_item(data, lambda find: functools.partial(_find_without_numpy, find))
+    return _failed_item.failed_item(data, lambda find: lambda module, name: _find_without_numpy(find, module, name))
 
 
 def ndarray(layout, shape):
@@ -124,7 +121,7 @@ def number(value, typecode):
     return _numpy.scalar(value, typecode)
 
 
-class _ByValue(pickle.Pickler):
+class _ByValue(_pickle.Pickler):
     """Decides for each function and class of __main__ whether it has a name elsewhere; if not, it goes
     by value, and with it what it refers to and what has no name either."""
 
@@ -166,6 +163,7 @@ def _made_by_ctypes(cls):
     other class."""
     import ctypes
     if cls.__bases__ == (ctypes.Array,):
+        import operator
         return operator.mul, (cls._type_, cls._length_)
     if cls.__bases__ == (ctypes._Pointer,):
         return ctypes.POINTER, (cls._type_,)
@@ -181,7 +179,8 @@ def _reduce_module(module):
     name = module.__name__
     if sys.modules.get(name) is not module:
         raise TypeError(f"module {name} cannot be imported by that name")
-    return importlib.import_module, (name,)
+    from importlib import import_module
+    return import_module, (name,)
 
 
 def _reduce_proxy(proxy):

@@ -160,6 +160,49 @@ def test_blocks_that_are_used_again_and_again_stay(run_script):
         """)
 
 
+PEAK = """
+import io, sys, objtunnel
+
+def kib(name):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(name))
+"""
+GROWING = {
+    "list": ("[]", "value.append(None)", 8),
+    "bytearray": ("bytearray()", "value += b'0123456789abcdef'", 16),
+    "str": ("''", "value += '0123456789abcdef'", 16),
+    "StringIO": ("io.StringIO()", "value.write('0123456789abcdef')", 16),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_grows_is_not_copied(name, run_script):
+    """Two places of a block at a time, and the memory of some before them for some milliseconds, were the peak of a program."""
+    empty, grow, step = GROWING[name]
+    run_script(PEAK + f"""
+def main():
+    value, start = {empty}, kib("VmHWM")
+    for _ in range(40_000_000 // {step}):
+        {grow}
+    grown = (kib("VmHWM") - start) * 1024 / 40e6
+    assert 0.9 < grown < 1.4, grown
+
+main()
+""")
+
+
+def test_a_string_does_not_keep_the_buffer_that_it_was_formatted_in(run_script):
+    """It has room for 100 characters more than the format, and the string is the shrunken buffer."""
+    run_script(PEAK + """
+start, n = kib("VmRSS"), 300_000
+texts = [None] * n
+for i in range(n):
+    texts[i] = "(%s)" % ("a" * 40)
+each = (kib("VmRSS") - start) * 1024 / n
+assert sys.getsizeof(texts[-1]) == 83 and each < 120, each
+""")
+
+
 def test_what_ended_threads_left_serves_those_that_come(run_script):
     """The main thread gives memory back while it waits, and does not keep what others have left: a segment of the heap
     for each thread that has left a block would be 32 MiB of addresses, and its header and a page of memory."""
