@@ -122,8 +122,7 @@ detach(const ot_state_t *state, PyObject *obj, const how_t *how, ot_gate_t *gate
        ot_receipt_t *counts, ot_leftovers_t *leftovers)
 {
     if (gate == NULL && how->rule == OT_ROOT_AS_SENT) {
-        return ot_tree_detach_sharing(&state->interp, obj, how->strict, how->share, counts,
-                                      leftovers);
+        return ot_tree_detach(&state->interp, obj, how->strict, how->share, counts, leftovers);
     }
     return ot_tree_detach_gated(&state->interp, obj, how->rule, how->strict, how->share, gate,
                                 counts, leftovers);

@@ -25,15 +25,3 @@ ot_thread_current(void)
     record.gil = ot_py_gil(tstate);
     return &record;
 }
-
-void *
-ot_gil_current(void)
-{
-    return ot_thread_current()->gil;
-}
-
-bool
-ot_gil_is_mine(const void *gil)
-{
-    return gil != NULL && gil == ot_gil_current();
-}

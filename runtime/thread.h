@@ -15,18 +15,12 @@ typedef struct {
     PyThreadState *tstate;
     PyInterpreterState *interp;
     int64_t interp_id; /* never reused within a process, unlike addresses; -1 while detached */
-    void *gil;
+    void *gil;         /* that this thread holds; NULL while detached */
 } ot_thread_t;
 
 /* The calling thread's record, brought up to date: a few loads and compares.
  * Needs: nothing, may be called detached. Returns a pointer good for this thread's lifetime;
  * its content is true until the thread next attaches or detaches. */
 const ot_thread_t *ot_thread_current(void);
-
-/* The GIL this thread holds, NULL while detached. */
-void *ot_gil_current(void);
-
-/* Whether the calling thread holds `gil`, for assertions about who may touch an object. */
-bool ot_gil_is_mine(const void *gil);
 
 #endif

@@ -223,8 +223,8 @@ detach(const ot_interp_t *interp, PyObject *o, bool strict, ot_root_rule_t rule,
 }
 
 ot_tree_t *
-ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
-                       ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
+               ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
     leftovers->items = leftovers->few;
     leftovers->len = 0;

@@ -706,15 +706,8 @@ detach_tree(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule, bool
 }
 
 ot_tree_t *
-ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict, ot_receipt_t *receipt,
-               ot_leftovers_t *leftovers)
-{
-    return ot_tree_detach_sharing(interp, root, strict, OT_SHARE_NOTHING, receipt, leftovers);
-}
-
-ot_tree_t *
-ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
-                       ot_receipt_t *receipt, ot_leftovers_t *leftovers)
+ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
+               ot_receipt_t *receipt, ot_leftovers_t *leftovers)
 {
     leftovers->len = 0;
     leftovers->items = leftovers->few;

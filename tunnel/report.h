@@ -52,7 +52,7 @@ typedef struct ot_report {
     OT_VEC(ot_cause_t) causes;
 } ot_report_t;
 
-/* Examines the tree as ot_tree_detach_sharing would, fills the report, and leaves everything as it was.
+/* Examines the tree as ot_tree_detach would, fills the report, and leaves everything as it was.
  * Refs: root is borrowed. Runs: e (pickling, which a send does as well).
  * 0; or -1 with MemoryError, RuntimeError, or a BaseException that pickling raised. What cannot be
  * pickled is in the report. In either case ot_report_free. */

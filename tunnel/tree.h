@@ -188,22 +188,17 @@ typedef enum {
     OT_ROOT_KEPT,  /* stays as it is, whatever it is; the tree is a copy */
 } ot_root_rule_t;
 
-/* Takes the tree out of the current interpreter.
+/* Takes the tree out of the current interpreter; objects that `share` allows are shared with the receiver and not copied.
  * Refs: root is borrowed; a list, dict, set, bytearray or array root is left empty.
+ * Needs: atomic counts, unless OT_SHARE_NOTHING.
  * Runs: e, but only before anything is changed: pickling.
  * Returns a new tree; or NULL with SharedReferenceError (strict), TypeError (naming the path of
  * what cannot be pickled), MemoryError, RuntimeError, or what pickling raised; then nothing has
  * changed. On success the caller must call ot_tree_settle. */
-ot_tree_t *ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict,
+ot_tree_t *ot_tree_detach(const ot_interp_t *interp, PyObject *root, bool strict, ot_share_t share,
                           ot_receipt_t *receipt, ot_leftovers_t *leftovers);
 
-/* As ot_tree_detach, but objects that `share` allows are shared with the receiver instead of copied. Needs: atomic
- * counts, unless OT_SHARE_NOTHING. */
-ot_tree_t *ot_tree_detach_sharing(const ot_interp_t *interp, PyObject *root, bool strict,
-                                  ot_share_t share, ot_receipt_t *receipt,
-                                  ot_leftovers_t *leftovers);
-
-/* As ot_tree_detach; `rule` says what becomes of the root. */
+/* As ot_tree_detach with OT_SHARE_NOTHING; `rule` says what becomes of the root. */
 ot_tree_t *ot_tree_detach_root_counted(const ot_interp_t *interp, PyObject *root,
                                        ot_root_rule_t rule, bool strict, ot_receipt_t *receipt,
                                        ot_leftovers_t *leftovers);
@@ -217,7 +212,7 @@ ot_tree_detach_root(const ot_interp_t *interp, PyObject *root, ot_root_rule_t ru
     return ot_tree_detach_root_counted(interp, root, rule, false, &receipt, leftovers);
 }
 
-/* As ot_tree_detach_sharing; `rule` says what becomes of the root, and `gate` (NULL: nobody) is asked whether the message
+/* As ot_tree_detach; `rule` says what becomes of the root, and `gate` (NULL: nobody) is asked whether the message
  * may go. If it does not admit the message: NULL without an exception, and nothing has changed. It is not asked for an
  * object that every interpreter has anyway. */
 ot_tree_t *ot_tree_detach_gated(const ot_interp_t *interp, PyObject *root, ot_root_rule_t rule,

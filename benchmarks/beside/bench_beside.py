@@ -73,7 +73,7 @@ def library_of(tree):
 
 def sample(library, name, count):
     """Files of the benchmark come from here whichever the build is."""
-    path = os.pathsep.join([str(library), str(HERE)])
+    path = os.pathsep.join([str(library), str(HERE), str(HERE.parent / "common")])
     done = subprocess.run([sys.executable, "-c", "import beside_cases; beside_cases.main()", name, str(count)],
                           capture_output=True, text=True, timeout=LIMIT_S, env={**os.environ, "PYTHONPATH": path})
     if done.returncode != 0:

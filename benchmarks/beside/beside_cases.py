@@ -13,27 +13,26 @@ import random
 import re
 import sys
 import time
-from pathlib import Path
 
 from objtunnel import Box, Interpreter, LockingDict, freeze, start, wait, when
+
+import inputs
 
 WORDS = re.compile(r"\w+")
 
 
 # ---- programs that read a frozen tree: (what is frozen, the interpreter's own data), then (tree, data) -> (operations, answer)
 
-def texts():
-    """A megabyte and more of real text: the longest modules of this Python's standard library."""
-    files = sorted(Path(json.__file__).parents[1].glob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
-    return [path.read_text(encoding="utf-8", errors="replace") for path in files[:40]]
+TEXTS, KEYS = 40, 30_000  # sources that are read; keys of the configuration
 
 
 def word_counts():
-    return dict(collections.Counter(word for text in texts() for word in WORDS.findall(text)))
+    return dict(collections.Counter(word for text in inputs.source_texts(TEXTS) for word in WORDS.findall(text)))
 
 
 def own_words(who, count):
-    return list(itertools.islice(itertools.cycle([word for text in texts()[who::2] for word in WORDS.findall(text)]), count))
+    words = [word for text in inputs.source_texts(TEXTS)[who::2] for word in WORDS.findall(text)]
+    return list(itertools.islice(itertools.cycle(words), count))
 
 
 def look_up_words(counts, words):
@@ -42,11 +41,11 @@ def look_up_words(counts, words):
 
 
 def config():
-    return {f"key {i}": {"weight": i % 13, "names": [f"n{i}", f"m{i}"], "on": i % 2 == 0} for i in range(30_000)}
+    return inputs.config(KEYS)
 
 
 def own_keys(who, count):
-    return [f"key {i}" for i in random.Random(who).choices(range(30_000), k=count)]
+    return [f"key {i}" for i in random.Random(who).choices(range(KEYS), k=count)]
 
 
 def look_up_config(tree, keys):

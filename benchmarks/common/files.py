@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 
 class BadResults(Exception):
@@ -15,6 +16,12 @@ def try_to_write(path):
     open(path, "a").close()
     if new:
         os.remove(path)
+
+
+def so_far(path):
+    """The record that the results file has already; {} where it has none or is not there, or without a path."""
+    text = Path(path).read_text(encoding="utf-8") if path is not None and os.path.exists(path) else ""
+    return json.loads(text) if text.strip() else {}
 
 
 def write_json(path, record):

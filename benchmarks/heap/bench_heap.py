@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import command
+import files
 import heap_page
 
 HERE = Path(__file__).resolve().parent
@@ -120,20 +121,14 @@ class Run(command.Run):
         return record
 
     def earlier(self):
-        if self.options.json is None or self.smoke:
-            return {}
-        try:
-            text = Path(self.options.json).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return {}
-        found = json.loads(text) if text.strip() else {}
+        found = {} if self.smoke else files.so_far(self.options.json)
         if found and (found["format"] != self.format or found["repeat"] != self.repeat):
             sys.exit(f"bench-heap: {self.options.json} is of another kind of run; choose another file")
         return found
 
     def keep(self, record):
         if self.options.json is not None:
-            Path(self.options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            files.write_json(self.options.json, record)
 
     def beside_a_good_control(self, name):
         """(samples, control): the lower of a control before and one after. No samples if that was too low each time."""

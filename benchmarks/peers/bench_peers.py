@@ -15,6 +15,7 @@ from pathlib import Path
 from objtunnel._progress import progress
 
 import command
+import files
 import libraries
 import peer_tables
 import ways
@@ -51,10 +52,9 @@ class Run(command.Run):
 
     def earlier(self, record):
         """{workload: case} of FILE. It ends the program if they are of another kind of run than record."""
-        text = Path(self.json).read_text(encoding="utf-8") if self.json is not None else ""
-        if not text.strip():
+        found = files.so_far(self.json)
+        if not found:
             return {}
-        found = json.loads(text)
         for known, now in ((found, record), (found["machine"], record["machine"])):
             for field in ("format", "repeat", "workers", "smoke", "cpu", "python"):
                 if known.get(field) != now.get(field):

@@ -3,7 +3,7 @@
     python one.py WORKLOAD WAY WORKERS (full|smoke)
 
 memory: bytes at the peak, this process and its largest child for each worker that is a process. The free-threaded build
-runs this file as well, so it imports nothing of the benchmark's but peer_workloads, ways and libraries.
+runs this file as well, so it imports nothing of the benchmark's but peer_workloads, ways, libraries and inputs.
 """
 
 import json

@@ -9,11 +9,12 @@ import io
 import itertools
 import json
 import math
-import os
 import re
 import threading
 import time
 from pathlib import Path
+
+import inputs
 
 SIZES = {  # full, smoke
     "json": (64, 4), "csv": (16, 2), "nbody": (8, 2), "matrices": (32, 2), "words": (32, 2), "frames": (48, 2),
@@ -30,15 +31,7 @@ def json_texts():
     files = sorted(Path("/usr/share/iso-codes/json").glob("*.json"), key=lambda path: -path.stat().st_size)
     if files:
         return [path.read_text(encoding="utf-8") for path in files]
-    return [json.dumps([{"line": i, "text": line} for i, line in enumerate(text.splitlines())]) for text in sources()[:16]]
-
-
-def sources():
-    """The texts of a standard library's modules, the longest first: a megabyte and more of real text. PEERS_TEXTS: the
-    folder, so that a Python of another version reads the same ones."""
-    folder = Path(os.environ.get("PEERS_TEXTS") or Path(json.__file__).parents[1])
-    files = sorted(folder.glob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
-    return [path.read_text(encoding="utf-8", errors="replace") for path in files[:32]]
+    return [json.dumps([{"line": i, "text": line} for i, line in enumerate(text.splitlines())]) for text in inputs.source_texts(16)]
 
 
 def csv_text(rows):
@@ -48,7 +41,7 @@ def csv_text(rows):
 
 
 JSON_TEXTS = json_texts()
-SOURCES = sources()
+SOURCES = inputs.source_texts(32)
 
 
 class Matrix:
@@ -114,7 +107,7 @@ def look_up(config, start):
 
 
 def make_config():
-    return {f"key {i}": {"weight": i % 13, "names": [f"n{i}", f"m{i}"], "on": i % 2 == 0} for i in range(100_000)}
+    return inputs.config(100_000)
 
 
 def increment(n):

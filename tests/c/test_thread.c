@@ -10,12 +10,12 @@ static void *
 gil_of_main_in_thread(void *unused)
 {
     (void)unused;
-    CHECK(ot_gil_current() == NULL);
+    CHECK(ot_thread_current()->gil == NULL);
     PyGILState_STATE state = PyGILState_Ensure();
-    void *gil = ot_gil_current();
-    CHECK(ot_gil_is_mine(gil));
+    void *gil = ot_thread_current()->gil;
+    CHECK(gil != NULL);
     PyGILState_Release(state);
-    CHECK(ot_gil_current() == NULL);
+    CHECK(ot_thread_current()->gil == NULL);
     return gil;
 }
 
@@ -27,8 +27,6 @@ Test(thread, a_detached_thread_has_nothing)
     cr_assert_null(me->interp);
     cr_assert_null(me->gil);
     cr_assert_eq(me->interp_id, -1);
-    cr_assert_null(ot_gil_current());
-    cr_assert_not(ot_gil_is_mine(NULL));
     PyEval_RestoreThread(main);
 }
 
@@ -39,12 +37,11 @@ Test(thread, an_attached_thread_knows_its_state_and_interpreter)
     cr_assert_eq(me->interp, PyInterpreterState_Get());
     cr_assert_eq(me->interp_id, 0);
     cr_assert_not_null(me->gil);
-    cr_assert(ot_gil_is_mine(me->gil));
 }
 
 Test(thread, two_threads_of_an_interpreter_have_one_gil)
 {
-    void *mine = ot_gil_current(), *other;
+    void *mine = ot_thread_current()->gil, *other;
     Py_BEGIN_ALLOW_THREADS
     other = test_join(test_thread(gil_of_main_in_thread, NULL));
     Py_END_ALLOW_THREADS
@@ -69,14 +66,13 @@ Test(thread, swapping_thread_states_is_noticed)
             gils[i] = me->gil;
         }
         cr_assert_eq(me->gil, gils[i % 3]);
-        cr_assert_not(ot_gil_is_mine(gils[(i + 1) % 3]));
     }
     cr_assert_neq(gils[0], gils[1]);
     cr_assert_neq(gils[1], gils[2]);
     cr_assert_neq(gils[0], gils[2]);
     interpreter_end(states[1], states[2]);
     interpreter_end(states[2], states[0]);
-    cr_assert_eq(ot_gil_current(), gils[0]);
+    cr_assert_eq(ot_thread_current()->gil, gils[0]);
 }
 
 Test(thread, ids_differ_where_addresses_come_again)
@@ -95,7 +91,7 @@ Test(thread, ids_differ_where_addresses_come_again)
 Test(thread, a_legacy_interpreter_shares_the_main_gil)
 {
     PyThreadState *main = PyThreadState_Get();
-    void *gil = ot_gil_current();
+    void *gil = ot_thread_current()->gil;
     PyThreadState *legacy = Py_NewInterpreter();
     const ot_thread_t *me = ot_thread_current();
     cr_assert_eq(me->tstate, legacy);
@@ -121,7 +117,7 @@ Test(thread, a_gil_names_its_interpreter)
                        "assert not here.is_main and here.interpreter == %lld\n"
                        "assert here.address == %llu",
                        (long long)ot_thread_current()->interp_id,
-                       (unsigned long long)(uintptr_t)ot_gil_current()) > 0);
+                       (unsigned long long)(uintptr_t)ot_thread_current()->gil) > 0);
     python_run(check);
     free(check);
     interpreter_end(own, main);

@@ -201,7 +201,8 @@ Test(tree, collectors_count_what_leaves_and_what_arrives)
     x = python_eval("x");
     ot_receipt_t receipt;
     ot_leftovers_t leftovers;
-    cr_assert_null(ot_tree_detach(python_interp(), x, false, &receipt, &leftovers));
+    cr_assert_null(
+        ot_tree_detach(python_interp(), x, false, OT_SHARE_NOTHING, &receipt, &leftovers));
     PyErr_Clear();
     cr_assert_eq(ot_gc_counted(), before);
     Py_DECREF(x);

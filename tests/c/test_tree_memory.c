@@ -120,7 +120,7 @@ try_detach(void *arg)
     sending_t *x = arg;
     ot_receipt_t receipt;
     ot_leftovers_t leftovers;
-    x->tree = ot_tree_detach(x->interp, x->root, false, &receipt, &leftovers);
+    x->tree = ot_tree_detach(x->interp, x->root, false, OT_SHARE_NOTHING, &receipt, &leftovers);
     if (x->tree != NULL) {
         ot_tree_settle(&leftovers);
     }

@@ -206,7 +206,8 @@ Test(tree_outside, strict_lets_an_exclusive_tree_pass)
     PyObject *root = python_eval("[" EVERY_KIND "]");
     ot_receipt_t receipt;
     ot_leftovers_t leftovers;
-    ot_tree_t *tree = ot_tree_detach(python_interp(), root, true, &receipt, &leftovers);
+    ot_tree_t *tree =
+        ot_tree_detach(python_interp(), root, true, OT_SHARE_NOTHING, &receipt, &leftovers);
     cr_assert_not_null(tree);
     ot_tree_settle(&leftovers);
     Py_DECREF(root);

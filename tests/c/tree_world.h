@@ -83,7 +83,8 @@ static inline ot_tree_t *
 detach_with(PyObject *root, ot_receipt_t *receipt)
 {
     ot_leftovers_t leftovers;
-    ot_tree_t *tree = ot_tree_detach(python_interp(), root, false, receipt, &leftovers);
+    ot_tree_t *tree =
+        ot_tree_detach(python_interp(), root, false, OT_SHARE_NOTHING, receipt, &leftovers);
     CHECK(tree != NULL);
     ot_tree_settle(&leftovers);
     return tree;
@@ -145,7 +146,8 @@ fails_without_a_trace(const char *source, bool strict, PyObject *error)
     char *text = python_repr(root);
     ot_receipt_t receipt;
     ot_leftovers_t leftovers;
-    cr_assert_null(ot_tree_detach(python_interp(), root, strict, &receipt, &leftovers));
+    cr_assert_null(
+        ot_tree_detach(python_interp(), root, strict, OT_SHARE_NOTHING, &receipt, &leftovers));
     python_expect(error);
     graph_t after = graph_of(root);
     graph_check_same(&before, &after);

@@ -162,11 +162,11 @@ def test_answers_that_differ_end_the_run(monkeypatch):
 
 
 def test_every_python_reads_the_same_texts(tmp_path, monkeypatch):
-    import peer_workloads
+    import inputs
     (tmp_path / "short.py").write_text("a b", encoding="utf-8")
     (tmp_path / "long.py").write_text("a b c", encoding="utf-8")
     monkeypatch.setenv("PEERS_TEXTS", str(tmp_path))
-    assert peer_workloads.sources() == ["a b c", "a b"]
+    assert inputs.source_texts(3) == ["a b c", "a b"] and inputs.source_texts(1) == ["a b c"]
 
 
 def test_workloads_count_what_they_should():
