@@ -53,8 +53,8 @@ int ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_int
  * sends, is closed: false. For a thread that does nothing else, which counts as waiting. Runs: -. */
 bool ot_tunnel_wait_until_stuck(ot_channel_t *over, int64_t own_interp);
 
-/* As ot_tunnel_receive_object, for a thread that looks after others between two waits: although it has a timeout it counts as
- * waiting (tunnel/stuck.h). Runs: e. */
+/* ot_tunnel_receive_object for a thread that looks after others between two waits. Although this wait has a timeout, the thread
+ * counts as one that waits (tunnel/stuck.h). Runs: e. */
 PyObject *ot_tunnel_receive_aside(PyObject *tunnel, ot_tunnel_patience_t patience);
 
 /* The arguments of a call, by the parameters' names (NULL at the end), into values; those that are not

@@ -10,7 +10,7 @@
 #include "runtime/awaited.h"
 #include "tunnel/stuck.h"
 
-/* All but the last two: owned by select_tunnels. */
+/* The three arrays have n members each. Owned: end_selection frees them. */
 typedef struct {
     ot_channel_t **channels;
     ot_watcher_t *watchers;
@@ -62,7 +62,8 @@ begin_selection(selection_t *s, ot_state_t *state, PyObject *const *tunnels, siz
     return 0;
 }
 
-/* Without a GIL. Only a wait without a timeout is listed among those that may be in vain (tunnel/stuck.h). */
+/* Called without a GIL. A wait without a timeout is listed among those that nobody may ever end (tunnel/stuck.h); one with a
+ * timeout ends by itself. */
 static ot_channel_result_t
 sleep_for(selection_t *s, int64_t deadline, int64_t interp)
 {

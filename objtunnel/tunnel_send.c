@@ -158,7 +158,8 @@ send_weighed(PyObject *self, PyObject *obj, const how_t *how, ot_receipt_t *coun
     }
 }
 
-/* *bytes: 0, or what an earlier try has found. */
+/* Sends, weighed or not. *bytes: how much room the message wants, as an earlier try has found;
+ * 0: there was none. */
 static sent_t
 send_somehow(PyObject *self, PyObject *obj, const how_t *how, ot_receipt_t *counts, size_t *bytes)
 {

@@ -35,7 +35,7 @@ typedef struct {
     ot_stop_t *stop;
     ot_node_t *node;       /* what a receiver got */
     ot_awaited_t *awaited; /* what a dump says of the wait */
-    size_t bytes;          /* that a sender wants room for */
+    size_t bytes;          /* how much room a sender wants */
 } attempt_t;
 
 typedef ot_channel_result_t (*try_t)(attempt_t *a, int64_t deadline);
@@ -53,7 +53,7 @@ try_message(attempt_t *a, int64_t deadline)
     return ot_channel_recv_until(a->ch, deadline, a->stop, &a->node);
 }
 
-/* Listed among the waits that may be in vain (tunnel/stuck.h). A wait with a timeout is not: it ends by itself. */
+/* A wait without a timeout is listed among those that nobody may ever end (tunnel/stuck.h). One with a timeout ends by itself. */
 static ot_channel_result_t
 sleep_for_ever(attempt_t *a, try_t try)
 {
@@ -225,7 +225,7 @@ wait_until_stuck(ot_channel_t *over, int64_t interp)
         FIRST = 100000000,
         LAST = 1000000000,
         LOOKS = 10
-    }; /* nanoseconds; seldom, where it lasts */
+    }; /* FIRST, LAST: nanoseconds between two looks, which get rarer while somebody is busy */
     uint64_t stuck = 0;
     int64_t slice = FIRST;
     for (int same = 0; same < LOOKS;) {
@@ -249,7 +249,8 @@ ot_tunnel_wait_until_stuck(ot_channel_t *over, int64_t own_interp)
     ot_wait_t wait = {.ch = over, .stop = &stop, .interp = own_interp};
     ot_channel_result_t result;
     ot_stop_init(&stop);
-    atomic_store(&stop.asleep, true); /* nobody waits for what this thread does */
+    /* counts as asleep even between its looks: it sends nothing to anybody */
+    atomic_store(&stop.asleep, true);
     Py_BEGIN_ALLOW_THREADS
     ot_wait_begin(&wait);
     do {
@@ -268,7 +269,7 @@ ot_tunnel_receive_aside(PyObject *tunnel, ot_tunnel_patience_t patience)
                       .stop = &stop,
                       .interp = ot_tunnel_state(tunnel)->objects.interp_id};
     ot_stop_init(&stop);
-    atomic_store(&stop.asleep, true); /* as far as others are concerned */
+    atomic_store(&stop.asleep, true); /* counts as asleep even where it is awake for a moment */
     ot_wait_begin(&wait);
     PyObject *o = ot_tunnel_receive_object(tunnel, patience, NULL);
     (o == NULL ? ot_wait_end_in_vain : ot_wait_end)(&wait);
@@ -284,7 +285,7 @@ ot_tunnel_wait_for_end(ot_channel_t *status, int64_t interp, int64_t own_interp)
     ot_awaited_t awaited;
     ot_awaited_init(&awaited, "see the end of", "Interpreter", (uint64_t)interp);
     ot_stop_init(&stop);
-    atomic_store(&stop.asleep, true); /* as far as others are concerned, throughout */
+    atomic_store(&stop.asleep, true); /* counts as asleep even between its looks */
     do {
         Py_BEGIN_ALLOW_THREADS
         ot_wait_begin(&wait);

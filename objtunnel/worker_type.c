@@ -199,7 +199,8 @@ start_worker(PyObject *module, PyObject *args)
     ot_worker_job_t job = {.main = thread_main, .ended = thread_ended, .arg = start};
     ot_worker_t *w = ot_worker_start(name, job);
     if (w == NULL) {
-        ot_shared_unref(ot_channel_shared(start->inbox)); /* the arguments hold on to both */
+        /* the tunnels among the arguments keep both channels alive */
+        ot_shared_unref(ot_channel_shared(start->inbox));
         ot_shared_unref(ot_channel_shared(start->status));
         free_start(start);
         PyErr_SetString(PyExc_RuntimeError, "cannot start a thread for a new interpreter");

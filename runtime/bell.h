@@ -16,10 +16,10 @@ int ot_bell_open(void);
 /* fd: OT_NO_BELL is fine. */
 void ot_bell_close(int fd);
 
-/* It can be read from now on. */
+/* From now on fd can be read from: event loops that wait for it wake up. */
 void ot_bell_ring(int fd);
 
-/* It can no longer be read from. */
+/* From now on fd cannot be read from, until ot_bell_ring. */
 void ot_bell_hush(int fd);
 
 /* In a forked child: puts a silent descriptor of its own where the parent's is, under the same number. If there is none, the number

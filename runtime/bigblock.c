@@ -49,7 +49,7 @@ after_fork(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* Once, or a fork would take the lock twice. */
+/* Registers the handlers once: if it did so twice, a fork would take the lock twice. */
 static void
 install_fork_handlers(void)
 {

@@ -17,8 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OT_BIG_BLOCK ((size_t)128 << 20)     /* from here on a block is big */
-#define OT_GROWING_BLOCK ((size_t)256 << 10) /* from here on a block that grows is, too */
+#define OT_BIG_BLOCK ((size_t)128 << 20) /* from here on a block is big */
+/* from here on realloc keeps a block here, to let it grow */
+#define OT_GROWING_BLOCK ((size_t)256 << 10)
 
 /* Takes over [base, base + span), reserved and inaccessible. Once, before any other call. */
 void ot_big_init(uintptr_t base, size_t span);
@@ -28,8 +29,8 @@ bool ot_big_owns(const void *block);
 /* Zeroed, page-aligned; NULL if there is no room or memory. */
 void *ot_big_alloc(size_t size);
 
-/* The same, with addresses behind it that no other block gets: resizing seldom fails. NULL also if there are many such
- * blocks already, or if the range is small: then growing is not worth the addresses. */
+/* A block as ot_big_alloc makes it, which can grow: the addresses behind it are kept free, so that resizing seldom fails. NULL also if
+ * there are many such blocks already, or if the range is small: then growing is not worth the addresses. */
 void *ot_big_alloc_to_grow(size_t size);
 
 void ot_big_free(void *block);

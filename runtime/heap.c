@@ -69,7 +69,7 @@ heap_malloc(void *ctx, size_t size)
     if (__builtin_expect((until_look-- == 0) | (size >= OT_BIG_BLOCK), 0)) {
         return malloc_slow(size);
     }
-    return mi_malloc(size); /* of 0, too: a block that is nobody else's */
+    return mi_malloc(size); /* size 0 yields a block of its own, as Python's allocators must */
 }
 
 static void *
@@ -85,7 +85,7 @@ heap_calloc(void *ctx, size_t count, size_t size)
     return big != NULL ? big : mi_calloc(count, size); /* which refuses an overflow */
 }
 
-/* In the part of the range that is mimalloc's. */
+/* Whether the block lies in the part of the range that is mimalloc's. */
 static inline bool
 is_mimallocs(const void *block)
 {
@@ -137,8 +137,8 @@ realloc_big(void *block, size_t size)
     return moved;
 }
 
-/* As CPython's own allocator: a block that shrinks by more than a quarter moves. A string that was formatted in a buffer
- * with room to spare would otherwise keep the room: mimalloc moves it only if more than half is free. */
+/* A block that shrinks by more than a quarter moves, as with CPython's own allocator. mimalloc would move it only if more than half
+ * were free: strings that are formatted in a larger buffer would keep that buffer's size. */
 static void *
 realloc_small(void *block, size_t size)
 {
@@ -168,7 +168,8 @@ realloc_in(const PyMemAllocatorEx *before, void *block, size_t size)
     if (ot_heap_owns(block)) {
         return realloc_big(block, size);
     }
-    return before->realloc(before->ctx, block, size); /* its size is its allocator's secret */
+    /* only that allocator knows the block's size */
+    return before->realloc(before->ctx, block, size);
 }
 
 static void
@@ -460,7 +461,7 @@ install_ours(const ot_heap_backend_t *backend)
         if (reserve_range(backend) < 0) {
             return -1;
         }
-        installed = backend; /* though the range may fail the check: the next import looks again */
+        installed = backend; /* stays set if check_range fails: the next import checks again */
     } else if (installed != backend) {
         PyErr_Format(PyExc_ImportError,
                      "objtunnel: OBJTUNNEL_HEAP=%s, but the heap of this process was set up as %s",
@@ -470,7 +471,8 @@ install_ours(const ot_heap_backend_t *backend)
     if (check_range() < 0) {
         return -1;
     }
-    ot_giveback_start(); /* a life of Python with another allocator may lie between */
+    /* each time: Python may have ended and begun again with another allocator since */
+    ot_giveback_start();
     ot_heap.base = range_base;
     ot_heap.span = range_span;
     previous[0] = get_allocator(0);

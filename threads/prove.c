@@ -77,7 +77,7 @@ meet(ot_send_t *send, PyObject **slot, bool is_key, ot_walk_kind_t kind, uint32_
         }
         out->wanted = 0;
     }
-    /* Both sides may have what never changes. A key is not copied: its copy might have another hash. */
+    /* An object that never changes may belong to both sides. A key is not copied either: its copy might have another hash. */
     if (kind == OT_WALK_LEAF || kind == OT_WALK_FROZENSET || is_key) {
         return 0;
     }

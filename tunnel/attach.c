@@ -197,7 +197,8 @@ is_for_later(const ot_fix_t *fix)
     return fix->what == OT_SLOT_DICT;
 }
 
-/* Borrowed. `made` has a handle for each shared object that is held, then an object for each array. */
+/* The object that fills the place, borrowed. `made` has a handle for each shared object that the
+ * message holds, then an object for each array. */
 static PyObject *
 what_fills(const ot_tree_t *tree, const ot_fix_t *fix, PyObject *objects, PyObject **made)
 {
@@ -284,7 +285,7 @@ make_arrays(const ot_interp_t *interp, const ot_tree_t *tree, PyObject **made)
     return 0;
 }
 
-/* Cannot fail. */
+/* Gives the arrays' data to the objects that stand for them; cannot fail. */
 static void
 fill_arrays(ot_tree_t *tree, PyObject **made)
 {

@@ -196,7 +196,7 @@ init_lock(pthread_mutex_t *lock)
     pthread_mutexattr_destroy(&attr);
 }
 
-/* All but what `closed` and the registry say. */
+/* Makes the queue empty. Leaves news.closed and the channel's entry in the registry as they are. */
 static void
 init_queue(ot_channel_t *ch)
 {

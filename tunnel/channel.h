@@ -71,8 +71,8 @@ ot_node_t *ot_channel_unref(ot_channel_t *ch);
  * the object itself, or what it held. */
 ot_node_t *ot_channel_unref_any(ot_shared_t *shared);
 
-/* Who gets the messages of channels that die by a mere ot_shared_unref: called by who dropped the last
- * reference, who may have no thread state. */
+/* Sets the function that gets the messages of channels whose last reference goes by ot_shared_unref, which returns no messages. The
+ * thread that drops the reference calls it, and may have no thread state. */
 void ot_channel_set_heir(void (*heir)(ot_node_t *chain));
 
 ot_shared_t *ot_channel_shared(ot_channel_t *ch);
@@ -148,8 +148,8 @@ bool ot_channel_is_ready(ot_channel_t *ch);
 ot_channel_result_t ot_channel_select(ot_channel_t *const *channels, ot_watcher_t *watchers,
                                       bool *ready, size_t n, int64_t deadline, ot_stop_t *stop);
 
-/* A descriptor (bell.h) that can be read from exactly while the channel is ready. The channel's: it closes it at its end.
- * In a forked child it is the same number, and the child's own. OT_NO_BELL with errno set if there is none to be had. */
+/* A descriptor (bell.h) that can be read from exactly while the channel is ready. The channel owns it and closes it at its end. In a
+ * forked child the same number is a descriptor of the child's own. OT_NO_BELL with errno set if the system gives none. */
 int ot_channel_message_fd(ot_channel_t *ch);
 
 /* A descriptor that can be read from while the queue has a place or the channel is closed. When the last place is taken it can

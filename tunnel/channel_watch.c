@@ -43,7 +43,7 @@ look_for_places(const ot_channel_t *ch)
     return used < ch->maxsize ? SOMETHING : NOTHING;
 }
 
-/* Not while others sleep: who watches would take what they are woken for, again and again. */
+/* Skipped while other threads sleep on the same side: a watcher would take the messages that they are woken for, again and again. */
 static ot_watch_result_t
 watch(ot_channel_t *ch, blocked_t *before_us, ot_spin_t *spin,
       glance_t (*look)(const ot_channel_t *), int64_t deadline)

@@ -40,7 +40,8 @@ entry_copy(ot_proof_t *p, size_t i)
     return p->entries.items[i].copy;
 }
 
-/* An array is copied as all others are, once; that is, its data. */
+/* Copies an array's data, once for each array, and notes that `slot` gets an object for them in
+ * the receiver. */
 static PyObject *
 copy_array(ot_proof_t *p, PyObject *o, PyObject **slot)
 {

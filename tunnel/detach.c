@@ -51,8 +51,8 @@ reset(ot_proof_t *p, size_t most)
     p->receipt = (ot_receipt_t){0};
 }
 
-/* Drops what a message that does not come to be was to hold: a live handle has most of it, too. What dies
- * here was only pickled (by a __reduce__ that makes a tunnel). */
+/* Drops the references to shared objects that a message would have held, which was not made. Most of these objects live on by
+ * the handles in the tree. One that dies here had a handle that a __reduce__ made while pickling. */
 static void
 drop_held(const ot_interp_t *interp, ot_held_list_t *held)
 {
@@ -91,7 +91,7 @@ undo(ot_proof_t *p)
     }
     ot_numbers_drop(p);
     Py_CLEAR(tree->root);
-    drop_held(p->interp, &tree->held); /* live handles have it all */
+    drop_held(p->interp, &tree->held); /* the sender's handles still have these objects */
     drop_arrays(tree);
     ot_classes_reset(tree);
     tree->containers.len = tree->fixes.len = 0;
@@ -161,8 +161,8 @@ stays_whole(const ot_proof_t *p)
     return is_being_sent(p) || is_namespace(p->root);
 }
 
-/* Whether the values of an instance's dict lie in the instance (or go with its class's keys): a shell that
- * took the dict over would leave it pointing into the husk. */
+/* Whether o is an instance with a split dict (its values lie in the instance, or in the order of
+ * its class's keys). A shell cannot take such a dict over: the dict would point into the husk. */
 static bool
 has_split_dict(PyObject *o)
 {
@@ -464,7 +464,7 @@ try_detach(ot_proof_t *p, bool strict, PyObject *pickle, Py_ssize_t pickled, ot_
     commit(p, leftovers);
     if (!take_over && p->rule != OT_ROOT_KEPT && p->rule != OT_ROOT_LENT && kind != NULL &&
         is_emptied(kind, p->root) && !stays_whole(p) && kind->inspect(p->root) != OT_PINNED) {
-        /* Copied because the collector is at work; emptied all the same, in the ordinary way. */
+        /* The root was copied because the collector is at work. A sent root is left empty, so clear it. */
         leftovers->items[leftovers->len++] = Py_NewRef(p->root);
         if (kind->clear(p->root) < 0) {
             PyErr_WriteUnraisable(p->root); /* the message is complete: too late to fail */
@@ -581,7 +581,8 @@ static void
 keep_proof(const ot_interp_t *interp, ot_proof_t *p)
 {
     if (*interp->spare != NULL || p->foreigners != NULL || p->strangers.cap > 0) {
-        free_proof(p); /* what goes by type or pickle is slower than any table */
+        /* a send with classes or a pickle takes longer than allocating tables anew */
+        free_proof(p);
         return;
     }
     reset(p, KEPT_ITEMS); /* a large tree's tables are not kept */
@@ -591,7 +592,7 @@ keep_proof(const ot_interp_t *interp, ot_proof_t *p)
 void
 ot_tree_drop_spare(const ot_interp_t *interp)
 {
-    /* Without the pointer the module's import has failed. */
+    /* If there is no pointer, the module's import has failed before it was set. */
     if (interp->spare != NULL && *interp->spare != NULL) {
         free_proof(*interp->spare);
         *interp->spare = NULL;

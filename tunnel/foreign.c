@@ -26,7 +26,8 @@ ot_tree_pickling_shared(ot_shared_t *shared)
     return 0;
 }
 
-/* The pickle of a list of objects that the tree refers to; only: of the one object in the list. */
+/* The pickle of a list of objects that the tree refers to; if `only`, of the single object in
+ * that list. */
 static PyObject *
 pickle(const ot_interp_t *interp, PyObject *objects, bool only)
 {
@@ -52,7 +53,8 @@ ot_foreign_pickle_one(const ot_interp_t *interp, PyObject *o)
     return bytes;
 }
 
-/* A new reference; NULL without an exception if there is no saying. */
+/* What to do about o, which cannot be sent: a new str, or NULL without an exception if nothing
+ * is known. */
 static PyObject *
 remedy_for(const ot_interp_t *interp, PyObject *o)
 {

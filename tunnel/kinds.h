@@ -72,7 +72,7 @@ typedef enum {
     OT_PINNED,  /* something else can reach inside (weakref, buffer, watcher): copy, leave as is */
 } ot_inspection_t;
 
-/* Of arrays, whose data travel apart from the objects (ndata.h), whatever the array. */
+/* Functions of a row for arrays, whose data travel apart from the objects (ndata.h). */
 typedef struct {
     /* Whether o is such an array; others of its type go by the rest of their row. Runs: -. */
     bool (*is)(PyObject *o);
@@ -262,14 +262,15 @@ PyObject *ot_bytearray_of(Py_ssize_t n);
 /* An untracked copy of an array, whatever o's type is now, as one of this interpreter's array.array. */
 PyObject *ot_array_clone(PyTypeObject *type, PyObject *o);
 
-/* For rehashing: the items in order, a new list of pairs, made without looking up a key; NULL with
- * MemoryError. */
+/* The items of an OrderedDict in order, as a new list of pairs; no key is looked up, so it works
+ * on one that has stale hashes. NULL with MemoryError. */
 PyObject *ot_odict_items(PyObject *o);
 
 /* Swaps what two OrderedDicts hold. */
 void ot_odict_swap(PyObject *a, PyObject *b);
 
-/* The inspect of three rows that are asked for every object (see prove.c). */
+/* The inspect of list, tuple and dict. They are inline because the walk asks them for most
+ * containers (prove.c). */
 
 static inline ot_inspection_t
 ot_list_inspect(PyObject *o)

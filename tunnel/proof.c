@@ -27,7 +27,8 @@ is_handle_type(const ot_proof_t *p, const PyTypeObject *type)
     return handles->is_type(handles->home, type);
 }
 
-/* Index of the type's class in the tree, OT_HANDLES, OT_STRANGER if nothing is known of it, or -1. */
+/* The index of the type's class in the tree; OT_HANDLES for a type of handles; OT_STRANGER for a type of which nothing is known; -1
+ * without memory. */
 static int64_t
 add_class(ot_proof_t *p, PyTypeObject *type)
 {

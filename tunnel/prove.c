@@ -246,15 +246,16 @@ prove_edge(ot_visitor_t *v, PyObject **slot)
     return admit_if_complete(p, i);
 }
 
-/* Out of the way of prove_key, which is part of the walk. */
+/* Admits the str of entry i. Not inlined: it is rare, and prove_key is part of the walk, whose
+ * instructions are counted. */
 static __attribute__((noinline)) int
 admit_key(ot_proof_t *p, Py_ssize_t i)
 {
     return admit(p, i) < 0 ? -1 : 1;
 }
 
-/* One more reference to entry i's str. An interned one is copied all the same; others, such as parsers
- * keep for all rows, move with the last of the dicts. */
+/* Counts one more reference to the str of entry i. An interned str is always copied. One that is not interned, as a JSON
+ * parser makes for the keys of all rows, moves once all dicts that have it are in the tree. */
 OT_ALWAYS_INLINE int
 count_key(ot_proof_t *p, PyObject *key, Py_ssize_t i)
 {
@@ -359,7 +360,8 @@ trial_edge(ot_visitor_t *v, PyObject **slot)
         return 0;
     }
     if (Py_REFCNT(o) == 1) {
-        /* What stays keeps its content: the references from it count as outside ones. */
+        /* An object that stays with the sender keeps its content, so references from it count as
+         * references from outside. */
         return stays(ot_proof_kind(p, o), o) ? 0 : push(p, (uintptr_t)o);
     }
     Py_ssize_t i = ot_proof_entry(p, o);

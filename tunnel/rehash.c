@@ -159,7 +159,7 @@ enter(order_t *order, PyObject *o, uint32_t *bits)
     return push(order, o, LEAVING);
 }
 
-/* The path has come back to an object: what it led to since is of that one's group. */
+/* The path has come back to the object with this number: all objects that it has passed since belong to that object's group. */
 static void
 close_cycle(order_t *order, uint32_t number)
 {

@@ -387,7 +387,7 @@ ot_rest_take(const ot_interp_t *interp, ot_rest_t *rest)
     return root;
 }
 
-/* Without looking for classes, for it has none: so no interpreter's help is needed. */
+/* Needs no interpreter's help: a tree at rest has no instances, so no classes are looked for. */
 ot_node_t *
 ot_rest_free(ot_rest_t *rest)
 {

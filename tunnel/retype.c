@@ -254,7 +254,8 @@ find_class(const ot_interp_t *interp, const ot_tree_class_t *c)
     return (PyTypeObject *)o;
 }
 
-/* A class that lets instances die that nobody receives: their own may not be had here. */
+/* The class that instances get for their deallocation where nobody receives them and their own
+ * class cannot be had in this interpreter. */
 static PyTypeObject *
 find_undertaker(const ot_interp_t *interp, const ot_tree_class_t *c)
 {
@@ -444,8 +445,8 @@ intern_names(arrival_t *a)
     return 0;
 }
 
-/* The instance's attribute values if it has some that are not in a dict of its own. The layout is
- * the receiver's, too, so its type may be asked. */
+/* The instance's attribute values, if they are not in a dict of its own; else NULL. Its type may
+ * be asked where they lie: sender's and receiver's class have the same layout. */
 static ot_values_t *
 values_of(PyObject *o, PyTypeObject *type)
 {

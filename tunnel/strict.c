@@ -27,7 +27,7 @@ ot_strict_culprit(const ot_proof_t *p, Py_ssize_t *outside)
     return ot_numbers_find_shared(p, outside);
 }
 
-/* Gives the current exception its attributes. Without memory it goes without. */
+/* Gives the current exception its attributes; leaves them out if there is no memory. */
 static void
 add_details(PyObject *path, Py_ssize_t count)
 {

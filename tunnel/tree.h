@@ -189,7 +189,7 @@ typedef enum {
 } ot_root_rule_t;
 
 /* Takes the tree out of the current interpreter; objects that `share` allows are shared with the receiver and not copied.
- * Refs: root is borrowed; a list, dict, set, bytearray or array root is left empty.
+ * Refs: root is borrowed; one whose kind is emptiable (list, dict, set, deque, bytearray, array ...) is left empty.
  * Needs: atomic counts, unless OT_SHARE_NOTHING.
  * Runs: e, but only before anything is changed: pickling.
  * Returns a new tree; or NULL with SharedReferenceError (strict), TypeError (naming the path of

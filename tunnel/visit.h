@@ -231,8 +231,8 @@ ot_visit_typed(ot_visitor_t *v, PyObject **slot, ot_slot_t what)
     return v->typed != NULL ? v->typed(v, slot, what) : v->edge(v, slot);
 }
 
-/* A part is an object with a collector header that belongs to the visited one alone and is no object
- * of the tree: it goes where that one goes, and only the collectors have to know. */
+/* A part is an object with a collector header that belongs to the visited object alone and is no object of the tree. It goes where its
+ * owner goes; only the collectors have to know of it. */
 static inline void
 ot_visit_part(ot_visitor_t *v, PyObject *part)
 {

@@ -124,14 +124,15 @@ new_array(const ot_number_type_t *type, PyObject *shape, PyObject **source, PyOb
     return self;
 }
 
-/* What stands where the shape does and is none: the values, as for array.array. */
+/* Whether the second argument is a shape. If it is none, it is the values, as for array.array. */
 static bool
 is_shape(PyObject *o)
 {
     return o == Py_None || PyTuple_Check(o) || (PyIndex_Check(o) && !PySequence_Check(o));
 }
 
-/* NULL with an exception, which a user of NumPy gets who begins with a shape or a dtype. */
+/* The number type of a typecode. NULL with an exception, whose text also helps a NumPy user who
+ * wrote a shape or a dtype first. */
 static const ot_number_type_t *
 number_type_of(PyObject *typecode)
 {

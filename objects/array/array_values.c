@@ -128,8 +128,9 @@ same_shape(const ot_view_t *view, const Py_buffer *b)
            memcmp(b->shape, view->shape, sizeof *b->shape * (size_t)b->ndim) == 0;
 }
 
-/* A buffer of the same type and shape as a block of memory. 1: done; 0: it is none, look otherwise;
- * -1: exception. By way of a copy if it is our own memory, which may overlap. */
+/* Copies from a source that is a buffer of the view's type and shape. If the source is the
+ * array's own memory, which may overlap, the items go through a copy. 1: done; 0: the source is
+ * no such buffer; -1 with an exception. */
 static int
 copy_buffer(PyObject *self, const ot_view_t *view, PyObject *source)
 {

@@ -135,7 +135,7 @@ crew_stop(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* All workers have ended: what was not begun is dropped; how many. */
+/* Drops the behaviours that were not begun, once all workers have ended. How many they were. */
 static PyObject *
 crew_drop(PyObject *module, PyObject *unused)
 {

@@ -135,7 +135,7 @@ held_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* Not `out`: the Running puts it back when it dies, before or after. */
+/* `out` stays: the Running puts that tree back when it dies, which may be before this or after. */
 static int
 held_clear(PyObject *self)
 {

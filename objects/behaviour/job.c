@@ -7,8 +7,8 @@
 
 static _Atomic uint64_t last_number;
 
-/* It has all of its boxes: where a tree is that cannot travel, there it must run. What it only reads it could not read there
- * either. */
+/* Gives a behaviour that has all of its boxes to the crew. If a box that it changes has a tree that cannot travel, it runs on the
+ * member that keeps this tree. A box that it only reads does not count: such a tree cannot be read by anybody. */
 static void
 ready(ot_behaviour_t *b)
 {
@@ -49,7 +49,7 @@ is_named_twice(const ot_job_t *job)
     return false;
 }
 
-/* NULL with an exception. Without references to the boxes. */
+/* A new job for the boxes, to which it has no references yet. NULL with an exception. */
 static ot_job_t *
 new_job(ot_box_t *const *boxes, size_t n, size_t reads)
 {

@@ -62,7 +62,8 @@ running_handles(PyObject *self, void *unused)
     return Py_NewRef(ot_as_running(self)->handles == NULL ? Py_None : ot_as_running(self)->handles);
 }
 
-/* The caller's, once: it may hold what only the behaviour can reach. */
+/* Gives the work to the caller, once, and keeps no reference: work may lead to objects that only
+ * the behaviour can reach. */
 static PyObject *
 running_work(PyObject *self, PyObject *unused)
 {
@@ -122,7 +123,8 @@ goes_on_here(const ot_job_t *job, const ot_held_box_t *held, int member)
     return true;
 }
 
-/* The tree stays here, and what needs it comes here. */
+/* Leaves the tree in this worker, because it cannot travel. Behaviours that need the box will
+ * run here. */
 static void
 keep(ot_held_box_t *held, int member)
 {

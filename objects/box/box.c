@@ -131,7 +131,7 @@ acquire_pumping(PyObject *self, int host, int64_t deadline)
     if (result != OT_SYNC_OK && ot_behaviour_withdraw(&ticket.behaviour)) {
         return result;
     }
-    /* It has the box; `ready`, which looks at the ticket, is about to be called or was. */
+    /* The withdrawal came too late: the ticket has the box. `ready` has set ticket.granted, or will in a moment. */
     const ot_patience_t for_ever = {.deadline = OT_FOREVER};
     while (result != OT_SYNC_OK &&
            ot_crew_host_wait(host, &ticket.granted, &for_ever) == OT_SYNC_BROKEN) {

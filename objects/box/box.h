@@ -80,7 +80,7 @@ PyObject *ot_box_raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who);
 /* For who has the box and has taken the tree, if there was one. Refs: steals. */
 void ot_box_set(ot_box_t *box, ot_value_t *content);
 
-/* It has a tree again that came from elsewhere. */
+/* The box has a new tree: forgets why the one before could not be rebuilt. */
 void ot_box_clear_failure(ot_box_t *box);
 
 /* Makes it the result of a behaviour that raised. Refs: steals description; report is copied. Without memory for that the

@@ -28,7 +28,7 @@ ot_box_is_own(const ot_box_t *box)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* Nobody has asked for the result of a behaviour that raised. */
+/* Reports the failure of a behaviour whose result nobody has asked for. */
 static void
 report(ot_box_t *box)
 {
@@ -240,7 +240,8 @@ ot_box_keep(ot_box_t *box, int member, PyObject *tree, const char *why)
     atomic_store(&box->keeper, member);
 }
 
-/* The tree is the caller's, who has the box, and with it another reference to it. */
+/* Takes the tree from the keeper, and drops the keeper's reference to the box. The caller has
+ * the box and a reference of its own to it. */
 static PyObject *
 unkeep(ot_box_t *box)
 {

@@ -287,7 +287,7 @@ ot_crew_join(size_t index)
     unlock(self);
 }
 
-/* What was bound to the member is anybody's. */
+/* Gives the behaviours that were bound to the member to whichever member comes. */
 static void
 unjoin(ot_member_t *member)
 {
@@ -339,7 +339,8 @@ void
 ot_crew_count_done(void)
 {
     crew_t *crew = the_crew;
-    /* Sequentially consistent, as the other side's: who waits says so and then looks at the counts. */
+    /* Both sides are sequentially consistent: this one counts and then looks at `waiting`; a
+     * thread that is about to wait raises `waiting` and then looks at the counts. */
     atomic_fetch_add(&crew->done, 1);
     if (atomic_load(&crew->waiting) > 0 && all_done(crew)) {
         pthread_mutex_lock(&crew->guard);
@@ -438,7 +439,8 @@ tell_host(crew_t *crew, ot_member_t *host)
     if (fd >= 0) {
         ot_bell_ring(fd);
     }
-    /* After bound_length was raised, as who waits looks at it after having raised `waiting`. */
+    /* The caller has raised bound_length before. A thread that is about to wait raises `waiting`
+     * first and then looks at bound_length. So one of the two sees the other. */
     if (atomic_load(&crew->waiting) > 0) {
         pthread_mutex_lock(&crew->guard);
         ot_wake_all_locked(&crew->waiters, 1);

@@ -12,11 +12,11 @@
 
 static const char capsule_name[] = "objtunnel._core._objects"; /* an attribute of the module */
 
-/* Not by PyCapsule_Import, which makes an ImportError of a MemoryError. */
+/* Reads the module's dict. PyCapsule_Import would make an ImportError of a MemoryError; and PyObject_GetAttrString, which makes
+ * a new str for the name, leaks that str on 3.13.0. */
 static ot_objects_t *
 home_of(PyObject *module)
 {
-    /* Nor by the attribute: 3.13.0 loses a str each time that one is looked up by a new one. */
     PyObject *capsule;
     int found = PyDict_GetItemStringRef(PyModule_GetDict(module), "_objects", &capsule);
     if (found == 0) {
@@ -214,7 +214,8 @@ object_beside(const ot_handle_extra_t *extra, PyObject *self)
     return extra == NULL || extra->object == NULL ? NULL : extra->object(self);
 }
 
-/* The bytes, in new raw memory: NULL if there are none, *good: false without memory, MemoryError. */
+/* The bytes that the handle knows beside its object, in new raw memory. NULL: there are none;
+ * or, with *good false and MemoryError set, there is no memory. */
 static ot_beside_t *
 bytes_beside(const ot_handle_extra_t *extra, PyObject *self, bool *good)
 {
@@ -312,7 +313,8 @@ ot_handles_for_trees(ot_objects_t *home)
 
 /* ---- as a pickle ---------------------------------------------------------------------------- */
 
-/* New: bytes, an object, or None. */
+/* What the handle's pickle has beside the object's id: bytes, an object, or None. A new
+ * reference. */
 static PyObject *
 to_pickle(PyObject *self)
 {

@@ -23,8 +23,8 @@ typedef struct {
     size_t size;                            /* <= OT_MOST_BESIDE; 0: the type has no bytes */
     bool (*save)(PyObject *self, void *to); /* false: it knows nothing. Runs: - */
     int (*restore)(PyObject *self, const void *from); /* 0 or -1, exception */
-    /* Not NULL for a kind with handles of several types: makes the right one, also without bytes (NULL),
-     * and restore is not called. Steals the reference, also on failure. */
+    /* For a kind with handles of several types, else NULL: makes a handle of the right type from what save wrote (NULL: save
+     * wrote nothing). restore is not called then. Steals the reference, also on failure. */
     PyObject *(*make)(struct ot_objects *home, ot_shared_t *shared, const void *from);
     PyObject *(*object)(PyObject *self); /* borrowed; NULL: none. Runs: - */
     void (*set_object)(PyObject *self, PyObject *object);
@@ -60,7 +60,8 @@ typedef struct ot_objects {
     ot_objects_t *home;                                                                            \
     PyObject *module;
 
-/* First members of every handle; and of what has another one's reference (frozen.h), which ends here. */
+/* The first members of every handle. A frozen view (frozen.h) has only these, and borrows them
+ * from its anchor. */
 typedef struct {
     OT_HANDLE_HEAD
 } ot_handle_head_t;

@@ -79,7 +79,7 @@ bool ot_value_is_tree(const ot_value_t *v);
 ot_value_t *ot_value_new_counted(ot_objects_t *home, PyObject *o, ot_root_rule_t rule, bool strict,
                                  ot_receipt_t *receipt);
 
-/* Of what needs no tree: a number, a str, a handle ... NULL without an exception: o needs one. Runs: m. */
+/* A value of an object that needs no tree: a number, a str, a handle ... NULL without an exception: o needs a tree. Runs: m. */
 ot_value_t *ot_value_new_treeless(ot_objects_t *home, PyObject *o);
 
 /* A value of an int, made without Python. NULL without memory, no exception. */

@@ -158,8 +158,8 @@ ot_ldict_result_t ot_ldict_look_or_wait(PyObject *self, const ot_mapkey_t *key, 
 /* DONE and an equal object, or MISSING. */
 ot_ldict_result_t ot_ldict_lookup(PyObject *self, const ot_mapkey_t *key, PyObject **value);
 
-/* What there is to be seen of a key without waiting: the repr of its value, or that somebody has the key, or
- * is gone with it. DONE and the text, or MISSING. Runs: e. */
+/* The text that repr of the dict has for a key, without waiting: the value's repr; or that somebody has checked the key out; or
+ * that the interpreter which had checked it out has ended. DONE and the text, or MISSING. Runs: e. */
 ot_ldict_result_t ot_ldict_show(PyObject *self, const ot_mapkey_t *key, PyObject **repr);
 
 /* Puts the word there, whatever was. Refs: steals it on success. 0, or -1 with an exception. */

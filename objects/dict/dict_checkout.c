@@ -22,7 +22,8 @@ ot_checkout_new(PyObject *dict, PyObject *key, PyObject *timeout)
     return c;
 }
 
-/* The key is the claim's, and so is its word: makes the tree of it, or gives both back. DONE. */
+/* Makes the tree of the word that the claim took from the key. DONE; or FAILED with an exception, then key and word are as before the
+ * claim. */
 static ot_ldict_result_t
 move_out(ot_checkout_t *c, ot_claim_t *claim, ot_word_t word)
 {
@@ -58,7 +59,7 @@ hold_new_key(ot_checkout_t *c, const ot_mapkey_t *key, PyObject *otherwise)
     return result;
 }
 
-/* AGAIN. */
+/* Waits until nobody has the key, and not beyond the deadline. AGAIN. */
 static ot_ldict_result_t
 wait_for(ot_checkout_t *c, const ot_mapkey_t *key, int64_t deadline)
 {

@@ -17,7 +17,7 @@ typedef struct {
     PyObject *timeout;
     ot_claim_t *claim;
     PyObject *tree;
-    bool to_be_released; /* that was tried, and failed */
+    bool to_be_released; /* putting the tree back was tried, and failed */
 } ot_checkout_t;
 
 ot_checkout_t *ot_checkout_new(PyObject *dict, PyObject *key, PyObject *timeout);

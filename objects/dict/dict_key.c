@@ -76,7 +76,8 @@ raise_abandoned(PyObject *self, const ot_mapkey_t *key)
     return OT_LDICT_FAILED;
 }
 
-/* What was to be computed by who is gone was never there. */
+/* Deals with an abandoned key. One whose value was still to be computed is removed. Any other
+ * raises, or gets `word`, as `what` says. OVERRIDDEN or AGAIN. */
 static ot_ldict_result_t
 abandoned(PyObject *self, const ot_mapkey_t *key, ot_ldict_abandoned_t what, ot_word_t word)
 {
@@ -360,7 +361,7 @@ void
 ot_ldict_settle(ot_claim_t *claim, ot_word_t word)
 {
     (void)ot_epoch_reserve(1); /* without memory an entry is leaked */
-    /* This thread has a record already: it looked the key up. */
+    /* Cannot fail: this thread looked the key up, and so has an epoch record. */
     (void)ot_epoch_enter();
     bool mine = ot_claim_settle(claim, word);
     ot_epoch_leave();

@@ -131,7 +131,8 @@ fetch(PyObject *self, PyObject *key, PyObject **value)
     return result;
 }
 
-/* Items that are gone leave no gaps. */
+/* Fetches the values that the guard could not give, and closes the gaps of keys that are gone
+ * meanwhile. */
 static int
 fetch_the_rest(PyObject *self, lists_t *lists)
 {
@@ -451,7 +452,8 @@ ot_ldict_update_from(PyObject *self, PyObject *args, PyObject *kwargs)
 
 /* ---- clear, popitem --------------------------------------------------------------------------- */
 
-/* A key of its own, to be freed by ot_entry_free; NULL: MemoryError. */
+/* A copy of e's key, as an entry that is in no map and that the caller frees by ot_entry_free.
+ * NULL with MemoryError. */
 static ot_entry_t *
 remember(const ot_entry_t *e)
 {
@@ -557,7 +559,8 @@ ot_ldict_clear(PyObject *self, PyObject *unused)
     }
 }
 
-/* The newest becomes the caller's claim's. 1; 0: look again; -1: exception. */
+/* Claims the newest key for the caller: 1. 0: somebody was faster, look again. -1 with an
+ * exception. */
 static int
 claim_newest(PyObject *self, ot_claim_t *claim, ot_word_t *word, PyObject **key)
 {

@@ -304,7 +304,8 @@ dict_ior(PyObject *self, PyObject *other)
     return update_from_one(self, other) < 0 ? NULL : Py_NewRef(self);
 }
 
-/* With the last handle goes what was retired, as far as nobody reads. */
+/* Frees what all threads have retired, as far as nobody reads it, if this is the last reference
+ * to the map. */
 static void
 dict_dealloc(PyObject *self)
 {

@@ -9,8 +9,8 @@
 /* How often to look whether readers are done, first with the GIL, then without. */
 enum { LOOKS = 200, PATIENT_LOOKS = 20000 };
 
-/* How much may be retired and not freed, in each thread: so many small values, none that is large or
- * may hold handles. */
+/* What a thread may leave retired and not freed: PILE small values. A value of LARGE bytes or
+ * more, or one that may hold handles, is freed as soon as nobody reads it. */
 enum { PILE = 64, LARGE = 32768 };
 
 /* ---- in --------------------------------------------------------------------------------------- */

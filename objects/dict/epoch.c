@@ -50,13 +50,12 @@ thread_ends(void *record)
     atomic_store_explicit(&((ot_reader_t *)record)->taken, false, memory_order_release);
 }
 
-/* Of all threads only the calling one exists. Others' records are free: what they retired was perhaps half written, and
- * is lost. */
+/* In the child only the calling thread exists. The records of the other threads become free. A record whose lock was taken at
+ * the fork had its list half changed: what that list held is lost. */
 static void
 after_fork_in_child(void)
 {
     for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
-        /* Its thread or a collector was changing the list: what is in it is lost. */
         bool half_changed = atomic_load_explicit(&r->lock.taken, memory_order_relaxed);
         ot_lk_ttas_init(&r->lock);
         if (r != ot_epoch_mine) {
@@ -406,7 +405,8 @@ collect_from_all(void)
 {
     size_t freed = 0;
     if (ot_epoch_mine != NULL) {
-        atomic_store(&ot_epoch_mine->asked, false); /* before the look at what there is */
+        /* Before the lists are read, so that what is retired meanwhile asks again. */
+        atomic_store(&ot_epoch_mine->asked, false);
     }
     for (ot_reader_t *r = atomic_load(&readers); r != NULL; r = r->next) {
         freed += collect_from(r);

@@ -207,7 +207,7 @@ leaf_of_bytes(leaf_t *leaf, PyObject *o)
     leaf->bytes = PyBytes_AS_STRING(o);
 }
 
-/* Its block is the caller's on success. */
+/* Fills in the leaf for o; leaf->block is the caller's on success. */
 static int
 leaf_of(leaf_t *leaf, PyObject *o)
 {

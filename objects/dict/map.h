@@ -345,7 +345,7 @@ ot_entry_t *ot_map_next(ot_map_t *map, ot_map_cursor_t *cursor);
 void ot_map_resume(ot_map_t *map, ot_map_cursor_t *cursor, uint64_t hash);
 
 /* Aborts if an invariant of a shard, or of the claims, does not hold. Takes all locks, needs no
- * guard. Every operation that changes a map calls it for its shard where OT_CHECKS is on. */
+ * guard. Tests call it; operations that change a shard call ot_shard_check_locked. */
 void ot_map_check(ot_map_t *map);
 
 /* ---- claims ----------------------------------------------------------------------------------- */

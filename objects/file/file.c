@@ -193,7 +193,7 @@ ot_file_drain_locked(ot_file_t *file, const ot_patience_t *patience)
         size_t left = out->len - out->at;
         int rc = ot_file_ready(file, POLLOUT, patience);
         if (rc == OT_FILE_OK) {
-            /* So much does not block in a pipe that is ready. */
+            /* A pipe that is ready takes PIPE_BUF bytes without blocking, and may block for more. */
             ssize_t n = write(file->how.fd, out->data + out->at,
                               file->how.is_pipe && left > PIPE_BUF ? PIPE_BUF : left);
             out->at += n > 0 ? (size_t)n : 0;
@@ -329,7 +329,8 @@ ot_file_put_own_line_locked(ot_file_t *file, const ot_patience_t *patience)
 static int
 write_locked(ot_file_t *file, const char *data, size_t n, bool hold, const ot_patience_t *patience)
 {
-    /* 1: this operation's; more: its caller's, who is alone with the file anyhow. */
+    /* The lock's depth is 1 if only this operation has it. If it is more, the caller has locked
+     * the file and nobody else can write in between, so the line need not be held. */
     if (hold && ot_lock_state(file->lock).depth == 1) {
         return hold_locked(file, data, n);
     }
@@ -402,7 +403,7 @@ put_all_locked(ot_file_t *file, const ot_patience_t *patience)
     return rc == OT_FILE_OK ? ot_file_drain_locked(file, patience) : rc;
 }
 
-/* The descriptor and the buffers, whatever is in them. */
+/* Closes the descriptor and drops the buffers, whatever is in them. */
 static int
 abandon_locked(ot_file_t *file)
 {

@@ -73,7 +73,7 @@ read_locked(ot_file_t *file, ssize_t n, bool at_once, const ot_patience_t *patie
     ot_bytes_t *in = &file->in;
     size_t wanted = n < 0 ? SIZE_MAX : (size_t)n, got = 1;
     while (in->len - in->at < wanted && got > 0 && !(at_once && in->len > in->at)) {
-        /* In steps that grow with what there is: the file may be much shorter than n. */
+        /* Each step reads as much as was read so far: the file may be much shorter than n. */
         size_t there = in->len - in->at, step = there + READ_AHEAD;
         step = wanted - there < step ? wanted - there : step;
         int rc = read_more_locked(file, step, patience, &got);

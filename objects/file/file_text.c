@@ -169,7 +169,7 @@ characters_locked(PyObject *self, Py_ssize_t n)
     return text == NULL || PyUnicode_GET_LENGTH(text) <= n ? text : cut_steal(self, text, n);
 }
 
-/* Calls one of the above with the file's lock. */
+/* Calls read_locked while the file is locked. */
 static PyObject *
 under_lock(PyObject *self, Py_ssize_t n, PyObject *(*read_locked)(PyObject *self, Py_ssize_t n))
 {

@@ -95,7 +95,8 @@ typedef struct {
 
 bool ot_frozen_next(PyObject *node, ot_frozen_at_t *at, PyObject **key, PyObject **value);
 
-/* Elements of a list, tuple, dict, set or bytes; and the bytes of the latter. */
+/* ot_frozen_length: how many elements a list, tuple, dict, set, bytes or bytearray of the region has. ot_frozen_data: the bytes of a
+ * bytes or bytearray. */
 Py_ssize_t ot_frozen_length(PyObject *node);
 const char *ot_frozen_data(PyObject *node);
 

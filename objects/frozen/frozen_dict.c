@@ -148,7 +148,7 @@ set_compare(PyObject *self, PyObject *other, int op)
     return ot_view_compare_thawed(self, other, op);
 }
 
-/* Either may be the view. */
+/* An operator of sets: a, b or both are views. */
 static PyObject *
 set_binary(PyObject *a, PyObject *b, binaryfunc operation)
 {

@@ -5,7 +5,7 @@
  */
 #include "objects/frozen/frozen_view.h"
 
-/* A loop has the last number in its variable while it asks for the next: two take turns. */
+/* Two ints take turns: a loop still has the last one in its variable when it asks for the next. */
 enum { SPARES = 2 };
 
 typedef struct {

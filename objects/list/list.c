@@ -35,7 +35,8 @@ free_one(ot_list_t *list)
     free(list);
 }
 
-/* Lists in lists, however deep: those that are dropped meanwhile stand in line. */
+/* Frees the list. Lists that die with it are put into a line and freed in turn, not by
+ * recursion: they may be nested to any depth. */
 static void
 list_free(ot_shared_t *self)
 {

@@ -168,7 +168,7 @@ list_append(PyObject *self, PyObject *o)
     return insert(self, PY_SSIZE_T_MAX, o);
 }
 
-/* Not METH_VARARGS: in a tuple of arguments nothing is a temporary any more. */
+/* METH_FASTCALL, so that the value can be a temporary (tunnel/temporary.h): a tuple of arguments would refer to it as well. */
 static PyObject *
 list_insert(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
@@ -448,7 +448,8 @@ list_add(PyObject *left, PyObject *right)
 
 /* ---- iteration ------------------------------------------------------------------------------- */
 
-/* Over a list that nobody else knows, of the same values. Refs: steals the items. */
+/* An iterator over the items. It goes through a new LockingList of the same values that nobody
+ * else has a handle of. Refs: steals the items. */
 static PyObject *
 iterate_steal(PyObject *self, ot_items_t *items)
 {

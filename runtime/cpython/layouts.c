@@ -18,7 +18,7 @@
 
 /* ---- the fields ---------------------------------------------------------------------------------- */
 
-/* Those that CPython tells debuggers of: name, type, field, and where its own table has the offset. */
+/* Fields whose offset stands in the table that CPython has for debuggers: name, type, field, and the table's entry. */
 #define OT_TOLD(X)                                                                                 \
     X(RUNTIME_HEAD, _PyRuntimeState, interpreters.head, runtime_state.interpreters_head)           \
     X(INTERP_ID, PyInterpreterState, id, interpreter_state.id)                                     \

@@ -29,8 +29,8 @@ ot_bytearray_of(Py_ssize_t n)
     return o;
 }
 
-/* Not a container for the collector and made by no free list: the public constructor will do,
- * as long as its block is ours, which it is (bytearrays come straight from the allocator). */
+/* By the public constructor: the collector does not track bytearrays, and CPython has no free list of them, so that the block comes
+ * from our heap. */
 static PyObject *
 bytearray_clone(PyObject *o)
 {
@@ -42,7 +42,7 @@ bytearray_clone(PyObject *o)
     return copy;
 }
 
-/* Takes nothing over before it is settled: the bytes change hands in disown. */
+/* The shell is an empty bytearray: bytearray_disown moves the bytes into it. */
 static PyObject *
 bytearray_shell(PyObject *o)
 {

@@ -20,7 +20,8 @@ decimal_inspect(PyObject *o)
     return ot_heap_owns(o) && (is_short(d) || ot_heap_owns(d->data)) ? OT_MOVABLE : OT_REHOME;
 }
 
-/* The hash comes along: a NaN, which hashes by its address, is found by it in a copied dict. */
+/* The copy keeps the cached hash. A NaN hashes by its address: a copied dict that has one as a
+ * key finds it by the old hash. */
 static PyObject *
 decimal_clone(PyObject *o)
 {

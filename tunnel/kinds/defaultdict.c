@@ -55,7 +55,7 @@ defaultdict_fill(PyObject *clone, PyObject *o, ot_copier_t *c)
 static PyObject *
 defaultdict_clone(PyObject *o)
 {
-    return ot_kind_dict.clone(o); /* an object of o's type, what lies beyond dict's part zeroed */
+    return ot_kind_dict.clone(o); /* makes an object of o's type, with default_factory NULL */
 }
 
 static int

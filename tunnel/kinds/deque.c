@@ -258,7 +258,8 @@ looks_right(PyTypeObject *type, PyObject *o, PyObject *items)
            d->last->item[d->last_index] == PyTuple_GET_ITEM(items, 239);
 }
 
-/* The last hundred of 240 items: at that point it has put a block aside. */
+/* Looks at a deque that was given 240 items and keeps the last 100: such a deque has put an
+ * emptied block aside for reuse. */
 static int
 deque_check(PyTypeObject *type)
 {

@@ -90,7 +90,7 @@ memoryview_inspect(PyObject *o)
     return own ? OT_MOVABLE : OT_PINNED;
 }
 
-/* Who asks for parts visits only what moves. */
+/* A visitor that asks for parts (v->part) visits only objects that move. */
 static int
 memoryview_visit(PyObject *o, ot_visitor_t *v)
 {
@@ -235,7 +235,7 @@ new_ndata(PyObject *o, bool copy)
     return n;
 }
 
-/* The view is as if it had been released. */
+/* Moves the view's data to n. The view is then as after memoryview.release(). */
 static void
 give_data(PyObject *o, ot_ndata_t *n)
 {

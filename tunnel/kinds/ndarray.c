@@ -19,8 +19,9 @@
 static const char typecodes[] = "bBhHiIlLqQfd";
 static const void *descriptors[sizeof typecodes - 1]; /* array.array's, static in its module */
 static PyTypeObject *array_type; /* the main interpreter's; its class cache owns it */
-static bool fields_known;        /* ndarray_t is how arrays are laid out */
-static bool data_can_move;       /* and who frees data need not ask who allocated them */
+static bool fields_known;        /* arrays are laid out as ndarray_t says */
+/* fields_known, and PyMem_Free takes blocks from malloc (ot_heap.takes_malloc) */
+static bool data_can_move;
 
 /* NumPy's PyArrayObject_fields (ndarraytypes.h), the same from 1.22 to 2.x; looked at only if
  * known arrays look right through it. */

@@ -117,7 +117,7 @@ odict_visit(PyObject *o, ot_visitor_t *v)
 
 /* ---- nodes --------------------------------------------------------------------------------- */
 
-/* Frees nodes, whose keys are accounted for. */
+/* Frees od's nodes. The caller has dropped, or handed on, the references to their keys. */
 static void
 free_nodes(ot_odict_t *od)
 {
@@ -138,7 +138,7 @@ forget_nodes(ot_odict_t *od)
     od->state++;
 }
 
-/* The nodes of another one; od's dict is the owner's or a copy of it, entry by entry. */
+/* Makes od use the nodes of the OrderedDict `owner`. od's dict is owner's, or a copy of it entry by entry. */
 static void
 share_nodes(ot_odict_t *od, const ot_odict_t *owner)
 {
@@ -150,7 +150,8 @@ share_nodes(ot_odict_t *od, const ot_odict_t *owner)
     od->made_for = made_for_its_table ? ot_dict_keys((PyObject *)od) : NULL;
 }
 
-/* node[i] of od: the same key as the original's, or none yet, which is None. */
+/* Makes node[i] of od, with the key of the original node, or with None if the key is not known
+ * yet. */
 static int
 copy_node(ot_odict_t *od, Py_ssize_t i, const ot_odict_node_t *original, bool with_key)
 {
@@ -359,7 +360,8 @@ pair_up(PyObject *o, PyObject *items)
     return 0;
 }
 
-/* Found without hashing: each node bears its entry's number meanwhile. */
+/* No key is hashed: while this function runs, each node's `hash` field has the number of the
+ * node's entry. */
 PyObject *
 ot_odict_items(PyObject *o)
 {

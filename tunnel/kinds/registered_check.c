@@ -123,7 +123,7 @@ list_reports(PyObject *o, const ot_type_spec_t *spec, reports_t *r)
     return ot_registered_check_result(o, rc) < 0 ? -1 : check_places(o, r, (uintptr_t)&here);
 }
 
-/* What visit does when the first report fails. */
+/* Checks what visit does when the first report fails. */
 static int
 check_failure(PyObject *o, const ot_type_spec_t *spec)
 {
@@ -190,7 +190,7 @@ are_equal(const seen_t *a, const seen_t *b)
                                           a->objects.len * sizeof *a->objects.items) == 0);
 }
 
-/* How often it was seen. */
+/* How often tp_traverse has seen the object. */
 static size_t
 count(const seen_t *s, const PyObject *object)
 {
@@ -211,7 +211,7 @@ complain_of(PyObject *o, const char *what, PyObject *which)
     return ot_registered_complain(o, "visit", text);
 }
 
-/* All that tp_traverse has seen was reported as often. */
+/* Checks that visit has reported each object at least as often as tp_traverse has seen it. */
 static int
 check_all_reported(PyObject *o, const reports_t *r, const seen_t *seen)
 {
@@ -243,7 +243,8 @@ place_is_seen(PyObject *o, traverseproc traverse, PyObject **place, PyObject *ot
     return rc;
 }
 
-/* What the collector cares for was reported at a place where tp_traverse sees it. */
+/* Checks that each object which the collector cares for was reported at a place where
+ * tp_traverse sees it. */
 static int
 check_each_place(PyObject *o, traverseproc traverse, const reports_t *r)
 {

@@ -40,7 +40,7 @@ tuple_disown(PyObject *loser, PyObject *winner)
     ot_tuple_forget_hash(loser);
     for (Py_ssize_t i = 0, n = PyTuple_GET_SIZE(loser); i < n; i++) {
         ((PyTupleObject *)loser)->ob_item[i] =
-            Py_NewRef(Py_None); /* whoever sees it all the same */
+            Py_NewRef(Py_None); /* C code that still has the loser finds objects */
     }
 }
 
