@@ -347,11 +347,11 @@ $(BUILD)/venv/report.stamp: tools/get_report_libraries
 
 # ---- the laboratory: CPython itself with atomic refcounts -----------------------------------------
 
-# Variants of CPython into build/lab/, one folder for all of BUILD= and PYTHON=: they are their own. PGO=1: builds by
-# PGO and LTO, in a folder of theirs.
-LAB ?= build/lab$(if $(PGO),-pgo)
-export PGO
-VARIANT ?= all
+# Variants of CPython into build/lab/, one folder for all of BUILD= and PYTHON=: they are their own. PGO=1: stock and lock
+# with PGO beside the plain ones, and LTO=1 LTO as well. PROFILE_TASK=: what trains them.
+LAB ?= build/lab
+comma := ,
+VARIANT ?= $(if $(PGO),stock$(comma)stock-pgo$(comma)lock$(comma)lock-pgo,all)
 
 .PHONY: lab lab-test lab-bench lab-counts lab-report-from-here
 lab:
@@ -614,7 +614,8 @@ help:
 	@echo "  make report-stream    tables from docs/results/stream-*.json; REPORT_ARGS=..."
 	@echo "  make report-pool      tables from docs/results/pool-*.json; REPORT_ARGS=..."
 	@echo "The laboratory of refcounts:"
-	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one; PGO=1"
+	@echo "  make lab              CPython 3.13 with refcount variants into build/lab; VARIANT=lock for one;"
+	@echo "                        PGO=1: stock and lock plain and with PGO; LTO=1: and with LTO; PROFILE_TASK=..."
 	@echo "  make lab-test         some of CPython's own tests on them, stale pointers; VARIANT=..."
 	@echo "  make lab-bench        what refcounts cost in CPython, 15 minutes; VARIANT=... BENCH_ARGS=... (--quick); PGO=1;"
 	@echo "                        PYPERFORMANCE=1: by its workloads, an hour or two; BENCH_ARGS='--workloads nbody,...'"

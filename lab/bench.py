@@ -44,7 +44,7 @@ from progress import say_on  # noqa: E402
 
 SCHEMA = 2
 VARIANTS = ("stock", "c11-relaxed", "c11-acq-rel", "lock", "lock-all", "plain-all", "lock-2006",
-            "stock-unspecialised", "free-threaded")
+            "stock-unspecialised", "free-threaded", "stock-pgo", "lock-pgo")
 BASE = "stock"
 THREADED = "free-threaded"
 # What serves objects. None: CPython's own choice, pymalloc, which is per interpreter.

@@ -4,6 +4,7 @@ The words are in lab.md.j2, and in excerpt.md.j2 for docs/lock-inc.md.
 """
 
 import math
+import re
 
 import model
 import predict
@@ -16,7 +17,7 @@ FEW_REPETITIONS = 5
 SHORT_SAMPLE = 0.1
 # What a variant is compared with beside stock: what differs is then one thing.
 BESIDE = (("c11-acq-rel", "c11-relaxed"), ("c11-relaxed", "lock"), ("lock-all", "lock"), ("lock-2006", "plain-all"),
-          (THREADED, "lock"), (THREADED, "stock-unspecialised"))
+          (THREADED, "lock"), (THREADED, "stock-unspecialised"), ("lock-pgo", "stock-pgo"), ("lock-pgo", "lock"))
 HEAP = "mimalloc"  # what the other heaps are compared with
 
 
@@ -79,10 +80,17 @@ def facts(results):
                      "repetitions"))
     for name, variant in results.variants.items():
         refcount = variant["refcount"] or "upstream's own"
-        optimised = ", PGO and LTO" if "--enable-optimizations" in (variant["configure"] or "") else ""
         rows.append((f"`{name}`", f"CPython {variant['version'].split()[0]}, {refcount}, "
-                     f"`{variant['cflags'].strip()}`{optimised}"))
+                     f"`{variant['cflags'].strip()}`{optimised(variant['configure'] or '')}"))
     return rows
+
+
+def optimised(configure):
+    """What a variant's options of configure say of PGO, which trains it, and of LTO."""
+    if "--enable-optimizations" not in configure:
+        return ""
+    trained = re.search(r"'PROFILE_TASK=([^']*)'", configure)
+    return ", PGO" + (" and LTO" if "--with-lto" in configure else "") + (f", trained by `{trained[1]}`" if trained else "")
 
 
 def topology_facts(machine, results):

@@ -20,9 +20,10 @@ from matplotlib.patches import Patch
 
 COLOURS = {"stock": BLACK, "c11-relaxed": ORANGE, "c11-acq-rel": SKY, "lock": PURPLE,
            "lock-all": RED, "plain-all": GREY, "lock-2006": GREEN, "stock-unspecialised": YELLOW,
-           "free-threaded": BLUE}
+           "free-threaded": BLUE, "stock-pgo": "#7b3f00", "lock-pgo": "#4b0055"}
 MARKERS = {"stock": "o", "c11-relaxed": "v", "c11-acq-rel": "^", "lock": "s", "lock-all": "D",
-           "plain-all": "X", "lock-2006": "*", "stock-unspecialised": "h", "free-threaded": "P"}
+           "plain-all": "X", "lock-2006": "*", "stock-unspecialised": "h", "free-threaded": "P",
+           "stock-pgo": "d", "lock-pgo": "p"}
 MOST_POINTS = 2  # up to so many numbers of threads, dots side by side; with more, lines
 HEAP_COLOURS = {"pymalloc": GREY, "malloc": SKY, "mimalloc": GREEN, "lockinc": RED,
                 "lockinc-classes": ORANGE}

@@ -84,11 +84,6 @@ class Results(FromFile):
         return sum(c.discarded for c in self.cases)
 
     @property
-    def optimised(self):
-        """Whether its variants are builds by PGO and LTO."""
-        return any("--enable-optimizations" in (one.get("configure") or "") for one in self.variants.values())
-
-    @property
     def repetitions(self):
         return min((len(case.rates) for case in self.cases), default=0)
 

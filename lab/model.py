@@ -16,11 +16,11 @@ from intervals import DRAWS, LEVEL, Figure, geometric
 
 # What is fitted: the extra time of the first variant over the second, to counts of these objects, which
 # this variant has recorded.
-FITS = (("lock", "stock", "mortal", "histogram"), ("lock-all", "lock", "immortal", "histogram"),
+FITS = (("lock", "stock", "mortal", "histogram"), ("lock-pgo", "stock-pgo", "mortal", "histogram"), ("lock-all", "lock", "immortal", "histogram"),
         ("lock-2006", "plain-all", "all", "histogram-2006"))
 KINDS = {"mortal": ("mortal",), "immortal": ("immortal",), "all": ("mortal", "immortal")}
 # Of these the extra time is LOCK's and nothing else: what one measurement in C can predict.
-LOCK_ALONE = ("lock", "lock-2006")
+LOCK_ALONE = ("lock", "lock-pgo", "lock-2006")
 
 
 @dataclass(frozen=True)

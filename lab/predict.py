@@ -1,7 +1,8 @@
 """From two cores to many: what N interpreters get done that count on the same lines.
 
-The histogram says how often a run comes to which cache line; one workload's two interpreters say how
-long it takes to get a line from the other core (CALIBRATION). The queueing model (queueing.py) then says what
+The histogram says how often a run counts on which cache line; one workload's two interpreters say how
+long it takes to get a line from the other core (CALIBRATION). Each count may have to: a core that counts on one line
+several times in a row does other work in between, and another core that wants the line has it meanwhile. The queueing model (queueing.py) then says what
 two do on the other workloads, which was measured as well, and what more would do, which was not.
 """
 
@@ -27,6 +28,19 @@ class Prediction:
     end: float
 
 
+def visits_of(counted):
+    """How often a run counts on each line. Of the hottest lines the file has the counts; the others share what is left
+    as they share the turns (counts after one on another line)."""
+    hottest = counted["lines"]
+    others = sorted(counted["turns"], reverse=True)
+    for line in hottest:
+        if line["turns"] in others:
+            others.remove(line["turns"])
+    left = sum(counted["immortal"].values()) - sum(line["counts"] for line in hottest)
+    each = max(left, 0) / sum(others) if others else 0
+    return [line["counts"] for line in hottest] + [turns * each for turns in others]
+
+
 def service_time(results, counts, variant):
     """(low, mid, high) nanoseconds to get a line from the other core; None if not measured."""
     case = results.case("parallel", CALIBRATION, variant, 1)
@@ -34,7 +48,7 @@ def service_time(results, counts, variant):
     rate = results.rate(case)
     if rate is None or two is None or CALIBRATION not in counts:
         return None
-    visits = counts[CALIBRATION]["turns"]
+    visits = visits_of(counts[CALIBRATION])
     return tuple(fit_service(1e9 / rate.mid, visits, times) for times in (two.high, two.mid, two.low))
 
 
@@ -50,7 +64,7 @@ def predictions(results, counts, variant):
         measured = results.scaling(workload, variant, 2)
         if rate is None or measured is None or workload not in counts:
             continue
-        visits, alone = counts[workload]["turns"], 1e9 / rate.mid
+        visits, alone = visits_of(counts[workload]), 1e9 / rate.mid
 
         def by(service, n):
             return scaling(alone, [Station(v, service) for v in visits], n)

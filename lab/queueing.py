@@ -12,8 +12,8 @@ Z: a run alone, in which each line is at home. S_k: getting line k from another 
 must: it comes to the line so many times, and finds that another was there last with the probability
 (N - 1) / N.
 
-Assumptions, which a prediction inherits: a line is as far from each core as it was with two; it stays
-until the core turns to another line; requests are served in the order of arrival; times vary as an
+Assumptions, which a prediction inherits: a line is as far from each core as it was with two; it may be gone after each
+visit; no line is fetched ahead; requests are served in the order of arrival; times vary as an
 exponential law does; nothing else is shared.
 """
 

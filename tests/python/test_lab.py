@@ -143,9 +143,12 @@ def test_the_page_says_what_the_figures_say():
 
 def test_the_page_says_what_was_built_by_pgo():
     record = make_record()
-    record["variants"]["lock"]["configure"] = "'--prefix=LAB/lock' '--enable-optimizations' '--with-lto'"
+    configure = "'--prefix=LAB/lock' '--enable-optimizations' '--with-lto'"
+    record["variants"]["lock"]["configure"] = configure
+    record["variants"]["lock-all"]["configure"] = configure.replace(" '--with-lto'", " 'PROFILE_TASK=-m test --pgo test_re'")
     said = dict(page_of(record)["facts"])
     assert said["`lock`"].endswith(", PGO and LTO") and not said["`stock`"].endswith("LTO")
+    assert said["`lock-all`"].endswith(", PGO, trained by `-m test --pgo test_re`")
 
 
 def test_free_threaded_stands_beside_a_stock_that_does_not_specialise_either():
@@ -160,7 +163,7 @@ def test_free_threaded_stands_beside_a_stock_that_does_not_specialise_either():
 
 def test_every_variant_that_is_built_can_be_measured_and_drawn():
     text = (LAB / "variants.sh").read_text(encoding="utf-8")
-    built, = re.findall(r"^LAB_VARIANTS=\((.*)\)$", text, re.MULTILINE)
+    built = " ".join(re.findall(r"^LAB_(?:VARIANTS|OPTIMISED)=\((.*)\)$", text, re.MULTILINE))
     assert set(built.split()) == set(bench.VARIANTS)
     pytest.importorskip("matplotlib", reason="make report installs it")
     sys.path[:0] = [str(LAB), str(ROOT / "benchmarks" / "common")]
@@ -264,13 +267,20 @@ def test_workloads_of_pyperformance_have_figures_of_their_own():
 
 
 def test_builds_by_pgo_have_claims_of_their_own():
-    plain, optimised = make_record(noise=0), make_record(noise=0)
-    for variant in optimised["variants"].values():
-        variant["configure"] = "'--enable-optimizations' '--with-lto'"
-    rows = claims.context({"lab-x": lab_results.Results(plain), "lab-y": lab_results.Results(optimised)}, {})["rows"]
-    cells = {row[0]: row[2:] for row in rows}
-    assert cells.pop("the same by builds with PGO and LTO") == ["-", "1.50 (1.50 to 1.50); over workloads 1.50 to 1.50"]
-    assert all(y == "-" != x for x, y in cells.values())
+    """Each is compared with its own base: LOCK with the optimised stock, and stock with the plain one."""
+    both = make_record(noise=0, costs={"stock": 1, "lock": 1.5, "stock-pgo": 0.8, "lock-pgo": 1.6},
+                       scaling=dict.fromkeys(("stock", "lock", "stock-pgo", "lock-pgo"), 1.9))
+    runs = {"lab-x": lab_results.Results(make_record(noise=0)), "lab-y": lab_results.Results(both)}
+    cells = {row[0]: (row[1], row[2:]) for row in claims.context(runs, {})["rows"]}
+    found = {claim: cell for claim, cell in cells.items() if "PGO" in claim}
+    assert [row for _, row in found.values()] == [["-", "0.80 (0.80 to 0.80); over workloads 0.80 to 0.80"],
+                                                  ["-", "2.00 (2.00 to 2.00); over workloads 2.00 to 2.00"]]
+    assert all("make lab-bench PGO=1 " in command for command, _ in found.values())
+    assert cells["`LOCK INC`, `LOCK DEC` for plain counts, one interpreter: time relative to stock (`lock`)"][1] == [
+        "1.50 (1.50 to 1.50); over workloads 1.50 to 1.50"] * 2
+    page = page_of(both)
+    assert row_of(page["alone"], "lock-pgo", "stock-pgo")[2].startswith("2.00 (")
+    assert row_of(page["alone"], "lock-pgo", "lock")[2].startswith("1.07 (")
 
 
 @pytest.fixture
