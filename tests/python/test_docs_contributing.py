@@ -8,6 +8,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import history_subjects
+import linearizability
+import linearizability
+import linearizability
 import objtunnel
 import pytest
 
@@ -60,6 +64,28 @@ def compile_method(tmp_path, *options):
 
 def test_the_method_compiles(tmp_path):
     compile_method(tmp_path, "-fsyntax-only")
+
+
+def test_the_method_can_be_given_to_the_linearizability_test():
+    """The places that the text names are there, and none of them has an operation of that name already."""
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("### Add a method")[1].split("```diff")[0]
+    method = re.search(r'^\+    \{"(\w+)", dict_', DIFFS[METHOD], re.MULTILINE)[1]
+    for module, names in (linearizability, ("KEYED", "SequentialDict")), (history_subjects, ("_one_key",)):
+        assert f"{module.__name__}.py`" in section
+        assert all(f"`{name}`" in section and hasattr(module, name) for name in names)
+    assert method not in {**linearizability.KEYED, **linearizability.WHOLE, **linearizability._OF_PARTS}
+
+
+def test_the_method_can_be_added_to_the_histories():
+    """An operation of the checker's own with the method's name would stand in its place."""
+    [name] = re.findall(r'^\+    \{"(\w+)"', DIFFS[METHOD], re.MULTILINE)
+    assert name == "discard" and name not in {**linearizability.KEYED, **linearizability.WHOLE, **linearizability._OF_PARTS}
+
+
+def test_the_method_can_be_added_to_the_histories():
+    """An operation of the checker's own with the method's name would stand in its place."""
+    [name] = re.findall(r'^\+    \{"(\w+)"', DIFFS[METHOD], re.MULTILINE)
+    assert name == "discard" and name not in {**linearizability.KEYED, **linearizability.WHOLE, **linearizability._OF_PARTS}
 
 
 @pytest.mark.slow

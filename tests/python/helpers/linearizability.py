@@ -178,8 +178,8 @@ WHOLE = {  # those on all of it
     "items": lambda d: tuple(sorted(d.items())),
     "len": lambda d: len(d),
 }
-_OF_PARTS = {  # what by_key() makes of the latter
-    "discard": lambda d, k: (d.pop(k, None), None)[1],
+_OF_PARTS = {  # what by_key() makes of those; no names of methods
+    "cleared": lambda d, k: (d.pop(k, None), None)[1],
 }
 
 DICT = Model(frozenset(), {**KEYED, **WHOLE, **_OF_PARTS}, SequentialDict,
@@ -242,7 +242,7 @@ def _keys_of(op):
 
 def _on_one_key(op, key):
     if op.name == "clear":
-        return op._replace(name="discard", args=(key,))
+        return op._replace(name="cleared", args=(key,))
     absent = op._replace(name="contains", args=(key,), outcome=("returned", False))
     if op.name == "popitem":
         return absent
