@@ -310,10 +310,11 @@ ot_box_raise_absent(ot_objects_t *home, ot_box_t *box, PyObject *who)
             "behaviours that use this box alone can see it, and take out what is in the way",
             who, keeper, box->why == NULL ? "no memory" : box->why);
     }
-    return PyErr_Format(home->lock_abandoned,
-                        "the interpreter that had %R has ended and could not put the tree back: "
-                        "it is lost; recover(tree) fills the box anew",
-                        who);
+    return PyErr_Format(
+        home->lock_abandoned,
+        "the interpreter that had %R has ended or dropped it, and could not put the "
+        "tree back: it is lost; recover(tree) fills the box anew",
+        who);
 }
 
 PyObject *

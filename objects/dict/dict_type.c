@@ -385,7 +385,8 @@ static PyType_Slot slots[] = {
      "LockingDict(mapping_or_iterable=(), /, **kwargs)\n--\n\n"
      "A dict that all interpreters of the process use at the same time.\n\n"
      "Keys: str, int, float, bool, None, bytes and tuples of these. Values: what a Tunnel can\n"
-     "send. d[key] gives an equal object of your own; pop moves it out.\n\n"
+     "send. d[key] gives an equal object of your own; pop moves it out.\n"
+     "For JSON: json.dumps(d, default=objtunnel.frozen_default).\n\n"
      ">>> d = LockingDict(hits=0)\n>>> d.add('hits')\n1"},
     {Py_tp_new, dict_new},
     {Py_tp_dealloc, dict_dealloc},

@@ -96,10 +96,11 @@ refuse(PyObject *o)
     if (Py_TYPE(o)->tp_hash == PyObject_HashNotImplemented) {
         PyErr_Format(PyExc_TypeError, "unhashable type: '%.200s'", Py_TYPE(o)->tp_name);
     } else {
-        PyErr_Format(PyExc_TypeError,
-                     "a LockingDict's keys are str, int, float, bool, None, bytes and tuples of "
-                     "these, not '%.200s'",
-                     Py_TYPE(o)->tp_name);
+        PyErr_Format(
+            PyExc_TypeError,
+            "a LockingDict's keys are str, int, float, bool, None, bytes and tuples of "
+            "these, not '%.200s'; use a tuple or a str that says the same, an enum member's name for example",
+            Py_TYPE(o)->tp_name);
     }
     return -1;
 }

@@ -182,10 +182,11 @@ raise_unfit(PyObject *root)
     }
     PyObject *path = ot_path_to(root, culprit);
     if (path != NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "%U: a %s cannot be frozen: only built-in types (list, tuple, dict, set, str, "
-                     "bytes, numbers, ...), array.array, dates, Decimal, Fraction and UUID can",
-                     path, Py_TYPE(culprit)->tp_name);
+        PyErr_Format(
+            PyExc_TypeError,
+            "%U: this %s cannot be frozen: only built-in types (list, tuple, dict, set, str, "
+            "bytes, numbers, ...), array.array, dates, Decimal, Fraction and UUID can",
+            path, Py_TYPE(culprit)->tp_name);
         Py_DECREF(path);
     }
     Py_DECREF(culprit);

@@ -568,7 +568,8 @@ static PyType_Slot slots[] = {
      "Each operation is atomic. Items are not shared, they are handed over: what goes in is\n"
      "moved or copied, l[i] is an equal object of the caller's own, pop() takes the item out.\n"
      "So l[0].append(1) changes a copy. Slices, +, * and copy() give ordinary lists; iteration\n"
-     "is over what was there when it began. == compares items.\n\n"
+     "is over what was there when it began. == compares items.\n"
+     "For JSON: json.dumps(l, default=objtunnel.frozen_default).\n\n"
      ">>> l = LockingList([3, 1]); l.append([2]); l.pop()\n[2]"},
     {Py_tp_new, list_new},
     {Py_tp_init, list_init},

@@ -45,7 +45,7 @@ class _Pickler(pickle.Pickler):
         if reduce is not None:
             return reduce(o)
         if cls not in _PLAIN and not (cls.__module__ == "array" and cls.__name__ == "array"):
-            raise TypeError(f"a {cls.__name__} cannot be frozen")
+            raise TypeError(f"this {cls.__name__} cannot be frozen")
         return NotImplemented
 
 

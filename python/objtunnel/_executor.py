@@ -148,8 +148,7 @@ class InterpreterPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
     def __reduce__(self):
         raise TypeError("an InterpreterPoolExecutor stays in the interpreter that made it: a job "
-                        "cannot submit to its own pool; return what is to be done next, or make "
-                        "another pool there")
+                        "cannot submit to its own pool")  # _pickling.py has the remedy
 
     # Names that CPython's tests of executors ask for.
 

@@ -297,7 +297,8 @@ def _from_parts(records, errors, record):
         try:
             object.__setattr__(error, name, value)
         except (AttributeError, TypeError):
-            error.__dict__.setdefault(name, value)  # a read-only member, which __new__ has set
+            if not any(type(c.__dict__.get(name)) is _Member for c in cls.__mro__):  # else __new__ has set it
+                error.__dict__.setdefault(name, value)
     return error
 
 

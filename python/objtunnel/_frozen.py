@@ -1,8 +1,9 @@
-"""What goes with frozen trees and needs no C: dict's views, and JSON."""
+"""What goes with frozen trees and needs no C: dict's views; and JSON of what interpreters share."""
 
 from collections.abc import ItemsView, KeysView, ValuesView
 
-from objtunnel._core import FrozenArray, FrozenDict, FrozenList, FrozenSet, FrozenTuple
+from objtunnel._core import (FrozenArray, FrozenDict, FrozenList, FrozenSet, FrozenTuple, LockingDict, LockingList,
+                             SharedArray)
 
 
 class Keys(KeysView):
@@ -27,17 +28,17 @@ class Items(ItemsView):
 
 
 def frozen_default(o):
-    """For json.dumps(frozen, default=frozen_default): a list for a FrozenList, FrozenTuple or
-    FrozenArray, a dict for a FrozenDict. Raises TypeError for anything else, as JSON has nothing for it.
+    """For json.dumps(x, default=frozen_default): a list for a FrozenList, FrozenTuple, FrozenArray,
+    LockingList or SharedArray, a dict for a FrozenDict or LockingDict. Raises TypeError for anything else, as JSON has nothing for it.
 
         >>> json.dumps(freeze({"a": [1, 2]}), default=frozen_default)
         '{"a": [1, 2]}'
     """
-    if isinstance(o, FrozenDict):
+    if isinstance(o, (FrozenDict, LockingDict)):
         return dict(o.items())
-    if isinstance(o, (FrozenList, FrozenTuple)):
+    if isinstance(o, (FrozenList, FrozenTuple, LockingList)):
         return list(o)
-    if isinstance(o, FrozenArray):
+    if isinstance(o, (FrozenArray, SharedArray)):
         return o.tolist()
     thing = "set" if isinstance(o, FrozenSet) else type(o).__name__
     raise TypeError(f"Object of type {thing} is not JSON serializable")

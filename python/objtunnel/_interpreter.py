@@ -142,8 +142,7 @@ class Interpreter:
         return f"<objtunnel.Interpreter{name} id {self.id}, {self._remote.state()}>"
 
     def __reduce__(self):
-        raise TypeError("an Interpreter stays in the interpreter that made it; send a Tunnel "
-                        "instead, or make another one there")
+        raise TypeError("an Interpreter stays in the interpreter that made it")  # _pickling.py has the remedy
 
 
 def _abandon(remote, name):

@@ -237,14 +237,14 @@ def run_script(wanted):
         if _has_run or _is_running:  # by this thread: the script needs names of its own
             return
         if _failure is not None:
-            raise _new_failure()
+            raise _new_failure(wanted)
         try:
             _run(*_read(_source))
         except KeyboardInterrupt:
             raise  # the job's; the next one that needs the script runs it
         except BaseException as error:
-            _failure = (wanted, error)
-            raise _new_failure()
+            _failure = error
+            raise _new_failure(wanted)
         _has_run = True
 
 
@@ -255,8 +255,8 @@ def _in_short(error):
     return str(error)
 
 
-def _new_failure():
-    wanted, cause = _failure
+def _new_failure(wanted):
+    cause = _failure
     what = "it ends the program" if isinstance(cause, SystemExit) else f"{type(cause).__name__}: {_in_short(cause)}"
     error = RuntimeError(
         f"{_source[1]} cannot be run in another interpreter, which needs its {wanted!r}: {what}\n"

@@ -225,7 +225,9 @@ _REDUCERS = {
 
 _TOP_LEVEL = "define it at the top level of a module"
 _SHARED_LOCK = ("a lock belongs to one interpreter: use objtunnel's Lock, RLock, Condition, Semaphore, Event or Barrier, "
-                "which interpreters share")
+                "which interpreters share, and Tunnel in place of queue.Queue")
+_PROCESS_LOCK = "it is for processes: use objtunnel's Lock, RLock, Condition, Semaphore, Event or Barrier"
+_TUNNEL = "it is for processes: send a Tunnel instead"
 _SEND_RESULTS = "a running computation cannot change interpreters: send its results, say list(it)"
 
 # Types by name: most of their modules need not be imported for this.
@@ -251,6 +253,13 @@ _REMEDIES = {
     "_thread.RLock": _SHARED_LOCK,
     "_thread._ThreadHandle": "a thread stays in its interpreter: start another one there",
     "_queue.SimpleQueue": "it belongs to one interpreter: send a Tunnel instead",
+    "multiprocessing.queues.Queue": _TUNNEL,
+    "multiprocessing.queues.SimpleQueue": _TUNNEL,
+    "multiprocessing.synchronize.Condition": _PROCESS_LOCK,
+    "multiprocessing.synchronize.SemLock": _PROCESS_LOCK,
+    "multiprocessing.sharedctypes.SynchronizedBase": "it is for processes: send a SharedArray instead",
+    "objtunnel._interpreter.Interpreter": "send a Tunnel instead, or make another one there",
+    "objtunnel._executor.InterpreterPoolExecutor": "return what is to be done next, or make another pool there",
     "re.Match": "send what it matched: groups(), groupdict(), span()",
     "memoryview": "send its bytes: tobytes()",
     "module": "send the module's name and import it on the other side",

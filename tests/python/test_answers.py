@@ -95,6 +95,7 @@ def test_groups(worker):
     assert type(first) is failures.Awkward and (first.path, first.line) == ("a", 1)
     assert type(second) is ExceptionGroup and type(second.exceptions[0]) is KeyError
     assert type(first.__cause__) is IndexError
+    assert vars(group) == vars(second) == {}  # message and exceptions are members, read-only ones
 
 
 def test_circles(worker):

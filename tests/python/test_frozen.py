@@ -40,6 +40,9 @@ from objtunnel import (
     FrozenSet,
     FrozenTuple,
     Interpreter,
+    LockingDict,
+    LockingList,
+    SharedArray,
     Tunnel,
     _core,
     freeze,
@@ -194,6 +197,8 @@ def test_json():
     assert json.dumps(freeze(tree), default=frozen_default) == json.dumps(tree)
     assert json.loads(json.dumps(freeze(tree), default=frozen_default, indent=1)) == \
         json.loads(json.dumps(tree))
+    shared = {"d": LockingDict(a=[1]), "l": LockingList([2, {"b": 3}]), "s": SharedArray("i", [4, 5])}
+    assert json.dumps(shared, default=frozen_default) == '{"d": {"a": [1]}, "l": [2, {"b": 3}], "s": [4, 5]}'
     for bad in ({"s": {1}}, [LONG]):
         with pytest.raises(TypeError, match="not JSON serializable"):
             json.dumps(freeze(bad), default=frozen_default)

@@ -332,7 +332,7 @@ def test_in_a_box(worker):
 
 
 def test_are_not_frozen():
-    with pytest.raises(TypeError, match=r"^\$\['a'\]: a numpy.ndarray cannot be frozen"):
+    with pytest.raises(TypeError, match=r"^\$\['a'\]: this numpy.ndarray cannot be frozen"):
         freeze({"a": np.ones((2, 3))})
 
 

@@ -1,6 +1,8 @@
 """What has no row is pickled: what objtunnel knows more than pickle, and what it says otherwise."""
 
 import io
+import multiprocessing
+import queue
 import re
 import socket
 import sqlite3
@@ -12,7 +14,7 @@ import weakref
 import pytest
 
 import stdlib_kinds
-from objtunnel import SharedReferenceError, Tunnel
+from objtunnel import Interpreter, InterpreterPoolExecutor, SharedReferenceError, Tunnel
 from stdlib_kinds import Line
 
 
@@ -139,6 +141,13 @@ CASES = {
     "socket": (socket.socket, "", r"make socket\.socket\(fileno"),
     "lock": (threading.Lock, "", "use objtunnel's Lock"),
     "lock inside": (WithLock, r"\.lock", "use objtunnel's Lock"),
+    "queue": (queue.Queue, r"\.mutex", "Tunnel in place of queue.Queue"),
+    "queue of processes": (multiprocessing.Queue, "", "send a Tunnel instead$"),
+    "lock of processes": (multiprocessing.Lock, "", "use objtunnel's Lock"),
+    "event of processes": (multiprocessing.Event, r"\._cond", "use objtunnel's Lock"),
+    "number of processes": (lambda: multiprocessing.Value("i"), "", "send a SharedArray instead$"),
+    "interpreter": (Interpreter, "", "send a Tunnel instead, or make another one there$"),
+    "pool": (InterpreterPoolExecutor, "", "return what is to be done next, or make another pool there$"),
     "event": (threading.Event, r"\._cond\._lock", "use objtunnel's Lock"),
     "frame": (sys._getframe, "", "what you need of its locals"),
     "code": (lambda: compile("1", "", "eval"), "", r"marshal\.dumps"),
@@ -161,6 +170,8 @@ def test_says_what_to_do(name):
     assert caught.value.__cause__ is not None
     if hasattr(o, "close"):
         o.close()
+    elif hasattr(o, "shutdown"):
+        o.shutdown()
 
 
 def test_a_remedy_that_fails_hides_nothing():
