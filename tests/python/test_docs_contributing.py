@@ -10,8 +10,6 @@ from pathlib import Path
 
 import history_subjects
 import linearizability
-import linearizability
-import linearizability
 import objtunnel
 import pytest
 
@@ -74,18 +72,6 @@ def test_the_method_can_be_given_to_the_linearizability_test():
         assert f"{module.__name__}.py`" in section
         assert all(f"`{name}`" in section and hasattr(module, name) for name in names)
     assert method not in {**linearizability.KEYED, **linearizability.WHOLE, **linearizability._OF_PARTS}
-
-
-def test_the_method_can_be_added_to_the_histories():
-    """An operation of the checker's own with the method's name would stand in its place."""
-    [name] = re.findall(r'^\+    \{"(\w+)"', DIFFS[METHOD], re.MULTILINE)
-    assert name == "discard" and name not in {**linearizability.KEYED, **linearizability.WHOLE, **linearizability._OF_PARTS}
-
-
-def test_the_method_can_be_added_to_the_histories():
-    """An operation of the checker's own with the method's name would stand in its place."""
-    [name] = re.findall(r'^\+    \{"(\w+)"', DIFFS[METHOD], re.MULTILINE)
-    assert name == "discard" and name not in {**linearizability.KEYED, **linearizability.WHOLE, **linearizability._OF_PARTS}
 
 
 @pytest.mark.slow
