@@ -34,12 +34,11 @@ static ot_holder_t *holders;
 bool
 ot_guard_fork(pthread_mutex_t *guard, ot_fork_stage_t stage)
 {
+    /* The child's only thread is a copy of the one that has locked it, and so may unlock it. */
     if (stage == OT_BEFORE_FORK) {
         pthread_mutex_lock(guard);
-    } else if (stage == OT_AFTER_FORK_IN_PARENT) {
-        pthread_mutex_unlock(guard);
     } else {
-        pthread_mutex_init(guard, NULL);
+        pthread_mutex_unlock(guard);
     }
     return stage == OT_AFTER_FORK_IN_CHILD;
 }
@@ -79,7 +78,7 @@ static void
 after_fork_in_child(void)
 {
     fork_stage_locked(OT_AFTER_FORK_IN_CHILD);
-    pthread_mutex_init(&registry_lock, NULL);
+    pthread_mutex_unlock(&registry_lock);
 }
 
 static void

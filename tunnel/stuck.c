@@ -39,7 +39,7 @@ after_fork_in_child(void)
 {
     waits = NULL;
     n_waits = 0;
-    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_unlock(&lock);
 }
 
 /* shared.c has registered its handlers by now, for there is a channel. Those that are registered last are called first
