@@ -13,8 +13,13 @@
 #include <limits.h>
 
 /* Whether this version's young generation is a plain list that others may be spliced into. The
- * incremental collector of early 3.14 marked its members; 3.14.10 has plain lists again. */
+ * incremental collector of early 3.14 marked its members; 3.14.10 has plain lists again. Builds without a GIL have no lists: the
+ * collector walks the heap's pages, and the fields that 3.13 still has there are unused. */
+#ifdef Py_GIL_DISABLED
+#define OT_GC_SPLICES 0
+#else
 #define OT_GC_SPLICES (PY_VERSION_HEX < 0x030e0000 || PY_VERSION_HEX >= 0x030e0a00)
+#endif
 
 /* Whether the collector counts the members of its lists (for deciding when to run). */
 #define OT_GC_COUNTS (OT_GC_SPLICES && PY_VERSION_HEX >= 0x030e0000)

@@ -22,7 +22,7 @@
 #if PY_VERSION_HEX < 0x030d0000
 #error "objtunnel needs CPython 3.13 or newer"
 #endif
-/* bias.h names what must be read again before a newer version is let in. The collector's state differs as well. */
+/* The sources compile with the headers of 3.14 and 3.15, but bias.h names what must be read again before they are let in. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030e0000
 #error "objtunnel knows CPython 3.13 only of those without a GIL: docs/free-threading.md"
 #endif
