@@ -25,7 +25,7 @@ struct ot_patience; /* waitlist.h */
 typedef enum {
     OT_BEFORE_FORK,          /* take the object's own lock */
     OT_AFTER_FORK_IN_PARENT, /* give it back */
-    OT_AFTER_FORK_IN_CHILD,  /* make it anew; of all threads only the calling one exists */
+    OT_AFTER_FORK_IN_CHILD,  /* give it back, and make the rest anew: all other threads are gone */
 } ot_fork_stage_t;
 
 /* Does for an object's mutex what the stage asks for. Whether this is the child: whoever waited in the object is a thread
