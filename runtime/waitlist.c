@@ -1,8 +1,6 @@
 /* waitlist.c: see waitlist.h. */
 #include "runtime/waitlist.h"
 
-#include <unistd.h>
-
 #include "runtime/checks.h"
 
 void
@@ -20,8 +18,8 @@ void
 ot_waiter_enter_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_front)
 {
     ot_parker_init(&w->parker);
+    w->thread = ot_thread_token();
     w->outcome = 0;
-    w->forked = false;
     w->prev = at_front ? NULL : list->last;
     w->next = at_front ? list->first : NULL;
     *(w->prev ? &w->prev->next : &list->first) = w;
@@ -36,17 +34,6 @@ remove_locked(ot_waitlist_t *list, ot_waiter_t *w)
     *(w->next ? &w->next->prev : &list->last) = w->prev;
 }
 
-/* What becomes of the wait after a signal handler ran in this thread, or it was poked. Called without any lock. The handler
- * may fork, and return in the child: the line is empty then (the owner's part in fork()), and w in no line. */
-static ot_wait_result_t
-after_interruption(ot_waiter_t *w, const ot_patience_t *patience)
-{
-    pid_t before = getpid();
-    bool gives_up = patience->gives_up(patience->arg);
-    w->forked = getpid() != before;
-    return gives_up ? OT_WAIT_GAVE_UP : w->forked ? OT_WAIT_FORKED : OT_WAIT_WOKEN;
-}
-
 ot_wait_result_t
 ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock,
                       const ot_patience_t *patience)
@@ -57,8 +44,9 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
     while (w->outcome == 0 && result == OT_WAIT_WOKEN) {
         pthread_mutex_unlock(lock);
         ot_park_result_t why = ot_park(&w->parker, patience->deadline);
-        if (why == OT_PARK_INTERRUPTED && patience->gives_up != NULL) {
-            result = after_interruption(w, patience);
+        if (why == OT_PARK_INTERRUPTED && patience->gives_up != NULL &&
+            patience->gives_up(patience->arg)) {
+            result = OT_WAIT_GAVE_UP;
         } else if (why == OT_PARK_TIMEOUT) {
             result = OT_WAIT_TIMEOUT;
         }
@@ -67,7 +55,7 @@ ot_waiter_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, pthread_mutex_t *lock
     ot_await_end(patience->awaited);
     if (w->outcome != 0) { /* who was woken does not look at the list: it may be gone */
         result = result == OT_WAIT_GAVE_UP ? result : OT_WAIT_WOKEN;
-    } else if (!w->forked) {
+    } else {
         remove_locked(list, w);
         OT_CHECK(ot_waitlist_check_locked(list));
     }
@@ -102,4 +90,20 @@ ot_wake_all_locked(ot_waitlist_t *list, int outcome)
 {
     while (ot_wake_one_locked(list, outcome)) {
     }
+}
+
+size_t
+ot_waitlist_keep_own(ot_waitlist_t *list)
+{
+    size_t kept = 0;
+    for (ot_waiter_t *w = list->first, *next; w != NULL; w = next) {
+        next = w->next;
+        if (w->thread == ot_thread_token()) {
+            kept++;
+        } else {
+            remove_locked(list, w);
+        }
+    }
+    OT_CHECK(ot_waitlist_check_locked(list));
+    return kept;
 }

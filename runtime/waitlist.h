@@ -15,9 +15,8 @@
 typedef struct ot_waiter {
     struct ot_waiter *next, *prev;
     ot_parker_t parker;
-    int outcome; /* what it was woken with */
-    bool
-        forked; /* a signal handler forked during the wait, and this is the child: its owner emptied the line */
+    uint64_t thread; /* whose it is: ot_thread_token() */
+    int outcome;     /* what it was woken with */
 } ot_waiter_t;
 
 typedef struct {
@@ -37,8 +36,6 @@ typedef enum {
     OT_WAIT_GAVE_UP = -1, /* maybe woken as well: if outcome is set, pass it on */
     OT_WAIT_TIMEOUT = 0,  /* not woken */
     OT_WAIT_WOKEN = 1,
-    OT_WAIT_FORKED =
-        2, /* not woken, and what was waited for may be otherwise in this child: look, and wait again */
 } ot_wait_result_t;
 
 /* Enters a new waiter, at the front if it has waited before. ot_waiter_wait_locked must follow. */
@@ -57,6 +54,12 @@ ot_wait_result_t ot_wait_locked(ot_waitlist_t *list, ot_waiter_t *w, bool at_fro
 /* Wakes the first waiter with this outcome, which is not 0. Whether there was one. */
 bool ot_wake_one_locked(ot_waitlist_t *list, int outcome);
 void ot_wake_all_locked(ot_waitlist_t *list, int outcome);
+
+/* The owner's part in fork(), in the child: removes all waiters but the calling thread's, and returns how many stay. A signal
+ * handler runs during a wait and may fork; then its thread goes on waiting in the child, where the other threads are not.
+ * It stays in the line, so that nobody who acts before the handler returns misses it. Reads the others' stacks, which the
+ * child still has. An owner that changes in the child what its waiters look at wakes those that stay. */
+size_t ot_waitlist_keep_own(ot_waitlist_t *list);
 
 /* Aborts if the line is broken, or somebody in it was woken. Every operation calls it where the list is known to live, if
  * OT_CHECKS is on. */

@@ -162,19 +162,36 @@ ot_cown_destroy(ot_cown_t *cown)
     ot_lock_destroy(&cown->lock);
 }
 
-/* In the child no other thread exists, and no worker: who had it or waited for it is gone. */
+/* Only the calling thread's own requests stay in the queue; its threads look again whether the cown is theirs. */
+static void
+keep_own_requests(ot_cown_t *cown)
+{
+    ot_request_t *r = cown->first;
+    cown->first = cown->last = NULL;
+    cown->behaviours = 0;
+    for (ot_request_t *next; r != NULL; r = next) {
+        next = r->next;
+        if (r->behaviour == NULL && r->thread == ot_thread_token()) {
+            append_locked(r);
+            ot_wake_one_locked(&r->sleeper, 1);
+        }
+    }
+}
+
+/* In the child no other thread exists, and no worker: who had it is gone. */
 void
 ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_cown_t *cown = (ot_cown_t *)self;
     ot_lock_fork(self, stage);
     if (stage == OT_AFTER_FORK_IN_CHILD) {
-        cown->first = cown->last = NULL;
-        cown->behaviours = cown->readers = 0;
+        cown->readers = 0;
         if (cown->lock.abandoned) {
             cown->lock.abandoned = false;
             cown->lock.depth = 0;
         }
+        keep_own_requests(cown);
+        OT_CHECK(ot_cown_check_locked(cown));
     }
 }
 
@@ -184,7 +201,7 @@ ot_cown_fork(ot_shared_t *self, ot_fork_stage_t stage)
 static ot_sync_result_t
 wait_locked(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience, complete_t *complete)
 {
-    ot_request_t r = {.cown = cown};
+    ot_request_t r = {.cown = cown, .thread = ot_thread_token()};
     ot_sync_result_t result = OT_SYNC_BROKEN; /* undecided */
     if (patience->awaited != NULL) {
         patience->awaited->owner_at = &cown->lock.thread;
@@ -193,10 +210,6 @@ wait_locked(ot_cown_t *cown, int64_t interp, const ot_patience_t *patience, comp
     while (result == OT_SYNC_BROKEN) {
         ot_waiter_t w;
         ot_wait_result_t why = ot_wait_locked(&r.sleeper, &w, false, &cown->lock.guard, patience);
-        if (w.forked) { /* ot_cown_fork has emptied the queue */
-            r = (ot_request_t){.cown = cown};
-            append_locked(&r);
-        }
         if (why == OT_WAIT_GAVE_UP) {
             result = OT_SYNC_INTERRUPTED;
         } else if (cown->lock.depth == 0 && cown->first == &r) {

@@ -37,6 +37,7 @@ typedef struct ot_request {
     ot_behaviour_t *behaviour; /* NULL: a thread's, which lives on its stack */
     bool reads;                /* a behaviour's, which is content to have it beside other readers */
     ot_waitlist_t sleeper;     /* a thread's: itself, while it has not been woken */
+    uint64_t thread;           /* a thread's token */
 } ot_request_t;
 
 /* Invariants (under the guard): `behaviours` counts those in the queue. Held exactly while lock.depth is 1; free: the

@@ -1,7 +1,7 @@
 /* barrier.c: Barrier, without Python (see sync.h).
  *
- * Main invariant: who waits is told its outcome by whoever ends its round (PASSED, BROKE), so that
- * the next round may begin while those of the last are still waking up.
+ * Main invariant: who waits is told its outcome by whoever ends its round, so that the next round may begin while those
+ * of the last are still waking up.
  */
 #include "objects/sync/sync.h"
 
@@ -9,7 +9,8 @@
 
 #include "runtime/checks.h"
 
-enum { PASSED = 1, BROKE = 2 };
+/* Outcomes: BROKE, or PASSED plus the number of threads that came before and stayed. */
+enum { BROKE = -1, PASSED = 1 };
 
 void
 ot_barrier_check_locked(const ot_barrier_t *barrier)
@@ -33,16 +34,17 @@ barrier_free(ot_shared_t *self)
     free(self);
 }
 
-/* The child's barrier is an empty one: those that wait are threads that it does not have. */
+/* Of those that have come the child has this thread alone, if it waits. Nobody is at the action. */
 static void
 barrier_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_barrier_t *barrier = (ot_barrier_t *)self;
     if (ot_guard_fork(&barrier->guard, stage)) {
-        barrier->waiters = barrier->entrants = (ot_waitlist_t){NULL, NULL};
-        barrier->count = 0;
+        barrier->count = ot_waitlist_keep_own(&barrier->waiters);
         barrier->acting = false;
         barrier->round++;
+        (void)ot_waitlist_keep_own(&barrier->entrants);
+        ot_wake_all_locked(&barrier->entrants, 1);
     }
 }
 
@@ -62,11 +64,10 @@ ot_barrier_new(uint64_t parties, double timeout)
 }
 
 static void
-end_round_locked(ot_barrier_t *barrier, int outcome)
+begin_round_locked(ot_barrier_t *barrier)
 {
     barrier->count = 0;
     barrier->round++;
-    ot_wake_all_locked(&barrier->waiters, outcome);
     ot_wake_all_locked(&barrier->entrants, 1);
 }
 
@@ -74,7 +75,20 @@ static void
 break_locked(ot_barrier_t *barrier)
 {
     barrier->broken = true;
-    end_round_locked(barrier, BROKE);
+    ot_wake_all_locked(&barrier->waiters, BROKE);
+    begin_round_locked(barrier);
+}
+
+/* How many have waited. */
+static uint64_t
+pass_locked(ot_barrier_t *barrier)
+{
+    uint64_t n = 0;
+    while (ot_wake_one_locked(&barrier->waiters, PASSED + (int)n)) {
+        n++;
+    }
+    begin_round_locked(barrier);
+    return n;
 }
 
 /* Until nobody is at the action of the last round. */
@@ -98,24 +112,23 @@ enter_locked(ot_barrier_t *barrier, const ot_patience_t *patience)
 }
 
 static ot_sync_result_t
-wait_for_the_rest_locked(ot_barrier_t *barrier, const ot_patience_t *patience)
+wait_for_the_rest_locked(ot_barrier_t *barrier, const ot_patience_t *patience, uint64_t *index)
 {
     ot_waiter_t w;
     ot_wait_result_t why = ot_wait_locked(&barrier->waiters, &w, false, &barrier->guard, patience);
-    while (why == OT_WAIT_FORKED) {
-        barrier->count++; /* a child begins with nobody there */
-        why = ot_wait_locked(&barrier->waiters, &w, false, &barrier->guard, patience);
-    }
     if (why == OT_WAIT_GAVE_UP) {
-        barrier->count -=
-            w.outcome == 0 && !w.forked; /* otherwise the round is over, or it was not counted */
+        barrier->count -= w.outcome == 0; /* otherwise the round is over */
         return OT_SYNC_INTERRUPTED;
     }
     if (why == OT_WAIT_TIMEOUT) {
         break_locked(barrier);
         return OT_SYNC_BROKEN;
     }
-    return w.outcome == PASSED ? OT_SYNC_OK : OT_SYNC_BROKEN;
+    if (w.outcome == BROKE) {
+        return OT_SYNC_BROKEN;
+    }
+    *index = (uint64_t)(w.outcome - PASSED);
+    return OT_SYNC_OK;
 }
 
 ot_sync_result_t
@@ -124,12 +137,12 @@ ot_barrier_arrive(ot_barrier_t *barrier, const ot_patience_t *patience, ot_arriv
     pthread_mutex_lock(&barrier->guard);
     ot_sync_result_t result = enter_locked(barrier, patience);
     if (result == OT_SYNC_OK) {
-        *arrival = (ot_arrival_t){.index = barrier->count++, .round = barrier->round};
-        arrival->last = barrier->count == barrier->parties;
+        *arrival = (ot_arrival_t){.round = barrier->round};
+        arrival->last = ++barrier->count == barrier->parties;
         if (arrival->last) {
             barrier->acting = true;
         } else {
-            result = wait_for_the_rest_locked(barrier, patience);
+            result = wait_for_the_rest_locked(barrier, patience, &arrival->index);
         }
     }
     unlock_guard(barrier);
@@ -137,13 +150,13 @@ ot_barrier_arrive(ot_barrier_t *barrier, const ot_patience_t *patience, ot_arriv
 }
 
 ot_sync_result_t
-ot_barrier_open(ot_barrier_t *barrier, uint64_t round)
+ot_barrier_open(ot_barrier_t *barrier, ot_arrival_t *arrival)
 {
     pthread_mutex_lock(&barrier->guard);
-    bool good = barrier->round == round && !barrier->broken;
+    bool good = barrier->round == arrival->round && !barrier->broken;
     barrier->acting = false;
     if (good) {
-        end_round_locked(barrier, PASSED);
+        arrival->index = pass_locked(barrier);
     } else {
         ot_wake_all_locked(&barrier->entrants, 1);
     }
@@ -163,8 +176,8 @@ void
 ot_barrier_reset(ot_barrier_t *barrier)
 {
     pthread_mutex_lock(&barrier->guard);
+    break_locked(barrier);
     barrier->broken = false;
-    end_round_locked(barrier, BROKE);
     unlock_guard(barrier);
 }
 

@@ -92,14 +92,14 @@ raise_broken(void)
 
 /* The last one's part. OK, BROKEN, or INTERRUPTED with the action's exception set. */
 static ot_sync_result_t
-let_all_go(PyObject *self, uint64_t round)
+let_all_go(PyObject *self, ot_arrival_t *arrival)
 {
     PyObject *action = as_barrier(self)->action;
     PyObject *result = action == NULL ? Py_NewRef(Py_None) : PyObject_CallNoArgs(action);
     if (result == NULL) {
         ot_barrier_abort(barrier_of(self));
     }
-    ot_sync_result_t opened = ot_barrier_open(barrier_of(self), round);
+    ot_sync_result_t opened = ot_barrier_open(barrier_of(self), arrival);
     Py_XDECREF(result);
     return result == NULL ? OT_SYNC_INTERRUPTED : opened;
 }
@@ -129,7 +129,7 @@ barrier_wait(PyObject *self, PyObject *args, PyObject *kwargs)
     ot_sync_result_t result = ot_barrier_arrive(barrier, &waiting.patience, &arrival);
     ot_waiting_end(&waiting);
     if (result == OT_SYNC_OK && arrival.last) {
-        result = let_all_go(self, arrival.round);
+        result = let_all_go(self, &arrival);
     }
     if (result == OT_SYNC_BROKEN) {
         return raise_broken();

@@ -21,7 +21,7 @@ condition_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_condition_t *condition = (ot_condition_t *)self;
     if (ot_guard_fork(&condition->guard, stage)) {
-        condition->waiters = (ot_waitlist_t){NULL, NULL};
+        (void)ot_waitlist_keep_own(&condition->waiters);
     }
 }
 
@@ -61,9 +61,6 @@ wait_for_notification(ot_condition_t *condition, const ot_patience_t *patience, 
     pthread_mutex_lock(&condition->guard);
     ot_wait_result_t why = ot_waiter_wait_locked(&condition->waiters, &w, &condition->guard,
                                                  released == OT_SYNC_OK ? patience : &now);
-    while (why == OT_WAIT_FORKED) {
-        why = ot_wait_locked(&condition->waiters, &w, false, &condition->guard, patience);
-    }
     if (w.outcome != 0 && (why == OT_WAIT_GAVE_UP || released != OT_SYNC_OK)) {
         ot_wake_one_locked(&condition->waiters, 1); /* the notification is for somebody else then */
     }

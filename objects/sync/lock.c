@@ -47,14 +47,16 @@ lock_free(ot_shared_t *self)
     free(self);
 }
 
-/* In the child no other thread exists: what one of them held is abandoned, who waited is gone. */
+/* In the child no other thread exists: what one of them held is abandoned. This thread, if it waits, looks again: nobody may
+ * be left who would release the lock, or who was woken. */
 void
 ot_lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_lock_t *lock = (ot_lock_t *)self;
     if (ot_guard_fork(&lock->guard, stage)) {
-        lock->waiters = (ot_waitlist_t){NULL, NULL};
         lock->abandoned |= lock->depth > 0 && lock->thread != ot_thread_token();
+        (void)ot_waitlist_keep_own(&lock->waiters);
+        ot_wake_all_locked(&lock->waiters, 1);
     }
 }
 

@@ -32,12 +32,14 @@ semaphore_free(ot_shared_t *self)
     free(self);
 }
 
+/* This thread, if it waits, looks again in the child: who was woken may not be there. */
 static void
 semaphore_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_semaphore_t *semaphore = (ot_semaphore_t *)self;
     if (ot_guard_fork(&semaphore->guard, stage)) {
-        semaphore->waiters = (ot_waitlist_t){NULL, NULL};
+        (void)ot_waitlist_keep_own(&semaphore->waiters);
+        ot_wake_all_locked(&semaphore->waiters, 1);
     }
 }
 
@@ -146,7 +148,7 @@ event_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_event_t *event = (ot_event_t *)self;
     if (ot_guard_fork(&event->guard, stage)) {
-        event->waiters = (ot_waitlist_t){NULL, NULL};
+        (void)ot_waitlist_keep_own(&event->waiters);
     }
 }
 
@@ -198,9 +200,7 @@ ot_event_wait(ot_event_t *event, const ot_patience_t *patience)
         ot_waiter_t w;
         ot_wait_result_t why = OT_WAIT_TIMEOUT;
         if (patience->deadline != OT_DONT_WAIT) {
-            do {
-                why = ot_wait_locked(&event->waiters, &w, false, &event->guard, patience);
-            } while (why == OT_WAIT_FORKED);
+            why = ot_wait_locked(&event->waiters, &w, false, &event->guard, patience);
         }
         /* GAVE_UP, TIMEOUT, WOKEN are INTERRUPTED, TIMEOUT, OK here. */
         result = (ot_sync_result_t)why;

@@ -196,7 +196,8 @@ ot_barrier_t *ot_barrier_new(uint64_t parties, double timeout);
 
 /* What ot_barrier_arrive has found out. */
 typedef struct {
-    uint64_t index; /* how many threads came before this one in this round */
+    uint64_t
+        index; /* how many of the threads that have passed came before this one; the last one's: ot_barrier_open's */
     uint64_t round; /* for ot_barrier_open */
     bool
         last; /* all have come: the caller runs the action, then calls ot_barrier_open or ot_barrier_abort */
@@ -208,8 +209,9 @@ typedef struct {
 ot_sync_result_t ot_barrier_arrive(ot_barrier_t *barrier, const ot_patience_t *patience,
                                    ot_arrival_t *arrival);
 
-/* The last thread of a round lets all others go on. OK; BROKEN: the barrier was aborted or reset meanwhile. */
-ot_sync_result_t ot_barrier_open(ot_barrier_t *barrier, uint64_t round);
+/* The last thread of a round lets all others go on. OK: arrival->index is set; BROKEN: the barrier was aborted or reset
+ * meanwhile. */
+ot_sync_result_t ot_barrier_open(ot_barrier_t *barrier, ot_arrival_t *arrival);
 
 /* Breaks the barrier: threads that wait in it, and those that come until it is reset, get BROKEN. */
 void ot_barrier_abort(ot_barrier_t *barrier);

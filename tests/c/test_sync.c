@@ -383,11 +383,12 @@ Test(sync, a_barrier_waits_for_all_and_for_the_action_of_the_last, .timeout = 60
     other_start(&early, barrier, barrier_arrive);
     test_wait_until(one_waits, barrier);
     cr_assert_eq(ot_barrier_arrive(barrier, &for_ever, &arrival), OT_SYNC_OK);
-    cr_assert(arrival.last && arrival.index == 1);
+    cr_assert(arrival.last);
     other_start(&next, barrier, barrier_arrive); /* of the next round: waits at the door */
     test_wait_until(is_parked, &next);
     cr_assert_eq(ot_barrier_waiting(barrier), 0);
-    cr_assert_eq(ot_barrier_open(barrier, arrival.round), OT_SYNC_OK);
+    cr_assert_eq(ot_barrier_open(barrier, &arrival), OT_SYNC_OK);
+    cr_assert_eq(arrival.index, 1);
     cr_assert_eq(other_end(&early), OT_SYNC_OK);
     test_wait_until(one_waits, barrier);
     ot_barrier_reset(barrier);
@@ -420,17 +421,61 @@ Test(sync, a_barrier_breaks, .timeout = 60)
     drop(barrier);
 }
 
+static atomic_uint passed_as; /* a bit for each index */
+
+static ot_sync_result_t
+arrive_and_note(void *barrier, const ot_patience_t *patience)
+{
+    ot_arrival_t arrival;
+    ot_sync_result_t result = ot_barrier_arrive(barrier, patience, &arrival);
+    if (result == OT_SYNC_OK) {
+        atomic_fetch_or(&passed_as, 1u << arrival.index);
+    }
+    return result;
+}
+
+static bool
+two_have_come(void *barrier)
+{
+    return ot_barrier_waiting(barrier) == 2;
+}
+
+Test(sync, threads_that_pass_a_barrier_have_all_indices_also_after_one_gave_up, .timeout = 60)
+{
+    ot_barrier_t *barrier = ot_barrier_new(3, -1);
+    int asked = 0;
+    other_t first = {.patience = {OT_FOREVER, give_up, &asked, NULL}};
+    other_t second = {.patience = for_ever}, third = {.patience = for_ever};
+    other_start(&first, barrier, arrive_and_note);
+    test_wait_until(one_waits, barrier);
+    other_start(&second, barrier, arrive_and_note);
+    test_wait_until(two_have_come, barrier);
+    ot_poke(&first.pokeable);
+    cr_assert_eq(other_end(&first), OT_SYNC_INTERRUPTED);
+    other_start(&third, barrier, arrive_and_note);
+    test_wait_until(two_have_come, barrier);
+    ot_arrival_t last;
+    cr_assert_eq(ot_barrier_arrive(barrier, &for_ever, &last), OT_SYNC_OK);
+    cr_assert(last.last);
+    cr_assert_eq(ot_barrier_open(barrier, &last), OT_SYNC_OK);
+    cr_assert_eq(other_end(&second), OT_SYNC_OK);
+    cr_assert_eq(other_end(&third), OT_SYNC_OK);
+    cr_assert_eq(atomic_load(&passed_as), 3u);
+    cr_assert_eq(last.index, 2);
+    drop(barrier);
+}
+
 Test(sync, an_action_that_fails_breaks_the_barrier)
 {
     ot_barrier_t *barrier = ot_barrier_new(1, -1);
     ot_arrival_t arrival;
     cr_assert_eq(ot_barrier_arrive(barrier, &now, &arrival), OT_SYNC_OK);
     ot_barrier_abort(barrier);
-    cr_assert_eq(ot_barrier_open(barrier, arrival.round), OT_SYNC_BROKEN);
+    cr_assert_eq(ot_barrier_open(barrier, &arrival), OT_SYNC_BROKEN);
     ot_barrier_reset(barrier);
     cr_assert_eq(ot_barrier_arrive(barrier, &now, &arrival), OT_SYNC_OK);
     ot_barrier_reset(barrier); /* meanwhile */
-    cr_assert_eq(ot_barrier_open(barrier, arrival.round), OT_SYNC_BROKEN);
+    cr_assert_eq(ot_barrier_open(barrier, &arrival), OT_SYNC_BROKEN);
     cr_assert(!ot_barrier_is_broken(barrier));
     drop(barrier);
 }

@@ -446,7 +446,8 @@ def test_a_signal_handler_forks_while_its_thread_waits_for_a_lock(run_script):
     ("LockingDict(k=[1]); end = elsewhere(it.checkout('k').__enter__)", "it['k']", "pass"),
     ("LockingDict(k=[1]); end = elsewhere(it.checkout('k').__enter__)", "it.checkout('k').__enter__()", "pass"),
     ("LockingList([1]); end = elsewhere(it.locked().acquire)", "it[0]", "pass")])
-def test_a_child_of_a_waiting_thread_is_woken(run_script, make, wait, wake):
+@pytest.mark.parametrize("when", ["before the handler returns", "later"])
+def test_a_child_of_a_waiting_thread_is_woken(run_script, make, wait, wake, when):
     """A signal handler forks during the wait and returns in the child, where another thread does what is waited for."""
     run_script(FORK + f"""
     import objtunnel, time
@@ -454,14 +455,16 @@ def test_a_child_of_a_waiting_thread_is_woken(run_script, make, wait, wake):
     pids = []
 
     def wake():
-        time.sleep(0.1)
+        if {when == "later"}: time.sleep(0.1)
         {wake}
 
     def fork_now(*_):
         pids.append(os.fork())
         if pids[-1]:
             raise KeyboardInterrupt
-        threading.Thread(target=wake, daemon=True).start()
+        thread = threading.Thread(target=wake, daemon=True)
+        thread.start()
+        if {when != "later"}: thread.join(30)
 
     signal.signal(signal.SIGALRM, fork_now)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
