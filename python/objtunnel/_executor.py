@@ -42,6 +42,12 @@ class BrokenInterpreterPool(concurrent.futures.thread.BrokenThreadPool):
     """An initializer failed, or a worker has died or was terminated: the pool is of no use any more."""
 
 
+def _is_cancelled(exc_type):
+    """Whether a task of asyncio ends so: by cancel(), or by Ctrl-C, which asyncio.run makes a cancel() of."""
+    exceptions = sys.modules.get("asyncio.exceptions")
+    return exceptions is not None and issubclass(exc_type, exceptions.CancelledError)
+
+
 class InterpreterPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     """Runs calls in a pool of interpreters that each have their own GIL.
 
@@ -141,6 +147,8 @@ class InterpreterPoolExecutor(concurrent.futures.ThreadPoolExecutor):
     def __exit__(self, exc_type, exc_value, traceback):
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             _exit.note_unwinding(exc_value)
+            self._pool.abort()
+        elif exc_type is not None and _is_cancelled(exc_type):
             self._pool.abort()
         else:
             self.shutdown(wait=True)

@@ -123,6 +123,26 @@ def test_one_ctrl_c_ends_a_program(tmp_path, where):
     assert time.monotonic() - begin < 30
 
 
+def test_ctrl_c_in_a_task_that_waits_for_a_job(tmp_path):
+    """asyncio.run cancels the task, which leaves the block with a CancelledError."""
+    code, out, err = run_until_ready(tmp_path, """
+        import asyncio
+
+        async def main():
+            with InterpreterPoolExecutor(2) as pool:
+                started = Event()
+                jobs_of_pool = [asyncio.get_running_loop().run_in_executor(pool, jobs.spin, started) for _ in range(3)]
+                await asyncio.to_thread(started.wait)
+                print("ready", flush=True)
+                await asyncio.gather(*jobs_of_pool)
+
+        if __name__ == "__main__":
+            asyncio.run(main())
+        """, timeout=30)
+    assert code == -signal.SIGINT, err
+    assert "KeyboardInterrupt" in err and out == ""
+
+
 def test_ctrl_c_while_the_exit_waits(tmp_path):
     code, out, err = run_until_ready(tmp_path, """
         if __name__ == "__main__":
