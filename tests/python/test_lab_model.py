@@ -56,6 +56,17 @@ def test_an_owner_goes_on_until_the_request_has_reached_it():
     assert found > mesi.throughput(Machine(5.0, 0.0, 30.0, 100.0), 2, until=1e6)
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_who_has_a_copy_waits_until_the_others_have_lost_theirs_and_for_no_data(copy):
+    """Core 0 counts at 400, after core 1 has read the line at 200: with a copy of its own it waits for `reach` alone."""
+    machine = Machine(hit=5.0, reach=20.0, carry=45.0, fetch=100.0)
+    first = [("read", "line"), ("think", 295.0)] if copy else [("think", 400.0)]  # a read takes fetch + hit
+    simulation = Simulation(machine, [iter([*first, ("count", "line")]), iter([("think", 200.0), ("read", "line")])])
+    simulation.run(1000.0)
+    assert simulation.waits == [pytest.approx(20 + 5 if copy else 20 + 45 + 5)]
+    assert simulation.transactions() == (3 if copy else 2)
+
+
 def test_lines_of_their_own_scale():
     programs = [counting(f"line {i}") for i in range(8)]
     simulation = Simulation(STRICT, programs)
