@@ -164,7 +164,7 @@ use_barrier(actor_t *a)
     ot_patience_t patience = some_patience(a, true);
     ot_sync_result_t result = ot_barrier_arrive(w->barrier, &patience, &arrival);
     if (result == OT_SYNC_OK && arrival.last) {
-        result = ot_barrier_open(w->barrier, arrival.round);
+        result = ot_barrier_open(w->barrier, &arrival);
     }
     if (succeeded(w, result)) {
         atomic_fetch_add(&w->passed, 1);
@@ -205,8 +205,9 @@ march(void *arg)
                   "broken");
             if (arrival.last) {
                 atomic_fetch_add(&step, 1); /* the others wait for this */
-                check(ot_barrier_open(a->world->barrier, arrival.round) == OT_SYNC_OK, "broken");
+                check(ot_barrier_open(a->world->barrier, &arrival) == OT_SYNC_OK, "broken");
             }
+            check(arrival.last == (arrival.index == a->world->barrier->parties - 1), "misnumbered");
             check(atomic_load(&step) == 2 * i + half + 1 || half == 1, "somebody is ahead");
         }
     }
