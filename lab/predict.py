@@ -2,8 +2,8 @@
 
 The histogram says how often a run counts on which cache line; one workload's two interpreters say how
 long it takes to get a line from the other core (CALIBRATION). Each count may have to: a core that counts on one line
-several times in a row does other work in between, and another core that wants the line has it meanwhile. The queueing model (queueing.py) then says what
-two do on the other workloads, which was measured as well, and what more would do, which was not.
+several times in a row does other work in between, in which another core can take the line. The queueing model (queueing.py) then
+says what two do on the other workloads, which was measured as well, and what more would do, which was not.
 """
 
 from dataclasses import dataclass
