@@ -142,24 +142,29 @@ def test_a_thread_that_schedules(run_script):
 def test_exit_without_wait(run_script):
     """What runs has some seconds to end."""
     result = run_lines(run_script, """
-        import objtunnel, time
-        @objtunnel.when()
-        def _():
+        import objtunnel
+        begun = objtunnel.Event()
+        box = objtunnel.Box([begun])
+        @objtunnel.when(box)
+        def _(box):
             import time
+            box.value[0].set()
             time.sleep(0.6)
             print("ended", flush=True)
-        time.sleep(0.2)
+        assert begun.wait(60)
         """)
     assert result.stdout == "ended\n" and result.stderr == ""
 
 
 def test_waiting_behaviours_are_dropped_with_a_count(run_script):
     result = run_lines(run_script, """
-        import objtunnel, time
+        import objtunnel
         objtunnel.start(2)
-        boxes = [objtunnel.Box(0) for _ in range(2)]
+        begun = [objtunnel.Event() for _ in range(2)]
+        boxes = [objtunnel.Box([event]) for event in begun]
         def sleep(box):
             import time
+            box.value[0].set()
             time.sleep(0.6)
         def never(box):
             print("never")
@@ -167,7 +172,7 @@ def test_waiting_behaviours_are_dropped_with_a_count(run_script):
             objtunnel.when(box)(sleep)
         for _ in range(7):
             objtunnel.when(boxes[0])(never)
-        time.sleep(0.2)
+        assert all(event.wait(60) for event in begun)
         """)
     assert result.stdout == ""
     assert "7 behaviours were dropped" in result.stderr and "objtunnel.wait()" in result.stderr
