@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 
 import pytest
@@ -152,35 +153,40 @@ def test_a_merged_object_that_others_can_refer_to_weakly_stays_so():
     assert ref() is None
 
 
-def look_at_a_queued_count():
-    """More was given back than others had counted: the owner is asked to merge. Its flags, what rebias() did, and its
-    flags again."""
-    box, told, go = [], threading.Event(), threading.Event()
+def wait_until_asleep(native_id):
+    """Until the kernel has seen the thread asleep for some time."""
+    asleep = 0
+    while asleep < 3:
+        with open(f"/proc/self/task/{native_id}/stat") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+        asleep = asleep + 1 if state == "S" else 0
+        time.sleep(0.01)
+
+
+def test_a_count_that_waits_in_its_owners_queue_is_left_alone():
+    """More was given back than others had counted: the owner is asked to merge, and sleeps. An owner that is still on its
+    way to sleep would merge."""
+    box, told, go, ids = [], threading.Event(), threading.Event(), []
 
     def other():
         o = Plain()
         box.extend([o, o])
         del o
+        ids.append(threading.get_native_id())
         told.set()
         go.wait(60)
 
     task = Task(other)
     assert told.wait(60)
+    wait_until_asleep(ids[0])
     box.pop()  # with the reference that the other thread has counted
-    seen = owner(box[0]).flags, rebias(box[0]), owner(box[0]).flags
+    assert owner(box[0]).flags == ("queued",)
+    assert rebias(box[0]) == 0 and owner(box[0]).flags == ("queued",)
     go.set()
     task.done()
     ref = weakref.ref(box[0])
     box.clear()
     assert ref() is None
-    return seen
-
-
-def test_a_count_that_waits_in_its_owners_queue_is_left_alone():
-    """An owner that sleeps leaves it in the queue. One that is still on its way to sleep merges it, and then the next is
-    asked."""
-    asleep = (("queued",), 0, ("queued",))
-    assert any(look_at_a_queued_count() == asleep for _ in range(100))
 
 
 def test_cycles():
