@@ -107,3 +107,10 @@ ot_waitlist_keep_own(ot_waitlist_t *list)
     OT_CHECK(ot_waitlist_check_locked(list));
     return kept;
 }
+
+void
+ot_waitlist_wake_own(ot_waitlist_t *list)
+{
+    (void)ot_waitlist_keep_own(list);
+    ot_wake_all_locked(list, 1);
+}

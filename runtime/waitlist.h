@@ -56,10 +56,14 @@ bool ot_wake_one_locked(ot_waitlist_t *list, int outcome);
 void ot_wake_all_locked(ot_waitlist_t *list, int outcome);
 
 /* The owner's part in fork(), in the child: removes all waiters but the calling thread's, and returns how many stay. A signal
- * handler runs during a wait and may fork; then its thread goes on waiting in the child, where the other threads are not.
- * It stays in the line, so that nobody who acts before the handler returns misses it. Reads the others' stacks, which the
- * child still has. An owner that changes in the child what its waiters look at wakes those that stay. */
+ * handler runs during a wait and may fork. Its thread then goes on waiting in the child, which has no other thread. The
+ * waiter stays in the line, so that a thread of the child that acts before the handler returns finds it. Reads the other
+ * threads' stacks, which the child still has. */
 size_t ot_waitlist_keep_own(ot_waitlist_t *list);
+
+/* ot_waitlist_keep_own for an owner whose waiters look again when they are woken: wakes those that stay, with outcome 1. What
+ * they wait for may be otherwise in the child, or the waiter that was woken for it may be gone. */
+void ot_waitlist_wake_own(ot_waitlist_t *list);
 
 /* Aborts if the line is broken, or somebody in it was woken. Every operation calls it where the list is known to live, if
  * OT_CHECKS is on. */

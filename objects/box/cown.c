@@ -162,7 +162,7 @@ ot_cown_destroy(ot_cown_t *cown)
     ot_lock_destroy(&cown->lock);
 }
 
-/* Only the calling thread's own requests stay in the queue; its threads look again whether the cown is theirs. */
+/* Only the calling thread's own requests stay in the queue. They are woken, and look again whether they have the cown. */
 static void
 keep_own_requests(ot_cown_t *cown)
 {

@@ -63,11 +63,8 @@ ot_claims_fork(ot_map_t *map, ot_fork_stage_t stage)
 {
     if (ot_guard_fork(&map->guard, stage)) {
         for (ot_claim_t *c = map->claims; c != NULL; c = c->next) {
-            (void)ot_waitlist_keep_own(&c->waiters);
-            if (c->thread != ot_thread_token()) {
-                c->abandoned = true;
-                ot_wake_all_locked(&c->waiters, 1);
-            }
+            c->abandoned |= c->thread != ot_thread_token();
+            ot_waitlist_wake_own(&c->waiters);
         }
     }
 }

@@ -43,8 +43,7 @@ barrier_fork(ot_shared_t *self, ot_fork_stage_t stage)
         barrier->count = ot_waitlist_keep_own(&barrier->waiters);
         barrier->acting = false;
         barrier->round++;
-        (void)ot_waitlist_keep_own(&barrier->entrants);
-        ot_wake_all_locked(&barrier->entrants, 1);
+        ot_waitlist_wake_own(&barrier->entrants);
     }
 }
 

@@ -47,16 +47,14 @@ lock_free(ot_shared_t *self)
     free(self);
 }
 
-/* In the child no other thread exists: what one of them held is abandoned. This thread, if it waits, looks again: nobody may
- * be left who would release the lock, or who was woken. */
+/* In the child no other thread exists: what one of them held is abandoned. */
 void
 ot_lock_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_lock_t *lock = (ot_lock_t *)self;
     if (ot_guard_fork(&lock->guard, stage)) {
         lock->abandoned |= lock->depth > 0 && lock->thread != ot_thread_token();
-        (void)ot_waitlist_keep_own(&lock->waiters);
-        ot_wake_all_locked(&lock->waiters, 1);
+        ot_waitlist_wake_own(&lock->waiters);
     }
 }
 

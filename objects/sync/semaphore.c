@@ -32,14 +32,12 @@ semaphore_free(ot_shared_t *self)
     free(self);
 }
 
-/* This thread, if it waits, looks again in the child: who was woken may not be there. */
 static void
 semaphore_fork(ot_shared_t *self, ot_fork_stage_t stage)
 {
     ot_semaphore_t *semaphore = (ot_semaphore_t *)self;
     if (ot_guard_fork(&semaphore->guard, stage)) {
-        (void)ot_waitlist_keep_own(&semaphore->waiters);
-        ot_wake_all_locked(&semaphore->waiters, 1);
+        ot_waitlist_wake_own(&semaphore->waiters);
     }
 }
 
